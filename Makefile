@@ -1,0 +1,73 @@
+# Everything runs from the project's own virtual environment (.venv, made by pipenv, with its own Node).
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH)
+export PIPENV_VENV_IN_PROJECT := 1
+export PIPENV_VERBOSITY := -1
+# Neither cdktf nor Terraform needs to phone home.
+export CHECKPOINT_DISABLE := 1
+export DISABLE_VERSION_CHECK := 1
+# A setting for another machine's Terraform, left over in the environment, would make every call warn.
+ifneq ($(TF_CLI_CONFIG_FILE),)
+ifeq ($(wildcard $(TF_CLI_CONFIG_FILE)),)
+$(info TF_CLI_CONFIG_FILE names a file that does not exist; it is ignored here)
+unexport TF_CLI_CONFIG_FILE
+endif
+endif
+
+SCHEMA := $(wildcard schemas/proxmox@*.json)
+SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* .ci/run 2>/dev/null)
+PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* 2>/dev/null)
+
+.PHONY: help setup bindings synth demo test lint bench lock clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: .venv/.synced node_modules/.package-lock.json imports/.generated ## install everything, generate the bindings
+
+.venv/.synced: Pipfile.lock pyproject.toml
+	@PYTHON="$(PYTHON)" scripts/python-environment
+	@touch $@
+
+node_modules/.package-lock.json: package-lock.json .venv/.synced
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+bindings: imports/.generated ## generate the provider's bindings, offline, from schemas/
+
+imports/.generated: $(SCHEMA) cdktf.json node_modules/.package-lock.json
+	@echo "generating the provider's bindings from $(SCHEMA)"
+	@CI=true CDKTF_EXPERIMENTAL_PROVIDER_SCHEMA_CACHE_PATH=$(CURDIR)/schemas cdktf get --force --log-level off >/dev/null
+	@touch $@
+
+synth: setup ## write Terraform's JSON to cdktf.out/
+	@cdktf synth
+
+demo: setup ## deploy Hermes on a virtual node and show it
+	@scripts/demo
+
+test: setup ## unit, synth and deploy tests
+	@pytest -n 2 --dist worksteal -q
+
+lint: setup ## mypy, ruff, pyright, shellcheck, shfmt
+	@ruff check .
+	@ruff format --check .
+	@mypy
+	@mypy --scripts-are-modules $(PYTHON_SCRIPTS)
+	@pyright
+	@shellcheck $(SHELL_SCRIPTS)
+	@shfmt --diff --indent 2 $(SHELL_SCRIPTS)
+
+bench: setup ## what synth costs, as ratios
+	@python -m tests.bench
+
+lock: .venv/.synced ## resolve the dependencies anew
+	@scripts/lock
+
+clean: ## remove all that is generated; state and settings stay
+	@rm -rf .venv node_modules imports cdktf.out build cdktf.log .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,970 @@
+"""The settings: ``homelab.yaml`` and ``HOMELAB_...`` variables, read into frozen models.
+
+Every setting has a default but the VMID of an agent that is not ``hermes``. A variable such as
+``HOMELAB_AGENTS__HERMES__VMID=119`` overrides one key of the file; its value is read as JSON where it is JSON (``119``,
+``true``, ``null``, ``["ai", "agent"]``) and as text otherwise. An agent's hyphens become underscores in a variable's name.
+
+``python -m pve_agents.settings`` prints the JSON Schema of the file, for editors.
+"""
+
+import codecs
+import difflib
+import ipaddress
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SkipValidation,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from pve_agents.types import (
+    AgentName,
+    Bridge,
+    Checksum,
+    CpuCores,
+    CpuLimit,
+    DatastoreId,
+    Description,
+    DiskGibibytes,
+    DnsServer,
+    Domain,
+    Gateway,
+    GuestAddress,
+    Hostname,
+    MacAddress,
+    MemoryMebibytes,
+    Mtu,
+    NodeName,
+    PoolId,
+    Seconds,
+    SshPublicKey,
+    StartupOrder,
+    SwapMebibytes,
+    Tag,
+    TemplateFileId,
+    TemplateUrl,
+    Text,
+    VlanId,
+    Vmid,
+    is_credential_name,
+    plain_url,
+    shown,
+)
+
+__all__ = [
+    "Agent",
+    "Backend",
+    "Cpu",
+    "Disk",
+    "Dns",
+    "Homelab",
+    "HttpBackend",
+    "LocalBackend",
+    "Memory",
+    "Network",
+    "PgBackend",
+    "S3Backend",
+    "SettingsError",
+    "Startup",
+    "Template",
+    "json_schema",
+    "load_settings",
+]
+
+_FILE = "homelab.yaml"
+_PREFIX = "HOMELAB_"
+_FILE_VARIABLE = "HOMELAB_FILE"
+
+_Key = tuple[str | int, ...]
+"""A setting's place: the keys on the way to it."""
+
+_HERMES: Mapping[str, object] = MappingProxyType(
+    {"vmid": 118, "description": "Hermes Agent (Nous Research), managed by Terraform"}
+)
+
+
+class SettingsError(Exception):
+    """The settings cannot be used.
+
+    Attributes:
+        messages: One sentence each: where, what is wrong, what to write instead.
+    """
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        """Keep the sentences; ``str()`` joins them by line breaks."""
+        super().__init__("\n".join(messages))
+        self.messages = list(messages)
+
+
+_DEBIAN_URL = "http://download.proxmox.com/images/system/debian-12-standard_12.12-1_amd64.tar.zst"
+_DEBIAN_SHA512 = (
+    "50c85eaaece677a3ebe01cc909b83872e9da2a22c29ae652838afce71e83222f"
+    "df40f6accecd7d52b180e912fc1f85ecdf7b3fc4d3027da4d865e509a9e76597"
+)
+_Flag = Annotated[bool, Strict()]
+_CHECKSUM_DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{shown(twice)} stands twice in the list; keep one")
+    return values
+
+
+class Cpu(_Settings):
+    """CPU of a container."""
+
+    cores: CpuCores = 2
+    """Cores that the container sees, 1 to 128. Defaults to 2."""
+
+    limit: CpuLimit = 0
+    """CPU time in cores' worth, 0 to 8192, with fractions. Defaults to 0, no limit."""
+
+
+class Memory(_Settings):
+    """Memory of a container."""
+
+    dedicated_mib: MemoryMebibytes = 4096
+    """Memory in MiB, at least 16. Defaults to 4096."""
+
+    swap_mib: SwapMebibytes = 512
+    """Swap in MiB. Defaults to 512; 0 means none."""
+
+
+class Disk(_Settings):
+    """Root disk of a container."""
+
+    datastore: DatastoreId = "local-lvm"
+    """Datastore that holds the disk. Defaults to local-lvm."""
+
+    size_gib: DiskGibibytes = 24
+    """Size in GiB. Defaults to 24; a disk can grow, never shrink."""
+
+
+class Network(_Settings):
+    """Network card ``eth0`` of a container."""
+
+    bridge: Bridge = "intra01"
+    """Bridge or SDN vnet that the card is plugged into. Defaults to intra01."""
+
+    address: GuestAddress = "dhcp"
+    """IPv4 address with its prefix, such as 192.168.1.20/24. Defaults to dhcp."""
+
+    gateway: Gateway | None = None
+    """IPv4 address of the router, in the network of a static address. Defaults to none."""
+
+    vlan: VlanId | None = None
+    """VLAN tag, 1 to 4094. Defaults to none."""
+
+    mac_address: MacAddress | None = None
+    """Unicast MAC address. Defaults to one that Proxmox VE makes up."""
+
+    mtu: Mtu | None = None
+    """Largest packet in bytes, 64 to 65535. Defaults to the bridge's."""
+
+    firewall: _Flag = False
+    """Whether Proxmox VE's firewall filters the card. Defaults to false."""
+
+    @property
+    def is_dhcp(self) -> bool:
+        """Whether the address comes from DHCP."""
+        return self.address == "dhcp"
+
+    @field_validator("gateway")
+    @classmethod
+    def _gateway_is_reachable(cls, gateway: str | None, info: ValidationInfo) -> str | None:
+        address = info.data.get("address")
+        if gateway is None or address is None:
+            return gateway
+        if address == "dhcp":
+            raise ValueError(
+                f"{shown(gateway)} needs a static address, and DHCP brings its own gateway; "
+                "write an address with its prefix, or leave gateway out"
+            )
+        interface, router = ipaddress.IPv4Interface(address), ipaddress.IPv4Address(gateway)
+        network = interface.network
+        if router not in network:
+            raise ValueError(f"{shown(gateway)} is not in the network {network}; write an address in it")
+        if router == interface.ip:
+            raise ValueError(f"{shown(gateway)} is the container's own address; write the router's")
+        if network.num_addresses > 2 and router in {network.network_address, network.broadcast_address}:  # noqa: PLR2004 - a /31 has hosts only
+            raise ValueError(f"{shown(gateway)} is no host of the network {network}; write the router's address")
+        return gateway
+
+
+class Dns(_Settings):
+    """Name resolution in a container."""
+
+    servers: Annotated[tuple[DnsServer, ...], AfterValidator(_distinct)] = ("1.1.1.1",)
+    """IP addresses of DNS servers. Defaults to 1.1.1.1; an empty list means the node's own."""
+
+    domain: Domain | None = None
+    """Search domain. Defaults to the node's."""
+
+
+class Template(_Settings):
+    """Container template: one to download, or one that a datastore already holds."""
+
+    url: TemplateUrl | None = None
+    """Where the node downloads the template; needs a checksum. Defaults to Debian 12, unless file_id is given."""
+
+    checksum: Checksum | None = None
+    """Checksum of the file behind the url. Defaults to that of Debian 12."""
+
+    checksum_algorithm: Literal["md5", "sha1", "sha224", "sha256", "sha384", "sha512"] = "sha512"
+    """Algorithm of the checksum. Defaults to sha512."""
+
+    file_id: TemplateFileId | None = None
+    """Template that is already there, as <datastore>:vztmpl/<file>; excludes url. Defaults to none."""
+
+    datastore: DatastoreId = Field(default_factory=lambda data: (data["file_id"] or "local").partition(":")[0])
+    """Datastore that holds the file. Defaults to local, or to the one that file_id names."""
+
+    @property
+    def file_name(self) -> str:
+        """Name of the template's file, without its place."""
+        place = urlsplit(self.url).path if self.url else self.file_id or ""
+        return place.rpartition("/")[2]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _debian_unless_stated(cls, values: object) -> object:
+        if isinstance(values, Mapping) and all(values.get(key) is None for key in ("url", "file_id", "checksum")):
+            return {**values, "url": _DEBIAN_URL, "checksum": _DEBIAN_SHA512}
+        return values
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Self:
+        if self.url and self.file_id:
+            raise ValueError("url and file_id are both given; keep one of them")
+        if self.url and not self.checksum:
+            raise ValueError(
+                "an url needs a checksum, with which Proxmox VE accepts an identical file that is already there "
+                "and refuses a tampered one; write checksum and checksum_algorithm"
+            )
+        if self.checksum and not self.url:
+            raise ValueError("a checksum belongs to an url, and none is given; write url, or leave checksum out")
+        digits = _CHECKSUM_DIGITS[self.checksum_algorithm]
+        if self.checksum and len(self.checksum) != digits:
+            raise ValueError(
+                f"the checksum has {len(self.checksum)} digits, and {self.checksum_algorithm} has {digits}; "
+                "write the checksum and the algorithm that belong together"
+            )
+        if self.file_id and self.datastore != self.file_id.partition(":")[0]:
+            raise ValueError(
+                f"the datastore is {shown(self.datastore)}, and file_id names another; leave datastore out"
+            )
+        return self
+
+
+class Startup(_Settings):
+    """Place of a container among the guests that its node starts and stops."""
+
+    order: StartupOrder | None = None
+    """Place in the order; lower starts first and stops last. Defaults to after all that have one."""
+
+    up_delay_seconds: Seconds | None = None
+    """Pause after the start in seconds. Defaults to the node's."""
+
+    down_delay_seconds: Seconds | None = None
+    """Time to shut down in seconds. Defaults to the node's."""
+
+
+class _Backend(_Settings):
+    def for_stack(self, stack: str) -> Self:
+        """Return a copy in which ``{stack}`` is the stack's name."""
+        return self.model_copy(
+            update={key: value.replace("{stack}", stack) for key, value in self if isinstance(value, str)}
+        )
+
+
+def _per_stack(value: str) -> str:
+    if "{stack}" not in value:
+        raise ValueError(
+            f"{shown(value)} is the same for every stack, and their states would overwrite each other; "
+            "write {stack} where the stack's name belongs"
+        )
+    return value
+
+
+def _state_url(value: str) -> str:
+    if "@" in urlsplit(value).netloc:
+        raise ValueError(
+            "the URL carries a user name or a password; write it without, and put them into the environment variables "
+            "TF_HTTP_USERNAME and TF_HTTP_PASSWORD"
+        )
+    return _per_stack(plain_url(value))
+
+
+_URL = r"https?://[\x21-\x7e]+"
+_URL_WRITE = "one that starts with http:// or https://"
+_StateUrl = Annotated[str, Text("an URL", _URL, _URL_WRITE, check=_state_url)]
+
+
+class LocalBackend(_Backend):
+    """Terraform's state in a file beside the app."""
+
+    type: Literal["local"] = "local"
+    """Kind of backend."""
+
+
+class S3Backend(_Backend):
+    """Terraform's state in S3 or a store that speaks its protocol.
+
+    Credentials come from ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``.
+    """
+
+    type: Literal["s3"] = "s3"
+    """Kind of backend."""
+
+    bucket: Annotated[
+        str,
+        Text(
+            "a bucket",
+            r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+            "3 to 63 lower-case letters, digits, dots and hyphens",
+            63,
+        ),
+    ]
+    """Name of the bucket."""
+
+    key: Annotated[
+        str,
+        Text(
+            "a key",
+            r"[A-Za-z0-9{][A-Za-z0-9{}!_.*'()/-]*",
+            "letters, digits, slashes and hyphens, such as homelab/{stack}.tfstate",
+            1024,
+            _per_stack,
+        ),
+    ] = "{stack}.tfstate"
+    """Path of the state in the bucket, with {stack} for the stack's name. Defaults to {stack}.tfstate."""
+
+    region: Annotated[str, Text("a region", r"[A-Za-z0-9-]+", "letters, digits and hyphens", 64)] | None = None
+    """Region of the bucket. Defaults to AWS_REGION's."""
+
+    endpoint: Annotated[str, Text("an URL", _URL, _URL_WRITE, check=plain_url)] | None = None
+    """URL of a store other than Amazon's. Defaults to Amazon's."""
+
+    use_path_style: _Flag = False
+    """Whether the bucket is named in the path, as most stores other than Amazon's need. Defaults to false."""
+
+
+class HttpBackend(_Backend):
+    """Terraform's state behind a REST service.
+
+    Credentials come from ``TF_HTTP_USERNAME`` and ``TF_HTTP_PASSWORD``.
+    """
+
+    type: Literal["http"] = "http"
+    """Kind of backend."""
+
+    address: _StateUrl
+    """URL of the state, with {stack} for the stack's name."""
+
+    lock_address: _StateUrl | None = None
+    """URL that locks the state, with {stack} for the stack's name. Defaults to no locking."""
+
+    unlock_address: _StateUrl | None = None
+    """URL that unlocks the state, with {stack} for the stack's name; goes with lock_address. Defaults to none."""
+
+    @model_validator(mode="after")
+    def _locks_and_unlocks(self) -> Self:
+        if (self.lock_address is None) != (self.unlock_address is None):
+            raise ValueError("lock_address and unlock_address go together; write both or none")
+        return self
+
+
+class PgBackend(_Backend):
+    """Terraform's state in PostgreSQL, which ``PG_CONN_STR`` names."""
+
+    type: Literal["pg"] = "pg"
+    """Kind of backend."""
+
+    schema_name: Annotated[
+        str,
+        Text(
+            "a schema",
+            r"[A-Za-z_{][A-Za-z0-9_{}-]*",
+            "letters, digits, underscores and hyphens, such as terraform_{stack}",
+            63,
+            _per_stack,
+        ),
+    ] = "{stack}"
+    """Schema that holds the state, with {stack} for the stack's name. Defaults to {stack}."""
+
+
+Backend = Annotated[LocalBackend | S3Backend | HttpBackend | PgBackend, Field(discriminator="type")]
+"""Where Terraform keeps its state."""
+
+
+class Agent(_Settings):
+    """One agent and its container.
+
+    Left out, a key has the default that is named with it. ``hermes`` alone has a default VMID.
+    """
+
+    name: AgentName = Field(exclude=True)
+    """Name of the agent and of its stack: the agent's key in homelab.yaml."""
+
+    node: NodeName = "gihyeon"
+    """Node that runs the container. Defaults to gihyeon."""
+
+    vmid: Vmid
+    """Number of the container in the cluster, 100 to 999999999. Required; hermes defaults to 118."""
+
+    hostname: Hostname = Field(default_factory=lambda data: data["name"])
+    """Hostname. Defaults to the agent's name."""
+
+    description: Description = Field(default_factory=lambda data: f"{data['name']}, managed by Terraform")
+    """Notes, shown in the web interface. Defaults to "<name>, managed by Terraform"."""
+
+    tags: Annotated[tuple[Tag, ...], AfterValidator(_distinct)] = ("ai", "agent", "terraform")
+    """Tags in lower case. Defaults to ai, agent, terraform."""
+
+    cpu: Cpu = Cpu()
+    """CPU."""
+
+    memory: Memory = Memory()
+    """Memory."""
+
+    disk: Disk = Disk()
+    """Root disk."""
+
+    network: Network = Network()
+    """Network card."""
+
+    dns: Dns = Dns()
+    """Name resolution."""
+
+    template: Template = Field(default={}, validate_default=True)
+    """Container template."""
+
+    os_type: Literal[
+        "alpine",
+        "archlinux",
+        "centos",
+        "debian",
+        "devuan",
+        "fedora",
+        "gentoo",
+        "nixos",
+        "opensuse",
+        "ubuntu",
+        "unmanaged",
+    ] = "debian"
+    """Operating system in the template. Defaults to debian."""
+
+    start_on_boot: _Flag = True
+    """Whether the node starts the container when it boots. Defaults to true."""
+
+    started: _Flag = True
+    """Whether the container runs. Defaults to true."""
+
+    protect: _Flag = True
+    """Whether Terraform refuses to destroy or replace the container. Defaults to true."""
+
+    adopt: _Flag = False
+    """Whether to take over a container that already has this VMID. Defaults to false."""
+
+    pool: PoolId | None = None
+    """Resource pool. Defaults to none."""
+
+    ssh_public_keys: Annotated[tuple[SshPublicKey, ...], AfterValidator(_distinct)] = ()
+    """Public keys that may log in as root in the container. Defaults to none."""
+
+    startup: Startup | None = None
+    """Place among the guests that the node starts. Defaults to none; one in which nothing is stated is none."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _hermes_has_defaults(cls, values: object) -> object:
+        if isinstance(values, Mapping) and values.get("name") == "hermes":
+            return {**_HERMES, **values}
+        return values
+
+    @field_validator("startup")
+    @classmethod
+    def _startup_states_something(cls, startup: Startup | None) -> Startup | None:
+        return None if startup == Startup() else startup
+
+
+def _named(agents: object) -> object:
+    if agents is None or agents == {}:
+        raise ValueError("there is no agent; write at least one, or leave agents out for hermes")
+    if not isinstance(agents, Mapping):
+        return agents
+    for name, agent in agents.items():
+        if isinstance(agent, Mapping) and "name" in agent:
+            raise ValueError(f"{name} has a key name, and its own key is its name; leave name out")
+    return {name: {**agent, "name": name} if isinstance(agent, Mapping) else agent for name, agent in agents.items()}
+
+
+_UNIQUE: Mapping[str, Callable[[Agent], str | int | None]] = MappingProxyType(
+    {
+        "VMID": lambda agent: agent.vmid,
+        "hostname": lambda agent: agent.hostname.lower(),
+        "address": lambda agent: None if agent.network.is_dhcp else agent.network.address.partition("/")[0],
+        "MAC address": lambda agent: agent.network.mac_address,
+    }
+)
+
+
+def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
+    problems = [
+        f"{name} is the key of the agent {agent.name}; use the agent's name as its key"
+        for name, agent in agents.items()
+        if name != agent.name
+    ]
+    for what, value_of in _UNIQUE.items():
+        first: dict[str | int, str] = {}
+        for name, agent in agents.items():
+            value = value_of(agent)
+            if value is not None and first.setdefault(value, name) != name:
+                problems.append(f"{first[value]} and {name} both have the {what} {value}; give each agent its own")
+    if problems:
+        raise ValueError("\n".join(problems))
+    return MappingProxyType(dict(agents))
+
+
+def _as_dict(agents: Mapping[str, Agent]) -> dict[str, Agent]:
+    return dict(agents)
+
+
+class Homelab(_Settings):
+    """All settings."""
+
+    backend: Backend = LocalBackend()
+    """Where Terraform keeps its state. Defaults to a file beside the app."""
+
+    agents: Annotated[
+        Mapping[str, Agent],
+        BeforeValidator(_named),
+        AfterValidator(_apart),
+        PlainSerializer(_as_dict, return_type=dict[str, Agent]),
+    ] = Field(default={"hermes": {}}, validate_default=True)
+    """Agents by name. Defaults to hermes."""
+
+
+# Reading --------------------------------------------------------------------------------------------------------------
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML 1.2's plain values, as editors do: ``no``, ``12:34``, ``0200`` and dates stay text."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - as inherited
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._open: set[str] = set()
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in self._open:
+                raise _refusal(event.start_mark, f"*{event.anchor} stands inside itself; write the value out")
+            return super().compose_node(parent, index)
+        if event.tag is not None:
+            raise _refusal(event.start_mark, f"the tag {event.tag} is not used here; leave it out")
+        self._open.add(event.anchor)
+        node = super().compose_node(parent, index)
+        self._open.discard(event.anchor)
+        return node
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            mark = key.start_mark
+            if not isinstance(key, yaml.ScalarNode):
+                raise _refusal(mark, "a list or mapping cannot be a key; write a name")
+            if key.tag not in {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}:
+                raise _refusal(mark, f"{key.value or 'nothing'} is not text and cannot be a key; write a name")
+            if key.value in lines:
+                raise _refusal(
+                    mark, f"the key {key.value} stands twice here, first in line {lines[key.value]}; keep one of them"
+                )
+            lines[key.value] = mark.line + 1
+        return node
+
+
+for _tag_name, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", list("-+0123456789")),
+    ("float", r"[-+]?[0-9]+\.[0-9]+", list("-+0123456789")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag_name}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def _refusal(mark: Any, problem: str) -> yaml.MarkedYAMLError:  # noqa: ANN401 - the C loader has marks of its own
+    return yaml.MarkedYAMLError(note="ours", problem=problem, problem_mark=mark)
+
+
+def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"line {line}: the character U+{ord(text[error.position]):04X} is not allowed in YAML; remove it"
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "this is not YAML; compare it with homelab.example.yaml"
+    mark = error.problem_mark
+    where = f"line {mark.line + 1}, column {mark.column + 1}"
+    if error.note == "ours":
+        return f"{where}: {error.problem}"
+    if "'\\t'" in (error.problem or ""):
+        return f"{where}: there is a tab; write spaces"
+    return f"{where}: this is not YAML ({error.problem}); check the indentation, quotes and colons there"
+
+
+def _parse(label: str, raw: bytes) -> object:
+    try:
+        text = raw.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise SettingsError([f"{label}: line {line}: this is not UTF-8; save the file as UTF-8."]) from None
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise SettingsError([f"{label}: {_yaml_problem(error, text)}."]) from None
+    except RecursionError:
+        raise SettingsError(
+            [f"{label}: the file is nested too deeply; compare it with homelab.example.yaml."]
+        ) from None
+
+
+def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
+    """Return the file's name for messages, and what it holds."""
+    named = os.environ.get(_FILE_VARIABLE)
+    label = named or _FILE
+    path = directory / label
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        if named:
+            raise SettingsError(
+                [f"{_FILE_VARIABLE}: {shown(named)} does not exist; name a file that does, or unset the variable."]
+            ) from None
+        if path.is_symlink():
+            raise SettingsError([f"{label}: the link points to nothing; correct or remove it."]) from None
+        return label, {}
+    except IsADirectoryError:
+        raise SettingsError([f"{label}: this is a directory; make it a file."]) from None
+    except OSError as error:
+        raise SettingsError([f"{label}: the file cannot be read ({error.strerror}); check its permissions."]) from None
+    data = _parse(label, raw)
+    if data is None:
+        return label, {}
+    if not isinstance(data, dict):
+        raise SettingsError([f"{label}: the file holds {shown(data)}, not a mapping; write keys such as agents."])
+    return label, data
+
+
+class _Environment(EnvSettingsSource):
+    """The variables, as JSON where they are JSON and as text otherwise."""
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        if isinstance(values.get("agents"), dict):
+            values["agents"] = {name.replace("_", "-"): agent for name, agent in values["agents"].items()}
+        # Unknown ones go along, to be refused with the words that the file's get.
+        return {str(key[0]): None for key in _variables() if key[0] not in _Layers.model_fields} | values
+
+    def decode_complex_value(self, field_name: str, field: object, value: Any) -> Any:  # noqa: ANN401, ARG002 - as inherited
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+
+
+class _Layers(BaseSettings):
+    """The environment over the file, key by key, before anything is checked."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=_PREFIX, env_nested_delimiter="__", env_ignore_empty=True, extra="allow"
+    )
+
+    backend: Annotated[dict[str, Any], SkipValidation] = {}
+    agents: Annotated[dict[str, Any], SkipValidation] = {}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as inherited
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as inherited
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as inherited
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return _Environment(settings_cls), init_settings
+
+
+def _variables() -> dict[_Key, str]:
+    """Return the variables that set something, by the key that they set."""
+    variables: dict[_Key, str] = {}
+    for name, value in os.environ.items():
+        if name.upper().startswith(_PREFIX) and name.upper() != _FILE_VARIABLE and value:
+            key = name[len(_PREFIX) :].lower().split("__")
+            if key[0] == "agents":
+                key[1:2] = [part.replace("_", "-") for part in key[1:2]]
+            variables[tuple(key)] = name
+    return variables
+
+
+# Messages -------------------------------------------------------------------------------------------------------------
+
+_SECTIONS: Mapping[str, type[_Settings]] = MappingProxyType(
+    {
+        "cpu": Cpu,
+        "memory": Memory,
+        "disk": Disk,
+        "network": Network,
+        "dns": Dns,
+        "template": Template,
+        "startup": Startup,
+    }
+)
+_BACKENDS: Mapping[str, type[_Backend]] = MappingProxyType(
+    {"local": LocalBackend, "s3": S3Backend, "http": HttpBackend, "pg": PgBackend}
+)
+
+_ABSENT = object()
+
+_REQUIRED = {
+    "vmid": "the container's VMID, a whole number from 100 to 999999999",
+    "bucket": "the name of the bucket",
+    "address": "the URL of the state, with {stack} for the stack's name",
+}
+
+_NOT_HERE: Mapping[str, str] = {
+    **dict.fromkeys(
+        (
+            "device_passthrough",
+            "devices",
+            "fuse",
+            "hook_script",
+            "hook_script_file_id",
+            "idmap",
+            "keyctl",
+            "mount_points",
+            "mounts",
+        ),
+        "this needs root@pam on the host, and no API token may set it; "
+        "leave it out, it belongs to the stack {agent}-root",
+    ),
+    "features": "nesting is always on, and the other features need root@pam on the host, which no API token has; "
+    "leave it out, they belong to the stack {agent}-root",
+    "nesting": "nesting is always on; leave it out",
+    "unprivileged": "every container here is unprivileged, always; leave it out",
+}
+
+_CARRIERS: Mapping[str, Mapping[str, str]] = {
+    "s3": {
+        "access_key": "AWS_ACCESS_KEY_ID",
+        "access_key_id": "AWS_ACCESS_KEY_ID",
+        "secret_key": "AWS_SECRET_ACCESS_KEY",
+        "secret_access_key": "AWS_SECRET_ACCESS_KEY",
+        "session_token": "AWS_SESSION_TOKEN",
+        "token": "AWS_SESSION_TOKEN",
+    },
+    "http": {"username": "TF_HTTP_USERNAME", "password": "TF_HTTP_PASSWORD"},
+    "pg": {"conn_str": "PG_CONN_STR", "username": "PG_CONN_STR", "password": "PG_CONN_STR"},
+}
+
+
+def _dotted(key: _Key) -> str:
+    return ".".join(str(part) if re.fullmatch(r"[\w-]{1,60}", str(part)) else shown(part) for part in key)
+
+
+def _origin(label: str, file: object, key: _Key, value: object) -> str:
+    """Name what states the key: the file, the variable at or above it, or the file and the variables below it."""
+    in_file = file
+    for part in key:
+        try:
+            in_file = in_file[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            in_file = _ABSENT
+            break
+    variables = _variables()
+    above = [name for at, name in variables.items() if at == key[: len(at)]]
+    if above and in_file is not value and in_file != value:
+        return max(above, key=len)
+    below = [name for at, name in variables.items() if len(at) > len(key) and at[: len(key)] == key]
+    return " with ".join(filter(None, ["" if below and in_file is _ABSENT else label, ", ".join(sorted(below))]))
+
+
+def _unknown(key: _Key, backend: str) -> str:
+    """Say what to do with a key that is no setting."""
+    *parents, name = map(str, key)
+    model: type[_Settings] = Homelab
+    match parents:
+        case ["backend"]:
+            model = _BACKENDS[backend]
+            if carrier := _CARRIERS.get(backend, {}).get(name):
+                return f"secrets do not go into {_FILE}; put this one into the environment or .env, as {carrier}"
+        case ["agents", agent]:
+            model = Agent
+            if name in _NOT_HERE:
+                return _NOT_HERE[name].format(agent=agent)
+        case ["agents", _, section]:
+            model = _SECTIONS[section]
+    if is_credential_name(name):
+        return f"secrets do not go into {_FILE}; put {name} into the environment or .env"
+    return f"there is no such setting; {_suggestion(model, name)}"
+
+
+def _suggestion(model: type[_Settings], name: str) -> str:
+    inner = [f"{section}.{field}" for section, part in _SECTIONS.items() for field in part.model_fields]
+    if model is Agent and (nested := [path for path in inner if path.endswith(f".{name}")]):
+        return f"did you mean {' or '.join(nested)}?"
+    names = [field for field, info in model.model_fields.items() if not info.exclude]
+    if close := difflib.get_close_matches(name.lower(), names, n=1):
+        return f"did you mean {close[0]}?"
+    return f"write one of {', '.join(names)}"
+
+
+_PHRASES: Mapping[str, str] = {
+    "missing": "this is missing; write {required}",
+    "bool_type": "{value} is neither true nor false; write true or false, without quotes",
+    "tuple_type": "{value} is not a list; write one such as [first, second]",
+    "literal_error": "{value} is not known here; write {expected}",
+    "union_tag_invalid": "{tag} is not a kind of backend; write local, s3, http or pg",
+    "union_tag_not_found": "this is missing; write local, s3, http or pg",
+    **dict.fromkeys(
+        ("model_type", "model_attributes_type", "dict_type"),
+        "{value} is not a mapping; write keys and values, or leave {name} out",
+    ),
+}
+
+
+def _problem(error: ErrorDetails, key: _Key, backend: str) -> str:
+    """Say in plain words what pydantic found."""
+    context = error.get("ctx", {})
+    if error["type"] == "value_error":
+        return str(context["error"])
+    if error["type"] == "extra_forbidden":
+        return _unknown(key, backend)
+    phrase = _PHRASES.get(error["type"], "{value} does not fit here; compare it with homelab.example.yaml")
+    return phrase.format(
+        value=shown(error["input"]),
+        name=key[-1],
+        required=_REQUIRED.get(str(key[-1]), "a value"),
+        expected=str(context.get("expected")).replace("'", ""),
+        tag=shown(context.get("tag")),
+    )
+
+
+def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
+    """Return a sentence for each problem that pydantic's error stands for."""
+    if error["type"] == "default_factory_not_called":
+        return []  # It follows from another error.
+    backend = ""
+    match error["loc"]:
+        case ("backend",) if error["type"].startswith("union_tag"):
+            key: _Key = ("backend", "type")
+        case ("backend", kind, *rest):
+            backend, key = str(kind), ("backend", *rest)
+        case ("agents", agent, "name"):
+            key = ("agents", agent)
+        case loc:
+            key = loc
+    where = f"{_origin(label, file, key, error['input'])}: {_dotted(key)}"
+    return [
+        f"{where}: {problem}" + ("" if problem.endswith("?") else ".")
+        for problem in _problem(error, key, backend).splitlines()
+    ]
+
+
+def load_settings(directory: Path = Path()) -> Homelab:
+    """Read the settings.
+
+    Args:
+        directory: Where ``homelab.yaml`` is; a relative ``HOMELAB_FILE`` starts there too. Defaults to the current one.
+
+    Returns:
+        The settings. Without a file and variables they are the defaults: one agent, ``hermes``.
+
+    Raises:
+        SettingsError: They cannot be used. All that is wrong is said at once.
+    """
+    label, file = _read_file(directory)
+    layers = _Layers(**{key: file[key] for key in _Layers.model_fields if key in file})
+    # What is no mapping in the file must be refused, not hidden by a variable for one of its keys.
+    values = file | {
+        key: getattr(layers, key) for key in layers.model_fields_set if isinstance(file.get(key, {}), dict)
+    }
+
+    messages = []
+    stated = file.get("agents", {"hermes": {}})
+    if isinstance(stated, dict) and isinstance(values.get("agents"), dict):
+        # A variable changes an agent that is there: a slip in its name must not make another one.
+        for name in values["agents"].keys() - stated.keys():
+            variable = next(
+                name_of for key, name_of in _variables().items() if key[:2] in {("agents",), ("agents", name)}
+            )
+            there = f"the agents there are {', '.join(stated)}" if stated else "there is none"
+            messages.append(f"{variable}: {_dotted(('agents', name))}: {label} has no such agent; {there}.")
+        values["agents"] = {name: agent for name, agent in values["agents"].items() if name in stated} or stated
+    try:
+        homelab = Homelab.model_validate(values)
+    except ValidationError as error:
+        for details in error.errors():
+            messages += _sentences(details, label, file)
+    if messages:
+        raise SettingsError(messages)
+    return homelab
+
+
+# JSON Schema ----------------------------------------------------------------------------------------------------------
+
+
+class _Schema(GenerateJsonSchema):
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - as inherited
+        return False
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``homelab.yaml``, for editors."""
+    schema = Homelab.model_json_schema(schema_generator=_Schema)
+    agent = schema["$defs"]["Agent"]
+    del agent["properties"]["name"], agent["required"]
+    reference = {"$ref": "#/$defs/Agent"}
+    schema["properties"]["agents"] |= {
+        "minProperties": 1,
+        "propertyNames": {**TypeAdapter(AgentName).json_schema(), "not": {"pattern": "-root$"}},
+        "properties": {"hermes": reference},
+        "additionalProperties": {"allOf": [reference, {"required": ["vmid"]}]},
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": _FILE}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

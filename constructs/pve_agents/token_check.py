@@ -1,0 +1,72 @@
+"""Finds out what the API token may not do, before anything is created."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from cdktf import AssetType, DataResource, LocalExecProvisioner, TerraformAsset, TerraformStack
+from constructs import Construct
+
+from pve_agents.types import DatastoreId, NodeName, Vmid
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TokenCheck(Construct):
+    """Asks Proxmox VE, at the first deploy, whether the API token holds every privilege that the stack needs.
+
+    A token without ``VM.Audit`` does not fail by itself: the container is created, then the provider polls a status it
+    may not read until its timeout, and leaves a tainted container behind. One without ``VM.Allocate`` gets a bare
+    "Permission check failed". This check names the privilege, the path and the command that mends it.
+
+    It creates nothing in Proxmox VE. It runs again only when what it asks about changes.
+    """
+
+    resource: DataResource
+    """The L1, ``terraform_data.<id>``: what needs the privileges depends on it."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        script: Path,
+        node_name: NodeName,
+        vmid: Vmid,
+        disk_datastore: DatastoreId,
+        template_datastore: DatastoreId | None = None,
+        pool: str | None = None,
+    ) -> None:
+        """Add the check.
+
+        Args:
+            scope: The stack.
+            id_: Also the name in the resource's address.
+            script: ``scripts/check-token``; it gets the token from the environment, as the provider does.
+            node_name: The node of the container.
+            vmid: The VMID of the container.
+            disk_datastore: Where the root disk is allocated.
+            template_datastore: Where a template is downloaded to; none when the template exists.
+            pool: The resource pool that the container joins, whose privileges then count as well.
+        """
+        super().__init__(scope, id_)
+        asset = TerraformAsset(self, "script", path=str(script), type=AssetType.FILE)
+        arguments = {
+            "stack": TerraformStack.of(self).node.id,
+            "node": node_name,
+            "vmid": str(vmid),
+            "rootfs-datastore": disk_datastore,
+        }
+        if template_datastore is not None:
+            arguments["template-datastore"] = template_datastore
+        if pool is not None:
+            arguments["pool"] = pool
+        options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in arguments.items())
+        self.resource = DataResource(
+            self,
+            "Default",
+            triggers_replace=arguments,
+            provisioners=[LocalExecProvisioner(type="local-exec", command=f"python3 {asset.path} {options}")],
+        )

@@ -1,0 +1,47 @@
+"""The app: a stack for each agent of the settings."""
+
+import re
+import sys
+from pathlib import Path
+
+_BAD_INPUT = 2
+# How cdktf words what the constructs' own validations found: a line each, with the construct's path.
+_REFUSED_BY_A_CONSTRUCT = re.compile(r"^  \[(?P<path>[^]]+)\] (?P<problem>.+)$", re.MULTILINE)
+
+
+def main() -> int:
+    """Write Terraform's JSON of every stack; what is wrong with the input is said in one sentence each."""
+    try:
+        from cdktf import App  # noqa: PLC0415
+        from pve_agents import SettingsError, load_settings  # noqa: PLC0415
+
+        from stacks.agent import AgentStack  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        remedy = "make bindings" if missing == "imports" else "make setup"
+        return _refuse(f"The Python package {missing} is missing: run `{remedy}`.")
+
+    try:
+        homelab = load_settings(Path(__file__).parent)
+        app = App()
+        for agent in homelab.agents.values():
+            AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
+        app.synth()
+    except SettingsError as error:
+        return _refuse(*error.messages)
+    except RuntimeError as error:
+        # jsii hands what a construct refused over as the text of an exception.
+        problems = [found["problem"] for found in _REFUSED_BY_A_CONSTRUCT.finditer(str(error))]
+        if not problems:
+            raise
+        return _refuse(*problems)
+    return 0
+
+
+def _refuse(*sentences: str) -> int:
+    print(*sentences, sep="\n", file=sys.stderr)  # noqa: T201
+    return _BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The stack of one agent under an API token: its template, its container, its outputs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cdktf import Annotations, TerraformOutput, TerraformStack
+from imports.proxmox.provider import ProxmoxProvider
+from pve_agents import AgentContainer, LxcTemplate, TokenCheck
+
+from stacks.backend import store_state
+
+if TYPE_CHECKING:
+    from constructs import Construct
+    from pve_agents.settings import Agent, Backend
+
+_CHECK_TOKEN = Path(__file__).parent.parent / "scripts" / "check-token"
+
+
+class AgentStack(TerraformStack):
+    """Creates the agent's container, with the credential of the environment and none in its configuration.
+
+    The provider takes the endpoint and the token from ``PROXMOX_VE_ENDPOINT``, ``PROXMOX_VE_API_TOKEN`` and
+    ``PROXMOX_VE_INSECURE``.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, agent: Agent, backend: Backend) -> None:
+        """Wire the agent's constructs.
+
+        Args:
+            scope: The app.
+            id_: The stack's name: the agent's.
+            agent: Its settings.
+            backend: Where Terraform keeps the state.
+        """
+        super().__init__(scope, id_)
+        store_state(self, backend)
+        # `moved` from one resource type to another needs 1.8.
+        self.add_override("terraform.required_version", ">= 1.8.0")
+        ProxmoxProvider(self, "proxmox")
+
+        check = TokenCheck(
+            self,
+            f"{agent.name}_token_check",
+            script=_CHECK_TOKEN,
+            node_name=agent.node,
+            vmid=agent.vmid,
+            disk_datastore=agent.disk.datastore,
+            template_datastore=agent.template.datastore if agent.template.url else None,
+            pool=agent.pool,
+        )
+        template = LxcTemplate(
+            self,
+            LxcTemplate.name_for(agent.template, agent.node),
+            node_name=agent.node,
+            source=agent.template,
+            depends_on=[check.resource],
+        )
+        if template.resource is not None:
+            name = template.resource.friendly_unique_id
+            # State made under the resource's long name, which the provider is to drop, moves along.
+            self.add_override(
+                "moved",
+                [
+                    {
+                        "from": f"proxmox_virtual_environment_download_file.{name}",
+                        "to": f"proxmox_download_file.{name}",
+                    }
+                ],
+            )
+        container = AgentContainer(
+            self,
+            agent.name,
+            node_name=agent.node,
+            vmid=agent.vmid,
+            hostname=agent.hostname,
+            template=template,
+            os_type=agent.os_type,
+            description=agent.description,
+            tags=agent.tags,
+            cpu=agent.cpu,
+            memory=agent.memory,
+            disk=agent.disk,
+            network=agent.network,
+            dns=agent.dns,
+            pool=agent.pool,
+            ssh_public_keys=agent.ssh_public_keys,
+            startup=agent.startup,
+            start_on_boot=agent.start_on_boot,
+            started=agent.started,
+            protect=agent.protect,
+            adopt=agent.adopt,
+            depends_on=[check.resource],
+        )
+
+        if agent.protect:
+            # Terraform's own refusal of a destroy names no setting.
+            Annotations.of(container).add_info(
+                f"protected: Terraform refuses to destroy or replace it until homelab.yaml says "
+                f"agents.{agent.name}.protect: false"
+            )
+
+        outputs = {"container_id": container.resource.vm_id, "hostname": agent.hostname, "ipv4": container.ipv4}
+        for name, value in outputs.items():
+            TerraformOutput(self, f"{agent.name}_{name}", value=value)

@@ -1,0 +1,56 @@
+"""Where Terraform keeps a stack's state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import cdktf
+from pve_agents.settings import HttpBackend, LocalBackend, PgBackend, S3Backend
+
+if TYPE_CHECKING:
+    from pve_agents.settings import Backend
+
+
+_AMAZON_ONLY = (
+    "skip_credentials_validation",
+    "skip_metadata_api_check",
+    "skip_region_validation",
+    "skip_requesting_account_id",
+    "skip_s3_checksum",
+)
+
+
+def store_state(stack: cdktf.TerraformStack, backend: Backend) -> None:
+    """Set the stack's backend; each stack has a state of its own, named after it.
+
+    Credentials are none of the configuration's business: each backend takes them from the environment
+    (``AWS_ACCESS_KEY_ID``, ``TF_HTTP_PASSWORD``, ``PG_CONN_STR``).
+    """
+    backend = backend.for_stack(stack.node.id)
+    match backend:
+        case LocalBackend():
+            # Relative to cdktf.out/stacks/<name>, where Terraform runs: the same JSON on every machine.
+            cdktf.LocalBackend(stack, path=f"../../../terraform.{stack.node.id}.tfstate")
+        case S3Backend():
+            cdktf.S3Backend(
+                stack,
+                bucket=backend.bucket,
+                key=backend.key,
+                region=backend.region,
+                use_path_style=backend.use_path_style,
+            )
+            if backend.endpoint is not None:
+                # Only Amazon has the services that Terraform would otherwise ask about account and region.
+                not_amazon = dict.fromkeys(_AMAZON_ONLY, True)
+                stack.add_override("terraform.backend.s3", {"endpoints": {"s3": backend.endpoint}, **not_amazon})
+        case HttpBackend():
+            cdktf.HttpBackend(
+                stack,
+                address=backend.address,
+                lock_address=backend.lock_address,
+                unlock_address=backend.unlock_address,
+            )
+        case PgBackend():
+            cdktf.PgBackend(stack, conn_str="", schema_name=backend.schema_name)
+            # The binding wants a connection string; without one in its configuration Terraform takes PG_CONN_STR.
+            stack.add_override("terraform.backend.pg.conn_str", None)

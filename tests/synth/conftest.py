@@ -1,0 +1,45 @@
+"""Synthesizing in the test's own process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Protocol
+
+import cdktf
+import pytest
+import yaml
+from pve_agents import load_settings
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.json import JSONSnapshotExtension
+
+from stacks.agent import AgentStack
+
+PROJECT = Path(__file__).parent.parent.parent
+
+
+class Synthesize(Protocol):
+    """Settings as they stand in homelab.yaml, to the JSON of one stack."""
+
+    def __call__(self, settings: dict[str, Any] | None = None, *, stack: str = "hermes") -> dict[str, Any]: ...
+
+
+@pytest.fixture
+def synthesize(tmp_path: Path) -> Synthesize:
+    def run(settings: dict[str, Any] | None = None, *, stack: str = "hermes") -> dict[str, Any]:
+        if settings is not None:
+            (tmp_path / "homelab.yaml").write_text(yaml.safe_dump(settings))
+        homelab = load_settings(tmp_path)
+        app = cdktf.Testing.stub_version(cdktf.App(outdir=str(tmp_path / "cdktf.out")))
+        for agent in homelab.agents.values():
+            AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
+        app.synth()
+        return dict(json.loads((tmp_path / "cdktf.out" / "stacks" / stack / "cdk.tf.json").read_text()))
+
+    return run
+
+
+@pytest.fixture
+def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """One reviewed JSON file for each snapshot."""
+    return snapshot.use_extension(JSONSnapshotExtension)

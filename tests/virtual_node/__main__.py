@@ -1,0 +1,28 @@
+"""Run a command against a virtual node: `python -m tests.virtual_node [--keep DIR] -- COMMAND ARGS...`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.virtual_node.node import temporary_node
+
+
+def main() -> int:
+    """Start a node, run the command in its environment, and exit as the command does."""
+    parser = argparse.ArgumentParser(prog="python -m tests.virtual_node", description=__doc__)
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the node's files in DIR")
+    parser.add_argument("command", nargs="+", metavar="COMMAND")
+    arguments = parser.parse_args()
+    with temporary_node(arguments.keep) as node:
+        print(f"virtual node: listening on {node.pve.url}", file=sys.stderr, flush=True)  # noqa: T201
+        status = subprocess.run(arguments.command, env={**os.environ, **node.env}, check=False).returncode
+    # As a shell does for a command that a signal ended.
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""The stand-in for hashicorp/null 3.2.4: a resource that only remembers its triggers.
+
+`python -m tests.virtual_node.null` is what Terraform starts.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from tests.virtual_node.plugin import UNKNOWN, DataSource, Diagnostics, Plan, Provider, Resource, State, serve
+
+_ID = {"type": "string", "computed": True}
+_STRINGS = {"type": ["map", "string"], "optional": True}
+SCHEMA: dict[str, Any] = {
+    "provider": {"block": {}},
+    "resource_schemas": {"null_resource": {"block": {"attributes": {"id": _ID, "triggers": _STRINGS}}}},
+    "data_source_schemas": {},
+}
+
+
+class NullResource(Resource):
+    """`null_resource`: any change of its triggers replaces it."""
+
+    def plan(self, prior: State | None, proposed: State, config: State, private: bytes, diags: Diagnostics) -> Plan:
+        """Know the id of what is there already."""
+        del config, diags
+        changed = prior is not None and prior["triggers"] != proposed["triggers"]
+        planned = {**proposed, "id": prior["id"] if prior else UNKNOWN}
+        return Plan(planned, [("triggers",)] if changed else [], private)
+
+    def create(self, planned: State, diags: Diagnostics) -> State:
+        """Make up an id."""
+        del diags
+        return {**planned, "id": str(random.getrandbits(63))}  # noqa: S311
+
+    def read(self, state: State, private: bytes, diags: Diagnostics) -> tuple[State, bytes]:
+        """Believe the state: there is nothing else."""
+        del diags
+        return state, private
+
+    def update(self, prior: State, planned: State, diags: Diagnostics) -> State:
+        """Never called: nothing can change in place."""
+        del prior, diags
+        return planned
+
+    def delete(self, state: State, diags: Diagnostics) -> None:
+        """Forget it."""
+
+
+class Null(Provider):
+    """The provider `hashicorp/null`."""
+
+    schema = SCHEMA
+    resources = {"null_resource": NullResource()}
+    data_sources: dict[str, DataSource] = {}
+
+
+if __name__ == "__main__":
+    serve(Null())

@@ -1,0 +1,296 @@
+"""The fake PVE API: fakepve's, with what this project relies on made to answer as PVE 9 answers.
+
+What PVE does is cited by package and file; where fakepve 0.5.0 answers differently, a method here overrides it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import posixpath
+import re
+import urllib.parse
+import zlib
+from typing import Any
+
+from fakepve import FakePve, PveError, TaskError
+from fakepve import lxc as fake_lxc
+from fakepve.routing import die, param_error
+from fakepve.server import USER, ok, params
+
+NODE = "gihyeon"
+BRIDGE = "intra01"
+ZONE = "intra"
+
+Values = dict[str, Any]
+
+MOUNT = re.compile(r"(rootfs|mp\d+)")
+NET = re.compile(r"net\d+")
+OVERWRITES = "refusing to override existing file '{}'"
+# pve-container src/PVE/LXC/Config.pm:982-999: no path may climb.
+CLIMBING = re.compile(r"(?:^|/)\.\.?/|/\.\.?$")
+SSH_KEY = re.compile(r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)(?:\s.*)?")
+# What PVE::RPCEnvironment::get_effective_permissions always lists, besides the paths of the ACL.
+DEFAULT_PATHS = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
+
+
+class VirtualPve(FakePve):  # type: ignore[misc]
+    """One PVE 9 node with a directory storage, a thin pool, a disk full of data, and an SDN bridge."""
+
+    def __init__(self, password: str) -> None:
+        """Listen on a free port of 127.0.0.1 once started."""
+        super().__init__(user="root@pam", password=password, host="127.0.0.1", port=0)
+        self.version, self.release_version = "9.1.4", "9.1"
+        self.nodes = {NODE: {"online": True}}
+        self.storages = {
+            "local": _storage("dir", "vztmpl,iso,backup", path="/var/lib/vz"),
+            "local-lvm": _storage("lvmthin", "rootdir,images", vgname="pve", thinpool="data"),
+            "hdd": _storage("dir", "rootdir", path="/mnt/pve/hdd"),
+        }
+        self.acl = {}
+        # vnet -> zone; any other bridge belongs to the zone that PVE calls localnetwork.
+        self.vnets = {BRIDGE: ZONE}
+        # What the internet holds: url -> content, or None for a dead link. Any other URL holds a made-up file.
+        self.web: dict[str, bytes | None] = {}
+        # Does a DHCP server answer on the bridges?
+        self.dhcp = True
+        # Every request that changes something, as (method, path under /api2/json), oldest first.
+        self.mutations: list[tuple[str, str]] = []
+
+    def _record(self, request: Any, body: bytes) -> None:
+        super()._record(request, body)
+        if request.method not in ("GET", "HEAD") and not request.path.endswith("/access/ticket"):
+            self.mutations.append((request.method, request.path.removeprefix("/api2/json")))
+
+    # Permissions ------------------------------------------------------------------------------------------------
+
+    def _check_bridge(self, user: str, net: str) -> None:
+        # fakepve looks every bridge up in the zone localnetwork, and ignores the VLAN tag
+        # (pve-guest-common src/PVE/GuestHelpers.pm:397-421).
+        props = fake_lxc.split_props(net)[1]
+        if bridge := props.get("bridge"):
+            path = f"/sdn/zones/{self.vnets.get(bridge, 'localnetwork')}/{bridge}"
+            self.require(user, f"{path}/{props['tag']}" if props.get("tag") else path, "SDN.Use")
+
+    def _vm_perm(self, user: str, vmid: int, pool: str | None, *privileges: str) -> None:
+        # fakepve asks for VM.PowerMgmt when a create request says start=1; PVE does not
+        # (pve-container src/PVE/API2/LXC.pm starts the new container inside the create task).
+        super()._vm_perm(user, vmid, pool, *(name for name in privileges if name != "VM.PowerMgmt"))
+
+    async def _permissions(self, v: Values, user: str) -> dict[str, dict[str, int]]:
+        # PVE answers effective privileges: of the one path that was asked for, or of the well-known paths and those
+        # of the ACL (pve-access-control src/PVE/API2/AccessControl.pm). fakepve lists the ACL's entries.
+        who = v.get("userid") or user
+        if who not in (user, user.split("!")[0]):
+            self.require(user, "/access", "Sys.Audit")
+        if who.split("!")[0] == "root@pam":
+            held: dict[str, dict[str, int]] = await super()._permissions({}, who)
+            return {path: held["/"] for path in ([v["path"]] if v.get("path") else DEFAULT_PATHS)}
+        entries = [entry for name in {who, who.split("!")[0]} for entry in self.acl.get(name, [])]
+        paths = [v["path"]] if v.get("path") else sorted({*DEFAULT_PATHS, *(path for path, _ in entries)})
+        known = {privilege for _, privileges in entries for privilege in privileges}
+        effective = {path: {name: 1 for name in sorted(known) if self._has(who, path, name)} for path in paths}
+        return {path: held for path, held in effective.items() if held}
+
+    # Downloads --------------------------------------------------------------------------------------------------
+
+    def _routes_virtual_node(self) -> list[tuple[str, str, Any]]:
+        """Register what fakepve only shapes, next to its own tables of routes."""
+        return [
+            ("GET", "/nodes/{node}/query-url-metadata", self._query_url_metadata),
+            ("POST", "/nodes/{node}/storage/{storage}/oci-registry-pull", self._oci_registry_pull),
+        ]
+
+    def _web_size(self, url: str) -> int:
+        """Return how large the file at `url` is; PVE's own error when there is none."""
+        if url not in self.web:
+            return 100 * 1024**2 + zlib.crc32(url.encode()) % 1024**2
+        content = self.web[url]
+        if content is None:
+            raise die("invalid server response: '404 Not Found'")
+        return len(content)
+
+    async def _query_url_metadata(self, v: Values, _user: str) -> Values:
+        url = v["url"]
+        name = posixpath.basename(urllib.parse.urlsplit(url).path)
+        return {"filename": name, "size": self._web_size(url), "mimetype": "application/octet-stream"}
+
+    async def _download_url(self, request: Any) -> Any:
+        # fakepve asks for Sys.Audit and Sys.Modify even where Sys.AccessNetwork would do, and knows no checksums.
+        match = self.resolve(request, "/api2/json")
+
+        async def download(_match: Any, values: Values) -> str:
+            return await self._download(values, request[USER])
+
+        return ok(await self.answer(request, match, await params(request), request[USER], download))
+
+    async def _download(self, v: Values, user: str) -> str:
+        store, url, name = v["storage"], v["url"], v["filename"]
+        if v["content"] not in self._active_store(store, v["node"])["content"].split(","):
+            raise die(f"storage '{store}' is not configured for content-type '{v['content']}'")
+        if ("checksum" in v) != ("checksum-algorithm" in v):
+            raise param_error(checksum="checksum and checksum-algorithm go together")
+        wanted = {v["checksum-algorithm"]: v["checksum"].lower()} if "checksum" in v else {}
+
+        async def body() -> str | None:
+            # pve-common src/PVE/Tools.pm:1501-1520 (download_file_from_url).
+            present = self.storages[store]["volumes"].get(f"{v['content']}/{name}")
+            if present is not None:
+                if wanted and wanted.items() <= _digests(present, wanted).items():
+                    return "got correct file already, no need to download"
+                raise TaskError(OVERWRITES.format(self._volume_path(store, f"{v['content']}/{name}", v["content"])))
+            try:
+                size = self._web_size(url)
+            except PveError as error:
+                raise TaskError(f"download failed: {error.message}") from error
+            file = {"content_bytes": self.web.get(url), "checksums": wanted}
+            for algorithm, actual in _digests(file, wanted).items():
+                if actual != wanted[algorithm]:
+                    raise TaskError(f"checksum mismatch: got '{actual}' != expect '{wanted[algorithm]}'")
+            self.store_file(store, name, size, v["content"])
+            self.storages[store]["volumes"][f"{v['content']}/{name}"].update(file)
+            return None
+
+        return str(await self.task(v["node"], "download", name, user, body, log=[f"downloading {url} to {name}"]))
+
+    async def _oci_registry_pull(self, v: Values, user: str) -> str:
+        store = v["storage"]
+        name = v.get("filename") or re.sub(r"[:/]", "_", v["reference"])
+        volume = f"vztmpl/{name}.tar"
+
+        async def body() -> None:
+            if volume in self.storages[store]["volumes"]:
+                raise TaskError(OVERWRITES.format(self._volume_path(store, volume, "vztmpl")))
+            self.store_file(store, f"{name}.tar", self._web_size(v["reference"]), "vztmpl")
+
+        return str(await self.task(v["node"], "ociregistrypull", store, user, body, log=[f"pulling {v['reference']}"]))
+
+    def _parse_volname(self, store: Values, volname: str) -> Any:
+        # An OCI image is a plain .tar (pve-storage src/PVE/Storage.pm); fakepve knows compressed templates only.
+        if re.fullmatch(r"vztmpl/[^/]+\.tar", volname):
+            return "vztmpl", None, "raw"
+        return super()._parse_volname(store, volname)
+
+    def volume_exists(self, volid: str) -> bool:
+        """Take no template on trust: fakepve accepts any while a storage holds none."""
+        return bool(super().volume_exists(volid))
+
+    # Containers -------------------------------------------------------------------------------------------------
+
+    async def _lxc_create(self, user: str, v: Values) -> Any:
+        for key, value in v.items():
+            if MOUNT.fullmatch(key):
+                _check_paths(key, value)
+        for line in urllib.parse.unquote(v.get("ssh-public-keys", "")).splitlines():
+            if line.strip() and not _is_ssh_key(line.strip()):
+                raise die("SSH public key validation error")
+        upid = await super()._lxc_create(user, v)
+        # fakepve guesses both from the template's name; PVE takes what the request says.
+        if ct := self.ct(int(v["vmid"])):
+            ct.config.update({key: v[key] for key in ("ostype", "arch") if v.get(key)})
+        return upid
+
+    async def _update_config(self, ct: Any, user: str, values: Values, deletes: list[str], reverts: list[str]) -> None:
+        # fakepve keeps a mount that waits for a reboot as it was sent. PVE stores it in its own spelling, so that
+        # sending the same again changes nothing (pve-container src/PVE/LXC/Config.pm, update_pct_config).
+        for key, value in values.items():
+            if MOUNT.fullmatch(key):
+                _check_paths(key, value)
+                values[key] = _print_mount(fake_lxc.parse_mount(value))
+        await super()._update_config(ct, user, values, deletes, reverts)
+
+    def _realise(self, vmid: int, key: str, value: str, taken: set[str], _default: Any = None) -> str:
+        """A mount as PVE writes it: bare volume, mp, then the other keys by name; a new volume gets allocated."""
+        mount = fake_lxc.parse_mount(value)
+        if found := fake_lxc.NEW_DISK.match(mount.get("volume", "")):
+            store, gib = found.group(1), float(found.group(2))
+            mount["volume"] = self._allocate(vmid, store, taken)
+            mount["size"] = fake_lxc.format_size(int(gib * 1024**3))
+            if not gib:
+                # A directory, not an image (pve-container src/PVE/LXC.pm:2592-2600), whose size PVE prints as 0T.
+                mount["volume"] = mount["volume"].replace("/vm-", "/subvol-").replace(".raw", ".subvol")
+                mount["size"] = "0T"
+        elif fake_lxc.parse_size(mount.get("size", "")):
+            mount["size"] = fake_lxc.format_size(fake_lxc.parse_size(mount["size"]))
+        if key == "rootfs":
+            mount.pop("mp", None)
+        return _print_mount(mount)
+
+    async def _lxc_config_get(self, user: str, v: Values) -> Values:
+        config: Values = await super()._lxc_config_get(user, v)
+        if config.get("description"):
+            # The file keeps it as comment lines, so that it always comes back with a newline.
+            config["description"] = config["description"].rstrip("\n") + "\n"
+        return config
+
+    async def _lxc_interfaces(self, user: str, v: Values) -> list[Values] | None:
+        """The addresses of a running container; fakepve gives none to an interface with ip=dhcp."""
+        interfaces: list[Values] | None = await super()._lxc_interfaces(user, v)
+        if interfaces is None:
+            return None
+        nets = sorted(key for key in self._find_ct(v["node"], v["vmid"]).config if NET.fullmatch(key))
+        for key, interface in zip(nets, interfaces[1:], strict=True):
+            props = fake_lxc.split_props(self.ct(int(v["vmid"])).config[key])[1]
+            addresses = interface["ip-addresses"]
+            if props.get("ip") == "dhcp" and self.dhcp:
+                address = dhcp_address(int(v["vmid"]), int(key.removeprefix("net")))
+                interface["inet"] = f"{address}/16"
+                addresses.insert(0, {"ip-address-type": "inet", "ip-address": address, "prefix": "16"})
+            # The kernel gives every interface a link-local address: the provider must not take it for an answer.
+            addresses.append(
+                {"ip-address-type": "inet6", "ip-address": _link_local(props["hwaddr"]), "prefix": "64"},
+            )
+        return interfaces
+
+    def _drop(self, ct: Any) -> None:
+        """A destroyed container takes the ACL of its path along (pve-access-control AccessControl.pm:1898-1919)."""
+        super()._drop(ct)
+        for user, entries in self.acl.items():
+            self.acl[user] = [entry for entry in entries if entry[0] != f"/vms/{ct.vmid}"]
+
+
+def dhcp_address(vmid: int, index: int = 0) -> str:
+    """The address the DHCP server gives to interface `index` of a container: 10.1.10.118 for the first one of 118."""
+    return f"10.{1 + index}.{10 + vmid // 256 % 240}.{vmid % 256}"
+
+
+def _storage(kind: str, content: str, **options: str) -> Values:
+    return {"type": kind, "active": 1, "content": content, "files": set(), "volumes": {}, **options}
+
+
+def _digests(file: Values, algorithms: Values) -> dict[str, str]:
+    """A stored file's checksums. A made-up file has those that its first download asked for, whatever they were."""
+    content: bytes | None = file.get("content_bytes")
+    if content is None:
+        return dict(file.get("checksums") or {})
+    return {algorithm: hashlib.new(algorithm, content).hexdigest() for algorithm in algorithms}
+
+
+def _check_paths(key: str, value: str) -> None:
+    mount = fake_lxc.parse_mount(value)
+    for name in ("volume", "mp"):
+        if CLIMBING.search(mount.get(name, "")):
+            raise param_error(
+                **{key: f"invalid format - format error\n{key}.{name}: path contains illegal character sequences\n"}
+            )
+
+
+def _print_mount(mount: dict[str, str]) -> str:
+    first = [mount["volume"]] + ([f"mp={mount['mp']}"] if "mp" in mount else [])
+    return ",".join(first + [f"{key}={mount[key]}" for key in sorted(mount) if key not in ("volume", "mp")])
+
+
+def _is_ssh_key(line: str) -> bool:
+    found = SSH_KEY.fullmatch(line)
+    try:
+        return bool(found and base64.b64decode(found.group(1), validate=True))
+    except binascii.Error:
+        return False
+
+
+def _link_local(mac: str) -> str:
+    octets = [int(octet, 16) for octet in mac.split(":")]
+    octets[0] ^= 2
+    eui = [*octets[:3], 0xFF, 0xFE, *octets[3:]]
+    return "fe80::" + ":".join(f"{eui[i] << 8 | eui[i + 1]:x}" for i in range(0, 8, 2))
