@@ -13,8 +13,8 @@ def main() -> int:
     """Write Terraform's JSON of every stack; what is wrong with the input is said in one sentence each."""
     try:
         from cdktf import App  # noqa: PLC0415
-        from pve_agents import SettingsError, load_settings  # noqa: PLC0415
 
+        from pve_agents import SettingsError, load_settings  # noqa: PLC0415
         from stacks.agent import AgentStack  # noqa: PLC0415
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]

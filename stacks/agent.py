@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cdktf import Annotations, TerraformOutput, TerraformStack
+from constructs import Construct
 from imports.proxmox.provider import ProxmoxProvider
+
 from pve_agents import AgentContainer, LxcTemplate, TokenCheck
-
+from pve_agents.settings import Agent, Backend
 from stacks.backend import store_state
-
-if TYPE_CHECKING:
-    from constructs import Construct
-    from pve_agents.settings import Agent, Backend
 
 _CHECK_TOKEN = Path(__file__).parent.parent / "scripts" / "check-token"
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import cdktf
-from pve_agents.settings import HttpBackend, LocalBackend, PgBackend, S3Backend
 
-if TYPE_CHECKING:
-    from pve_agents.settings import Backend
-
+from pve_agents.settings import Backend, HttpBackend, LocalBackend, PgBackend, S3Backend
 
 _AMAZON_ONLY = (
     "skip_credentials_validation",

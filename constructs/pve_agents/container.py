@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence  # noqa: TC003 - jsii looks at annotations when it runs
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import jsii
 from cdktf import Fn, ITerraformDependable, TerraformResourceLifecycle
@@ -27,11 +27,9 @@ from imports.proxmox.virtual_environment_container import (
 )
 
 from pve_agents.settings import Cpu, Disk, Dns, Memory, Network, Startup
+from pve_agents.template import LxcTemplate
 from pve_agents.types import Hostname, NodeName, Tag, Vmid
 from pve_agents.vmid_guard import VmidGuard
-
-if TYPE_CHECKING:
-    from pve_agents.template import LxcTemplate
 
 NOT_KNOWN_YET = "not known yet: the container had no IPv4 address when Terraform last looked; deploy again"
 
@@ -240,7 +238,7 @@ class AgentContainer(Construct):
     @property
     def ipv4(self) -> str:
         """The address of ``eth0`` as Terraform last saw it, or the words "not known yet"."""
-        return Fn.try_([self.resource.ipv4.lookup(_INTERFACE), NOT_KNOWN_YET])
+        return str(Fn.try_([self.resource.ipv4.lookup(_INTERFACE), NOT_KNOWN_YET]))
 
     @staticmethod
     def from_vmid(*, node_name: NodeName, vmid: Vmid) -> ExistingContainer:

@@ -607,10 +607,10 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise _refusal(mark, "a list or mapping cannot be a key; write a name")
             if key.tag not in {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}:
-                raise _refusal(mark, f"{key.value or 'nothing'} is not text and cannot be a key; write a name")
+                raise _refusal(mark, f"{_dotted((key.value,))} is not text and cannot be a key; write a name")
             if key.value in lines:
                 raise _refusal(
-                    mark, f"the key {key.value} stands twice here, first in line {lines[key.value]}; keep one of them"
+                    mark, f"the key {_dotted((key.value,))} stands twice here, first in line {lines[key.value]}; keep one"
                 )
             lines[key.value] = mark.line + 1
         return node
@@ -620,7 +620,7 @@ for _tag_name, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", list("-+0123456789")),
-    ("float", r"[-+]?[0-9]+\.[0-9]+", list("-+0123456789")),
+    ("float", r"[-+]?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?", list("-+0123456789")),
     ("merge", r"<<", ["<"]),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag_name}", re.compile(f"^(?:{_pattern})$"), _first)
@@ -813,9 +813,10 @@ def _origin(label: str, file: object, key: _Key, value: object) -> str:
         except (KeyError, IndexError, TypeError):
             in_file = _ABSENT
             break
+    if in_file is value or in_file == value:
+        return label
     variables = _variables()
-    above = [name for at, name in variables.items() if at == key[: len(at)]]
-    if above and in_file is not value and in_file != value:
+    if above := [name for at, name in variables.items() if at == key[: len(at)]]:
         return max(above, key=len)
     below = [name for at, name in variables.items() if len(at) > len(key) and at[: len(key)] == key]
     return " with ".join(filter(None, ["" if below and in_file is _ABSENT else label, ", ".join(sorted(below))]))
@@ -903,6 +904,26 @@ def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
     ]
 
 
+def _merged(label: str, file: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the file with the variables over it, and a sentence for each agent that only the variables name."""
+    layers = _Layers(**{key: file[key] for key in _Layers.model_fields if key in file})
+    # What is no mapping in the file must be refused, not hidden by a variable for one of its keys.
+    over = {key: getattr(layers, key) for key in layers.model_fields_set if isinstance(file.get(key, {}), dict)}
+    values = file | over
+    agents, stated = values.get("agents"), file.get("agents", {"hermes": {}})
+    if not isinstance(agents, dict) or not isinstance(stated, dict):
+        return values, []
+    # A variable changes an agent that is there: a slip in its name must not make another one.
+    messages = []
+    for agent in (name for name in agents if name not in stated):
+        place = ("agents", agent)
+        there = f"the agents there are {', '.join(stated)}" if stated else "it has none"
+        messages.append(
+            f"{_origin(label, file, place, agents[agent])}: {_dotted(place)}: {label} has no such agent; {there}."
+        )
+    return values | {"agents": {name: agents.get(name, stated[name]) for name in stated}}, messages
+
+
 def load_settings(directory: Path = Path()) -> Homelab:
     """Read the settings.
 
@@ -916,23 +937,7 @@ def load_settings(directory: Path = Path()) -> Homelab:
         SettingsError: They cannot be used. All that is wrong is said at once.
     """
     label, file = _read_file(directory)
-    layers = _Layers(**{key: file[key] for key in _Layers.model_fields if key in file})
-    # What is no mapping in the file must be refused, not hidden by a variable for one of its keys.
-    values = file | {
-        key: getattr(layers, key) for key in layers.model_fields_set if isinstance(file.get(key, {}), dict)
-    }
-
-    messages = []
-    stated = file.get("agents", {"hermes": {}})
-    if isinstance(stated, dict) and isinstance(values.get("agents"), dict):
-        # A variable changes an agent that is there: a slip in its name must not make another one.
-        for name in values["agents"].keys() - stated.keys():
-            variable = next(
-                name_of for key, name_of in _variables().items() if key[:2] in {("agents",), ("agents", name)}
-            )
-            there = f"the agents there are {', '.join(stated)}" if stated else "there is none"
-            messages.append(f"{variable}: {_dotted(('agents', name))}: {label} has no such agent; {there}.")
-        values["agents"] = {name: agent for name, agent in values["agents"].items() if name in stated} or stated
+    values, messages = _merged(label, file)
     try:
         homelab = Homelab.model_validate(values)
     except ValidationError as error:

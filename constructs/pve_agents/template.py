@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence  # noqa: TC003 - jsii looks at annotations when it runs
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
+from cdktf import ITerraformDependable
 from constructs import Construct
 from imports.proxmox.download_file import DownloadFile
 
 from pve_agents.settings import Template
 from pve_agents.types import NodeName
-
-if TYPE_CHECKING:
-    from cdktf import ITerraformDependable
 
 _FAMILY = re.compile(r"(?P<distribution>[a-z]+)-(?P<version>\d+(\.\d+)?)-")
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-from cdktf import AssetType, DataResource, LocalExecProvisioner, TerraformAsset, TerraformStack
+from cdktf import AssetType, LocalExecProvisioner, TerraformAsset, TerraformResource, TerraformStack
 from constructs import Construct
 
 from pve_agents.types import DatastoreId, NodeName, Vmid
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 class TokenCheck(Construct):
@@ -24,7 +21,7 @@ class TokenCheck(Construct):
     It creates nothing in Proxmox VE. It runs again only when what it asks about changes.
     """
 
-    resource: DataResource
+    resource: TerraformResource
     """The L1, ``terraform_data.<id>``: what needs the privileges depends on it."""
 
     def __init__(
@@ -64,9 +61,11 @@ class TokenCheck(Construct):
         if pool is not None:
             arguments["pool"] = pool
         options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in arguments.items())
-        self.resource = DataResource(
+        # Not cdktf's DataResource: that one runs `terraform version` at each synth.
+        self.resource = TerraformResource(
             self,
             "Default",
-            triggers_replace=arguments,
+            terraform_resource_type="terraform_data",
             provisioners=[LocalExecProvisioner(type="local-exec", command=f"python3 {asset.path} {options}")],
         )
+        self.resource.add_override("triggers_replace", arguments)

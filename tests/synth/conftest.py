@@ -9,10 +9,10 @@ from typing import Any, Protocol
 import cdktf
 import pytest
 import yaml
-from pve_agents import load_settings
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from pve_agents import load_settings
 from stacks.agent import AgentStack
 
 PROJECT = Path(__file__).parent.parent.parent

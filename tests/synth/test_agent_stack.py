@@ -9,9 +9,9 @@ from typing import Any
 import cdktf
 import pytest
 from imports.proxmox.provider import ProxmoxProvider
-from pve_agents import AgentContainer, LxcTemplate, Template
 from syrupy.assertion import SnapshotAssertion
 
+from pve_agents import AgentContainer, LxcTemplate, Template
 from tests.synth.conftest import Synthesize
 
 CONTAINER = "proxmox_virtual_environment_container"
@@ -51,9 +51,10 @@ EVERY_SETTING: dict[str, Any] = {
             "start_on_boot": False,
             "started": False,
             "protect": False,
-            "adopt": True,
             "pool": "agents",
-            "ssh_public_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMGZ5z0yV4jvYk3Jr8g1c3l0bq0Zt8q0p1s2t3u4v5w6 me@lan"],
+            "ssh_public_keys": [
+                "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMGZ5z0yV4jvYk3Jr8g1c3l0bq0Zt8q0p1s2t3u4v5w6 me@lan"
+            ],
             "startup": {"order": 3, "up_delay_seconds": 10, "down_delay_seconds": 60},
         }
     },
@@ -99,9 +100,7 @@ def test_the_token_stack_sets_no_feature_but_nesting(synthesize: Synthesize) -> 
     assert resource(synthesize(), CONTAINER)["features"] == {"nesting": True}
 
 
-@pytest.mark.parametrize(
-    "attribute", ["mount_point", "features", "operating_system", "initialization[0].user_account"]
-)
+@pytest.mark.parametrize("attribute", ["mount_point", "features", "operating_system", "initialization[0].user_account"])
 def test_what_root_sets_never_makes_terraform_replace_the_container(synthesize: Synthesize, attribute: str) -> None:
     assert attribute in resource(synthesize(), CONTAINER)["lifecycle"]["ignore_changes"]
 
@@ -123,6 +122,7 @@ def test_our_own_container_carries_the_tag_that_the_guard_looks_for(synthesize: 
     assert resource(synthesize(agent(tags=["mine"])), CONTAINER)["tags"] == ["mine", "pve-agents-hermes"]
 
 
+@pytest.mark.terraform  # cdktf asks it for its version where there is an import block
 def test_adopting_imports_the_container_and_asks_for_no_tag(synthesize: Synthesize) -> None:
     stack = synthesize(agent(adopt=True))
     assert stack["import"] == [{"id": "gihyeon/118", "to": f"{CONTAINER}.hermes"}]
@@ -237,9 +237,7 @@ def container_in_a_stack() -> tuple[cdktf.TerraformStack, AgentContainer]:
     stack = cdktf.TerraformStack(cdktf.Testing.app(), "hermes")
     ProxmoxProvider(stack, "proxmox")
     template = LxcTemplate(stack, "template", node_name="gihyeon", source=Template())
-    return stack, AgentContainer(
-        stack, "hermes", node_name="gihyeon", vmid=118, hostname="hermes", template=template
-    )
+    return stack, AgentContainer(stack, "hermes", node_name="gihyeon", vmid=118, hostname="hermes", template=template)
 
 
 @pytest.mark.parametrize(

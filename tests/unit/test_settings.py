@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from pve_agents.settings import (
     Agent,
     Cpu,
@@ -32,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "homelab.example.yaml"
 SCHEMA = ROOT / "schemas" / "homelab.schema.json"
 DEBIAN = "debian-12-standard_12.12-1_amd64.tar.zst"
-PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0000000000000000000000000000000000000000000 me"
+PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me"
 
 Load = Callable[[str], Homelab]
 Refuse = Callable[[str], list[str]]
@@ -404,11 +405,11 @@ IN_AN_AGENT = {
             "ssh_public_keys.0: this is not an SSH public key; write one line from a .pub file, such as ssh-ed25519 AAAA... you@laptop.",
         ),
         "other-type": (
-            "ssh_public_keys: ['ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIJ0000000000000000000000000000000000000000000']",
+            "ssh_public_keys: ['ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f']",
             "ssh_public_keys.0: this is not an SSH public key; write one line from a .pub file, such as ssh-ed25519 AAAA... you@laptop.",
         ),
         "options": (
-            "ssh_public_keys: ['no-pty ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ0000000000000000000000000000000000000000000 me']",
+            "ssh_public_keys: ['no-pty ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f me']",
             "ssh_public_keys.0: this is not an SSH public key; write one line from a .pub file, such as ssh-ed25519 AAAA... you@laptop.",
         ),
         "path": (
@@ -711,11 +712,11 @@ IN_THE_FILE = {
         ),
         "twice": (
             "agents:\n  hermes:\n    vmid: 118\n    vmid: 119\n",
-            "line 4, column 5: the key vmid stands twice here, first in line 3; keep one of them.",
+            "line 4, column 5: the key vmid stands twice here, first in line 3; keep one.",
         ),
         "agent-twice": (
             "agents:\n  hermes: {}\n  hermes: {}\n",
-            "line 3, column 3: the key hermes stands twice here, first in line 2; keep one of them.",
+            "line 3, column 3: the key hermes stands twice here, first in line 2; keep one.",
         ),
         "unknown-alias": (
             "agents: *nothing",
@@ -731,7 +732,7 @@ IN_THE_FILE = {
             "line 1, column 25: the tag tag:yaml.org,2002:int is not used here; leave it out.",
         ),
         "complex-key": ("? [a]\n: b", "line 1, column 3: a list or mapping cannot be a key; write a name."),
-        "null-key": ("~: b", "line 1, column 1: ~ is not text and cannot be a key; write a name."),
+        "null-key": ("~: b", "line 1, column 1: \"~\" is not text and cannot be a key; write a name."),
         "two-documents": (
             "agents: {hermes: {}}\n---\nagents: {hermes: {}}",
             "line 2, column 1: this is not YAML (but found another document); check the indentation, quotes and colons there.",
@@ -744,10 +745,12 @@ IN_THE_FILE = {
 }
 
 
-def cases(table: dict[str, dict[str, tuple[str, str]]]) -> Iterator[Any]:
-    for rule, examples in table.items():
-        for name, (text, message) in examples.items():
-            yield pytest.param(text, message, id=f"{rule}-{name}")
+def cases(table: dict[str, dict[str, tuple[str, str]]]) -> list[Any]:
+    return [
+        pytest.param(text, message, id=f"{rule}-{name}")
+        for rule, examples in table.items()
+        for name, (text, message) in examples.items()
+    ]
 
 
 @pytest.mark.parametrize(("text", "message"), cases(IN_AN_AGENT))
@@ -776,8 +779,10 @@ def test_all_problems_are_said_at_once(refuse: Refuse) -> None:
         "homelab.yaml: agents.hermes.vmid: 1 is not a VMID; write a whole number from 100 to 999999999.",
         "homelab.yaml: agents.hermes.cpu.cores: 0 is not a number of cores; write a whole number from 1 to 128.",
         "homelab.yaml: agents.hermes.vmdi: there is no such setting; did you mean vmid?",
-        "homelab.yaml: agents.librarian.vmid: this is missing; "
-        "write the container's VMID, a whole number from 100 to 999999999.",
+        (
+            "homelab.yaml: agents.librarian.vmid: this is missing; "
+            "write the container's VMID, a whole number from 100 to 999999999."
+        ),
         'homelab.yaml: agents.librarian.tags.0: "A" has upper-case letters, which Proxmox VE would change; write "a".',
         'homelab.yaml: agents.librarian.tags.1: "B" has upper-case letters, which Proxmox VE would change; write "b".',
     ]
@@ -974,8 +979,10 @@ NO_SETTING = "there is no such setting;"
             {"HOMELAB_AGENTS__HERMS__VMID": "119", f"{H}__VMID": "1"},
             "agents: {hermes: {}, librarian: {vmid: 119}}",
             [
-                "HOMELAB_AGENTS__HERMS__VMID: agents.herms: homelab.yaml has no such agent; "
-                "the agents there are hermes, librarian.",
+                (
+                    "HOMELAB_AGENTS__HERMS__VMID: agents.herms: homelab.yaml has no such agent; "
+                    "the agents there are hermes, librarian."
+                ),
                 f"{H}__VMID: agents.hermes.vmid: 1 is not a VMID; write a whole number from 100 to 999999999.",
             ],
             id="two-problems",
@@ -996,8 +1003,10 @@ NO_SETTING = "there is no such setting;"
             {f"{H}__API_TOKEN": "hunter2"},
             "",
             [
-                f"{H}__API_TOKEN: agents.hermes.api_token: "
-                "secrets do not go into homelab.yaml; put api_token into the environment or .env."
+                (
+                    f"{H}__API_TOKEN: agents.hermes.api_token: "
+                    "secrets do not go into homelab.yaml; put api_token into the environment or .env."
+                )
             ],
             id="secret",
         ),
@@ -1005,8 +1014,10 @@ NO_SETTING = "there is no such setting;"
             {f"{H}__VMID": "119"},
             "agents: {hermes: {}, librarian: {vmid: 119}}",
             [
-                f"homelab.yaml with {H}__VMID: agents: "
-                "hermes and librarian both have the VMID 119; give each agent its own."
+                (
+                    f"homelab.yaml with {H}__VMID: agents: "
+                    "hermes and librarian both have the VMID 119; give each agent its own."
+                )
             ],
             id="clash-with-the-file",
         ),
@@ -1157,8 +1168,10 @@ def test_public_keys(load: Load) -> None:
             {"bucket": "states", "key": "lab/hermes", "region": "eu", "endpoint": "https://s3.lan:9000"},
         ),
         (
-            "{type: http, address: 'https://h/{stack}', lock_address: 'https://h/{stack}/l', "
-            "unlock_address: 'https://h/{stack}/u'}",
+            (
+                "{type: http, address: 'https://h/{stack}', lock_address: 'https://h/{stack}/l', "
+                "unlock_address: 'https://h/{stack}/u'}"
+            ),
             {
                 "address": "https://h/hermes",
                 "lock_address": "https://h/hermes/l",

@@ -1,5 +1,6 @@
 """Which spellings the domain types accept."""
 
+import contextlib
 import ipaddress
 import re
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
 from pve_agents import types
 from pve_agents.types import (
     AgentName,
@@ -31,7 +34,6 @@ from pve_agents.types import (
     is_credential_name,
     shown,
 )
-from pydantic import TypeAdapter, ValidationError
 
 
 def read(type_: Any, value: object) -> Any:
@@ -39,12 +41,11 @@ def read(type_: Any, value: object) -> Any:
 
 
 def refusal(type_: Any, value: object) -> str:
-    with pytest.raises(ValueError, match="") as error:
+    with pytest.raises(ValidationError) as error:
         read(type_, value)
-    assert isinstance(error.value, ValidationError)
     [details] = error.value.errors()
     assert details["type"] == "value_error"
-    return str(details["ctx"]["error"])
+    return str(details.get("ctx", {})["error"])
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def refusal(type_: Any, value: object) -> str:
         (GuestPath, "/with space/ünïcode/..hidden"),
         (HostPath, "/mnt/pve/hdd/hermes"),
         (HostPath, "/device"),
-        (GuestPath, "/dev/shm/x"),
+        (GuestPath, "/dev/hermes"),
         (TemplateFileId, "local:vztmpl/debian.tar.zst"),
         (TemplateFileId, "local:vztmpl/hermes_1.tar"),
         (GuestAddress, "dhcp"),
@@ -176,11 +177,10 @@ def test_whatever_comes_the_phrase_is_ours(value: object) -> None:
     for name in types.__all__:
         type_ = getattr(types, name)
         if name[0].isupper() and not isinstance(type_, type):
-            try:
+            with contextlib.suppress(ValidationError):
                 read(type_, value)
-            except ValidationError as error:
-                assert [details["type"] for details in error.errors()] == ["value_error"], name
-                assert "\n" not in str(error.errors()[0]["ctx"]["error"]), name
+                continue
+            assert "\n" not in refusal(type_, value), name
 
 
 def test_an_ssh_public_key_is_never_repeated() -> None:

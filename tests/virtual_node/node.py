@@ -48,7 +48,7 @@ PLATFORMS = ("linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64")
 # The same bytes in every node, because a lock file that one run wrote must fit the next run's mirror.
 EXECUTABLE = """\
 #!/bin/sh
-PYTHONPATH="$VIRTUAL_NODE_SOURCE" exec "$VIRTUAL_NODE_PYTHON" -m tests.virtual_node.{module}
+PYTHONPATH="$VIRTUAL_NODE_SOURCE" exec "$VIRTUAL_NODE_PYTHON" -c 'from tests.virtual_node.{module} import main; main()'
 """
 START_TIMEOUT = 30
 

@@ -1,7 +1,4 @@
-"""The stand-in for hashicorp/null 3.2.4: a resource that only remembers its triggers.
-
-`python -m tests.virtual_node.null` is what Terraform starts.
-"""
+"""The stand-in for hashicorp/null 3.2.4: a resource that only remembers its triggers."""
 
 from __future__ import annotations
 
@@ -56,5 +53,6 @@ class Null(Provider):
     data_sources: dict[str, DataSource] = {}
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be the plugin: this is what Terraform starts."""
     serve(Null())

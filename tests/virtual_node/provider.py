@@ -1,6 +1,6 @@
 """The stand-in for bpg/proxmox 0.111.1: provider block, downloads, OCI images and data sources.
 
-Its schema is this project's slice of the real one. `python -m tests.virtual_node.provider` is what Terraform starts.
+Its schema is this project's slice of the real one.
 """
 
 from __future__ import annotations
@@ -566,5 +566,6 @@ def _check(diags: Diagnostics, config: State, name: str, pattern: str) -> None:
         )
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be the plugin: this is what Terraform starts."""
     serve(Proxmox())

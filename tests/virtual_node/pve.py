@@ -16,8 +16,13 @@ from typing import Any
 
 from fakepve import FakePve, PveError, TaskError
 from fakepve import lxc as fake_lxc
+from fakepve import schema as fake_schema
 from fakepve.routing import die, param_error
 from fakepve.server import USER, ok, params
+
+# PVE's schema prints Perl's regular expressions, which Python cannot compile, and what fakepve cannot compile it lets
+# pass. The list is fakepve's own, of spellings to replace before it compiles one.
+fake_schema.LINEAR_FORMS = (*fake_schema.LINEAR_FORMS, ("(?^:", "(?:"))
 
 NODE = "gihyeon"
 BRIDGE = "intra01"
@@ -31,6 +36,8 @@ OVERWRITES = "refusing to override existing file '{}'"
 # pve-container src/PVE/LXC/Config.pm:982-999: no path may climb.
 CLIMBING = re.compile(r"(?:^|/)\.\.?/|/\.\.?$")
 SSH_KEY = re.compile(r"(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-\S+|sk-\S+)\s+(\S+)(?:\s.*)?")
+# Guests whose systemd is newer than 241, and wants nesting.
+SYSTEMD = ("archlinux", "centos", "debian", "fedora", "opensuse", "ubuntu")
 # What PVE::RPCEnvironment::get_effective_permissions always lists, besides the paths of the ACL.
 DEFAULT_PATHS = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
 
@@ -48,7 +55,7 @@ class VirtualPve(FakePve):  # type: ignore[misc]
             "local-lvm": _storage("lvmthin", "rootdir,images", vgname="pve", thinpool="data"),
             "hdd": _storage("dir", "rootdir", path="/mnt/pve/hdd"),
         }
-        self.acl = {}
+        self.acl: dict[str, list[tuple[str, set[str]]]] = {}
         # vnet -> zone; any other bridge belongs to the zone that PVE calls localnetwork.
         self.vnets = {BRIDGE: ZONE}
         # What the internet holds: url -> content, or None for a dead link. Any other URL holds a made-up file.
@@ -189,6 +196,11 @@ class VirtualPve(FakePve):  # type: ignore[misc]
         # fakepve guesses both from the template's name; PVE takes what the request says.
         if ct := self.ct(int(v["vmid"])):
             ct.config.update({key: v[key] for key in ("ostype", "arch") if v.get(key)})
+            if ct.config["ostype"] in SYSTEMD and "nesting=1" not in ct.config.get("features", ""):
+                # pve-container src/PVE/LXC/Setup.pm:299-331: the task succeeds, with a warning.
+                task = self.tasks[upid]
+                task["log"][-1:] = ["WARN: Systemd 252 detected. You may need to enable nesting.", "TASK WARNINGS: 1"]
+                task["exitstatus"] = "WARNINGS: 1"
         return upid
 
     async def _update_config(self, ct: Any, user: str, values: Values, deletes: list[str], reverts: list[str]) -> None:

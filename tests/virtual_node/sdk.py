@@ -111,7 +111,7 @@ def settle(spec: Spec, old: State, new: State) -> State:
         if isinstance(item, Block):
             pairs = ((before[i] if i < len(before) else None, block) for i, block in enumerate(now))
             settled[name] = [settle(item.inside, was, block) if was else block for was, block in pairs]
-        elif (before is None and now in ({}, [])) or (
+        elif (before is None and now in ({}, []) and not item.computed) or (
             item.suppress is same_in_any_order and same_in_any_order(before, now)
         ):
             settled[name] = before

@@ -1,0 +1,233 @@
+"""This project on a virtual node: its settings in a directory of their own, its real app, cdktf and Terraform."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.virtual_node.node import ROOT, VirtualNode
+
+CONTAINER = "proxmox_virtual_environment_container.hermes"
+TEMPLATE = "proxmox_download_file.debian12_template_gihyeon"
+TOKEN_CHECK = "terraform_data.hermes_token_check"
+
+TEMPLATE_FILE = "debian-12-standard_12.12-1_amd64.tar.zst"
+TEMPLATE_ID = f"local:vztmpl/{TEMPLATE_FILE}"
+
+# Whatever the caller has for a real node, or for this one from another test, stays out.
+_FOREIGN = re.compile(r"(TF|PROXMOX|HOMELAB|CDKTF|TERRAFORM|CHECK_TOKEN)_")
+_TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+# cdktf puts the stack's name before what Terraform says, Terraform a bar before what went wrong.
+_MARGIN = re.compile(r"^([a-z-]+(?=  ))?[\s│╷╵]*", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command answered."""
+
+    code: int
+    raw: str
+
+    @cached_property
+    def text(self) -> str:
+        """What it said, without colours and line breaks: both cdktf and Terraform wrap their sentences."""
+        return " ".join(_MARGIN.sub("", _TERMINAL.sub("", self.raw)).split())
+
+
+@dataclass(frozen=True)
+class TerraformRun(Ran):
+    """What a `terraform` command with -json answered."""
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def errors(self) -> list[str]:
+        """Summary and detail of every error."""
+        return self._diagnostics("error")
+
+    @property
+    def warnings(self) -> list[str]:
+        """Summary and detail of every warning."""
+        return self._diagnostics("warning")
+
+    @property
+    def actions(self) -> dict[str, str]:
+        """What is planned, by address: create, update, replace, delete, move, import."""
+        changes = (message["change"] for message in self._of("planned_change"))
+        return {change["resource"]["addr"]: change["action"] for change in changes}
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """How many resources are added, changed, removed and imported."""
+        counts = self._of("change_summary")[-1]["changes"]
+        return {key: counts[key] for key in ("add", "change", "remove", "import") if counts.get(key)}
+
+    @property
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs."""
+        return {name: output["value"] for name, output in self._of("outputs")[-1]["outputs"].items()}
+
+    @property
+    def said(self) -> str:
+        """What the provisioners said."""
+        return "\n".join(message["hook"]["output"] for message in self._of("provision_progress"))
+
+    def _of(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message["type"] == kind]
+
+    def _diagnostics(self, severity: str) -> list[str]:
+        found = (message["diagnostic"] for message in self._of("diagnostic"))
+        return [f"{it['summary']}: {it['detail']}".rstrip(": ") for it in found if it["severity"] == severity]
+
+
+class Project:
+    """The app, with settings of its own and a virtual node."""
+
+    def __init__(self, directory: Path, node: VirtualNode) -> None:
+        """Keep settings, synthesized stacks and states in `directory`."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory, self.node = directory, node
+        self.settings = directory / "homelab.yaml"
+        self.out = directory / "cdktf.out"
+        self.binary = shutil.which("terraform") or shutil.which("tofu") or "terraform"
+        outside = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
+        tools = (Path(sys.executable).parent, ROOT / "node_modules" / ".bin")
+        self.env = {
+            **outside,
+            **node.env,
+            "PATH": os.pathsep.join([*map(str, tools), outside["PATH"]]),
+            "HOMELAB_FILE": str(self.settings),
+            "TERRAFORM_BINARY_NAME": Path(self.binary).name,
+            # cdktf draws a spinner otherwise, and looks for a newer version of itself.
+            "CI": "1",
+            "DISABLE_VERSION_CHECK": "1",
+        }
+        self.configure()
+
+    # What the operator does ------------------------------------------------------------------------------------------
+
+    def configure(self, agents: Mapping[str, Any] | None = None, /, **hermes: Any) -> None:
+        """Write homelab.yaml: the settings of hermes, or of all agents."""
+        self.settings.write_text(yaml.safe_dump({"agents": {"hermes": hermes} if agents is None else dict(agents)}))
+
+    def cdktf(self, *args: str, ok: bool | None = True, cwd: Path = ROOT) -> Ran:
+        """Run the real cdktf, as `cdktf ARGS`."""
+        options = ["--output", str(self.out)]
+        if args[0] not in ("list", "synth"):
+            # The stand-in providers are in no registry.
+            options.append("--skip-provider-lock")
+        return self.run("cdktf", *args, *options, ok=ok, cwd=cwd)
+
+    def synthesize(self) -> None:
+        """Write the stacks' JSON, without cdktf."""
+        shutil.copytree(_synthesized(self.settings.read_text(), self.env), self.out, dirs_exist_ok=True)
+
+    def plan(self, *args: str, ok: bool | None = True, stack: str = "hermes") -> TerraformRun:
+        """Run `terraform plan` on what is synthesized."""
+        return self.terraform("plan", *args, ok=ok, stack=stack)
+
+    def apply(self, *args: str, ok: bool | None = True, stack: str = "hermes") -> TerraformRun:
+        """Run `terraform apply` on what is synthesized."""
+        return self.terraform("apply", "-auto-approve", *args, ok=ok, stack=stack)
+
+    def deploy(self, **hermes: Any) -> TerraformRun:
+        """Synthesize these settings and apply them."""
+        self.configure(**hermes)
+        self.synthesize()
+        return self.apply()
+
+    # What happens ----------------------------------------------------------------------------------------------------
+
+    def stack(self, name: str = "hermes") -> Path:
+        """The directory that Terraform runs in."""
+        return self.out / "stacks" / name
+
+    def edit(self, stack: Mapping[str, Any]) -> None:
+        """Replace the synthesized JSON of hermes."""
+        (self.stack() / "cdk.tf.json").write_text(json.dumps(stack))
+
+    def json(self, name: str = "hermes") -> dict[str, Any]:
+        """The synthesized JSON of a stack."""
+        stack: dict[str, Any] = json.loads((self.stack(name) / "cdk.tf.json").read_text())
+        return stack
+
+    def lifecycle(self, stack: dict[str, Any]) -> dict[str, Any]:
+        """The lifecycle block of the container in a stack's JSON."""
+        kind, name = CONTAINER.split(".")
+        block: dict[str, Any] = stack["resource"][kind][name]["lifecycle"]
+        return block
+
+    def state(self, name: str = "hermes") -> Path:
+        """The state file of a stack."""
+        return self.directory / f"terraform.{name}.tfstate"
+
+    def addresses(self, name: str = "hermes") -> set[str]:
+        """What the state of a stack holds, without data sources."""
+        resources = json.loads(self.state(name).read_text())["resources"]
+        return {f"{it['type']}.{it['name']}" for it in resources if it["mode"] == "managed"}
+
+    def terraform(self, command: str, *args: str, ok: bool | None = True, stack: str = "hermes") -> TerraformRun:
+        """Run Terraform in a stack's directory, and take in what it says in JSON."""
+        where = f"-chdir={self.stack(stack)}"
+        if not (self.stack(stack) / ".terraform").is_dir():
+            self.run(self.binary, where, "init", "-input=false", "-no-color")
+        ran = self.run(self.binary, where, command, "-json", "-input=false", *args, ok=ok)
+        messages = [json.loads(line) for line in ran.raw.splitlines() if line.startswith("{")]
+        return TerraformRun(ran.code, ran.raw, messages)
+
+    def run(
+        self, *argv: str | Path, ok: bool | None = True, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+    ) -> Ran:
+        """Run a command in the project's environment; `ok` says how it must end, None that it may end either way."""
+        done = subprocess.run(
+            argv,
+            cwd=cwd,
+            env={**self.env, **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert ok is None or (done.returncode == 0) is ok, done.stdout
+        return Ran(done.returncode, done.stdout)
+
+
+@pytest.fixture
+def project(tmp_path: Path, virtual_node: VirtualNode) -> Project:
+    """The default homelab, not yet synthesized."""
+    return Project(tmp_path / "project", virtual_node)
+
+
+_SYNTHESIZED: dict[str, tempfile.TemporaryDirectory[str]] = {}
+
+
+def _synthesized(settings: str, env: Mapping[str, str]) -> Path:
+    """A directory with the stacks' JSON of these settings, for which the app runs once."""
+    if settings not in _SYNTHESIZED:
+        out = tempfile.TemporaryDirectory(prefix="synthesized-")
+        done = subprocess.run(
+            [sys.executable, "main.py"],
+            cwd=ROOT,
+            env={**env, "CDKTF_OUTDIR": out.name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        _SYNTHESIZED[settings] = out
+    return Path(_SYNTHESIZED[settings].name)

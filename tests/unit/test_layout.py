@@ -1,0 +1,48 @@
+"""The shape of the project that keeps it working."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import constructs
+import pytest
+
+import pve_agents
+
+PROJECT = Path(__file__).parent.parent.parent
+PACKAGE = PROJECT / "constructs" / "pve_agents"
+
+# Each module may import those before it: types, then settings, then constructs.
+LAYERS = ["types", "settings", "vmid_guard", "template", "token_check", "container"]
+
+
+def test_the_source_root_does_not_shadow_the_package_constructs() -> None:
+    assert not (PROJECT / "constructs" / "__init__.py").exists()
+    assert "site-packages" in str(constructs.__file__)
+
+
+def test_everything_public_has_a_docstring() -> None:
+    assert [name for name in pve_agents.__all__ if not getattr(pve_agents, name).__doc__] == []
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_dependencies_point_one_way(module: str) -> None:
+    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    imported = {
+        node.module.partition(".")[2]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pve_agents")
+    }
+    assert imported <= set(LAYERS[: LAYERS.index(module)])
+
+
+def test_every_module_has_its_layer() -> None:
+    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(LAYERS)
+
+
+def test_the_lock_names_no_package_index() -> None:
+    lock = (PROJECT / "Pipfile.lock").read_text()
+    assert '"sources": []' in lock
+    assert '"index":' not in lock
+    assert '"resolved"' not in (PROJECT / "package-lock.json").read_text()

@@ -1,0 +1,74 @@
+"""What the app says, and how it exits, when its input is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+PROJECT = Path(__file__).parent.parent.parent
+
+
+def run(directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "main.py"],
+        cwd=directory,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def project_without(directory: Path, missing: str) -> Path:
+    """A checkout in which a generated folder is not there."""
+    for name in ("main.py", "stacks"):
+        source = PROJECT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, directory / name)
+    assert not (directory / missing).exists()
+    return directory
+
+
+def test_good_settings_are_synthesized_in_silence(tmp_path: Path) -> None:
+    done = run(PROJECT, CDKTF_OUTDIR=str(tmp_path / "cdktf.out"), HOMELAB_FILE="homelab.example.yaml")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "cdktf.out" / "stacks" / "hermes" / "cdk.tf.json").exists()
+
+
+def test_bad_settings_are_one_sentence_each_and_nothing_is_written(tmp_path: Path) -> None:
+    (tmp_path / "homelab.yaml").write_text("agents: {hermes: {vmid: 99, hostname: -x}}\n")
+    done = run(PROJECT, CDKTF_OUTDIR=str(tmp_path / "cdktf.out"), HOMELAB_FILE=str(tmp_path / "homelab.yaml"))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    vmid, hostname = done.stderr.splitlines()
+    assert vmid.endswith("agents.hermes.vmid: 99 is not a VMID; write a whole number from 100 to 999999999.")
+    assert "agents.hermes.hostname: " in hostname
+    assert not (tmp_path / "cdktf.out").exists()
+
+
+def test_missing_bindings_name_the_command_that_makes_them(tmp_path: Path) -> None:
+    done = run(project_without(tmp_path, "imports"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "The Python package imports is missing: run `make bindings`.\n"
+
+
+def test_what_a_construct_refuses_is_one_sentence_too(tmp_path: Path) -> None:
+    project = project_without(tmp_path, "homelab.yaml")
+    (project / "imports").symlink_to(PROJECT / "imports")
+    (project / "scripts").symlink_to(PROJECT / "scripts")
+    (project / "cdktf.json").symlink_to(PROJECT / "cdktf.json")
+    stack = project / "stacks" / "agent.py"
+    stack.write_text(
+        stack.read_text().replace(
+            "        outputs = {",
+            '        container.resource.add_override("features.keyctl", True)\n        outputs = {',
+        )
+    )
+    done = run(project)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "the feature flag keyctl cannot be set by the stack hermes: Proxmox VE allows it to root@pam only and refuses "
+        "every API token; it belongs to the stack hermes-root\n"
+    )
