@@ -275,6 +275,8 @@ class _NothingForRoot:
         features = config.get("features") or {}
         for block in features if isinstance(features, list) else [features]:
             refused += [f"the feature flag {flag}" for flag in _ROOT_ONLY_FEATURES if block.get(flag)]
+        if not refused:
+            return []
         stack = self._resource.cdktf_stack.node.id
         return [
             f"{words} cannot be set by the stack {stack}: Proxmox VE allows it to root@pam only and refuses every API "

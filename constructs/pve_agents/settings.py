@@ -610,7 +610,8 @@ class _Loader(yaml.SafeLoader):
                 raise _refusal(mark, f"{_dotted((key.value,))} is not text and cannot be a key; write a name")
             if key.value in lines:
                 raise _refusal(
-                    mark, f"the key {_dotted((key.value,))} stands twice here, first in line {lines[key.value]}; keep one"
+                    mark,
+                    f"the key {_dotted((key.value,))} stands twice here, first in line {lines[key.value]}; keep one",
                 )
             lines[key.value] = mark.line + 1
         return node
