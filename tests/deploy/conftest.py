@@ -38,6 +38,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say loudly how much was not tested."""
     skipped = [report for report in terminalreporter.stats.get("skipped", []) if MISSING in str(report.longrepr)]
     if skipped:
-        terminalreporter.write_line(
-            f"{len(skipped)} tests need Terraform: {MISSING}; {REMEDY}.", red=True, bold=True
-        )
+        terminalreporter.write_line(f"{len(skipped)} test(s) need Terraform: {MISSING}; {REMEDY}.", red=True, bold=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -280,6 +281,33 @@ def test_root_login_owns_mounts(workspace: Workspace, virtual_node: VirtualNode)
 
 
 @needs_terraform
+def test_a_token_may_have_directories_of_the_containers_own(workspace: Workspace, virtual_node: VirtualNode) -> None:
+    virtual_node.grant("Datastore.AllocateSpace", "/storage/hdd")
+    workspace.container(mount_point={"volume": "hdd", "size": "0T", "path": "/data"})
+    workspace.apply()
+    assert virtual_node.container_config(118)["mp0"] == "hdd:118/subvol-118-disk-0.subvol,mp=/data,size=0T"
+    assert "No changes" in workspace.plan()
+    workspace.container(mount_point={"volume": "hdd", "size": "0G", "path": "/data"})
+    assert "must be replaced" in workspace.plan()
+
+
+@needs_terraform
+def test_part_of_a_block_can_be_ignored(workspace: Workspace) -> None:
+    def write(key: str, **container: Any) -> None:
+        account = {"keys": [f"ssh-ed25519 {key}"]}
+        start = {"hostname": "hermes", "ip_config": {"ipv4": {"address": "dhcp"}}, "user_account": account}
+        workspace.container(initialization=start, **container)
+
+    write("AAAA")
+    workspace.apply()
+    assert "No changes" in workspace.plan()
+    write("BBBB", lifecycle={"ignore_changes": ["initialization[0].user_account"]})
+    assert "No changes" in workspace.plan()
+    write("BBBB")
+    assert "must be replaced" in workspace.plan()
+
+
+@needs_terraform
 @pytest.mark.parametrize(
     ("change", "replaces"),
     [
@@ -299,7 +327,9 @@ def test_root_login_owns_mounts(workspace: Workspace, virtual_node: VirtualNode)
     ],
 )
 def test_what_forces_a_replacement(
-    planned_container: Workspace, change: dict[str, Any], replaces: bool | None  # noqa: FBT001
+    planned_container: Workspace,
+    change: dict[str, Any],
+    replaces: bool | None,  # noqa: FBT001
 ) -> None:
     planned_container.container(**change)
     plan = planned_container.run("plan", "-refresh=false")
@@ -539,7 +569,10 @@ def test_oci_image(workspace: Workspace, virtual_node: VirtualNode) -> None:
 
 @needs_terraform
 def test_provider_block(workspace: Workspace, virtual_node: VirtualNode) -> None:
-    source = {"data": {"proxmox_version": {"it": {}}}, "output": {"it": {"value": "${data.proxmox_version.it.version}"}}}
+    source = {
+        "data": {"proxmox_version": {"it": {}}},
+        "output": {"it": {"value": "${data.proxmox_version.it.version}"}},
+    }
     for block, message in (
         ({"endpoint": ""}, "Missing Proxmox VE API Endpoint"),
         ({"endpoint": "http://127.0.0.1:8006"}, "you must specify a secure endpoint"),
@@ -566,7 +599,7 @@ def test_data_sources_see_what_the_token_may_see(workspace: Workspace, virtual_n
     kind = "proxmox_virtual_environment"
     running = {"filter": [{"name": "status", "values": ["running"]}], "node_name": NODE}
     pattern = {"filter": [{"name": "name", "values": ["^t"], "regex": True}]}
-    sources = {
+    sources: dict[str, dict[str, Any]] = {
         f"{kind}_containers": {"all": {}, "running": running, "pattern": pattern, "tagged": {"tags": ["agent"]}},
         f"{kind}_vms": {"all": {"node_name": NODE}},
         f"{kind}_nodes": {"all": {}},
@@ -762,7 +795,7 @@ def test_interfaces(virtual_node: VirtualNode) -> None:
     new_container(virtual_node, net1="name=eth1,bridge=intra01,ip=192.0.2.7/24,ip6=2001:db8::7/64")
     loopback, first, second = virtual_node.api("GET", f"{LXC}/118/interfaces")
     assert loopback["name"] == "lo"
-    assert [item["ip-address"] for item in first["ip-addresses"]][0] == "10.1.10.118"
+    assert first["ip-addresses"][0]["ip-address"] == "10.1.10.118"
     assert [item["ip-address"] for item in second["ip-addresses"]][:2] == ["192.0.2.7", "2001:db8::7"]
     assert second["ip-addresses"][-1]["ip-address"].startswith("fe80::")
     virtual_node.api("POST", f"{LXC}/118/status/stop")
@@ -771,7 +804,7 @@ def test_interfaces(virtual_node: VirtualNode) -> None:
 
 def test_downloads_compare_checksums(virtual_node: VirtualNode) -> None:
     virtual_node.pve.web["https://x.example/a.tar.zst"] = b"template"
-    right = "6a9f83a4b5b9a4dd4dba58a6b8dbb0bb8be5b6e6d7bb6b5ec1a4b3df8f9c3e0a"
+    right = hashlib.sha256(b"template").hexdigest()
 
     def download(**checksum: str) -> str:
         path = f"/nodes/{NODE}/storage/local/download-url"
@@ -782,7 +815,7 @@ def test_downloads_compare_checksums(virtual_node: VirtualNode) -> None:
     assert "checksum mismatch" in download(checksum=right[::-1], **{"checksum-algorithm": "sha256"})
     assert download() == "OK"
     assert "refusing to override existing file" in download()
-    right = __import__("hashlib").sha256(b"template").hexdigest()
+
     assert download(checksum=right, **{"checksum-algorithm": "sha256"}) == "OK"
     assert "refusing" in download(checksum="0" * 64, **{"checksum-algorithm": "sha256"})
     metadata = as_token(virtual_node).get(f"/nodes/{NODE}/query-url-metadata", url="https://x.example/a.tar.zst")
@@ -796,7 +829,7 @@ def test_permissions_are_readable(virtual_node: VirtualNode) -> None:
     token = as_token(virtual_node)
     assert "VM.Console" not in token.get("/access/permissions")["/vms"]
     virtual_node.grant("VM.Console", "/vms")
-    assert token.get("/access/permissions", **{"path": "/vms/118"})["/vms/118"]["VM.Console"] == 1
+    assert token.get("/access/permissions", path="/vms/118")["/vms/118"]["VM.Console"] == 1
     virtual_node.revoke("VM.Console")
     assert "VM.Console" not in token.get("/access/permissions")["/vms"]
 

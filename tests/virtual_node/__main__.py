@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,8 +18,10 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the node's files in DIR")
     parser.add_argument("command", nargs="+", metavar="COMMAND")
     arguments = parser.parse_args()
+    # Clean up when somebody else ends this, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with temporary_node(arguments.keep) as node:
-        print(f"virtual node: listening on {node.pve.url}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"virtual node: listening on {node.pve.url}", file=sys.stderr, flush=True)
         status = subprocess.run(arguments.command, env={**os.environ, **node.env}, check=False).returncode
     # As a shell does for a command that a signal ended.
     return status if status >= 0 else 128 - status

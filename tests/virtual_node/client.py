@@ -53,7 +53,7 @@ class ApiError(Exception):
 class Client:
     """Requests to one PVE API with one credential: an API token, a ticket, or a login made at the first request."""
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         endpoint: str,
         *,

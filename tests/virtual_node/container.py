@@ -7,6 +7,7 @@ proxmoxtf/resource/container/container.go.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable
@@ -14,13 +15,13 @@ from typing import Any
 
 from tests.virtual_node import sdk
 from tests.virtual_node.client import ApiError, Client
-from tests.virtual_node.plugin import UNKNOWN, Diagnostics, Fail, Plan, Resource, State, known
+from tests.virtual_node.plugin import UNKNOWN, Diagnostics, Plan, ProviderError, Resource, State, known
 from tests.virtual_node.sdk import Attr, Block, differ
 from tests.virtual_node.tasks import (
     ATTEMPTS,
     SECOND,
     Deadline,
-    DeadlineExceeded,
+    DeadlineExceededError,
     Task,
     all_attempts,
     data_or_fail,
@@ -166,7 +167,19 @@ SPEC: sdk.Spec = {
     "wait_for_ip": Block({"ipv4": Attr(default=False), "ipv6": Attr(default=False)}),
 }
 
-OS_TYPES = "alpine archlinux centos debian devuan fedora gentoo nixos opensuse ubuntu unmanaged".split()
+OS_TYPES = (
+    "alpine",
+    "archlinux",
+    "centos",
+    "debian",
+    "devuan",
+    "fedora",
+    "gentoo",
+    "nixos",
+    "opensuse",
+    "ubuntu",
+    "unmanaged",
+)
 
 
 def _between(low: float, high: float) -> tuple[Callable[[Any], bool], str]:
@@ -257,9 +270,9 @@ class Container(Resource):
     def create(self, planned: State, diags: Diagnostics) -> State:
         """Create, start and read a container."""
         if planned["clone"]:
-            raise Fail("The stand-in provider creates containers from templates only, it does not clone.")
+            raise ProviderError("The stand-in provider creates containers from templates only, it does not clone.")
         if not planned["operating_system"]:
-            raise Fail('"operating_system": required field is not set')
+            raise ProviderError('"operating_system": required field is not set')
         deadline = Deadline(planned["timeout_create"])
         node = planned["node_name"]
         vmid = known(planned["vm_id"]) or int(self._api.get("/cluster/nextid"))
@@ -274,12 +287,11 @@ class Container(Resource):
         run(self._api, task, ("POST", f"/nodes/{node}/lxc", self._create_body(state)), deadline, diags)
         try:
             self._wait_for_unlock(state, deadline)
-            if planned["idmap"]:
-                raise Fail("setting idmap entries via SSH: the virtual node has no SSH server")
+            _refuse_idmap(planned)
             if planned["started"] and not planned["template"]:
                 self._start(state, deadline, diags)
-            return self._read(state, diags) or state
-        except Fail as failure:
+            return self._read(state) or state
+        except ProviderError as failure:
             # The real provider has set the id by now: Terraform keeps the container, and calls it tainted.
             failure.state = state
             raise
@@ -338,25 +350,23 @@ class Container(Resource):
 
     def _wait_for_unlock(self, state: State, deadline: Deadline) -> None:
         """Ask until there is a status without a lock. No error ends this: only the user's timeout (439-470)."""
-        while True:
-            try:
-                if not self._status(state).get("lock"):
-                    return
-            except ApiError:
-                pass
-            try:
+        try:
+            while True:
+                with contextlib.suppress(ApiError):
+                    if not self._status(state).get("lock"):
+                        return
                 deadline.pause(1)
-            except DeadlineExceeded:
-                raise Fail(
-                    f"timeout while waiting for container {state['id']} configuration to become unlocked"
-                ) from None
+        except DeadlineExceededError:
+            raise ProviderError(
+                f"timeout while waiting for container {state['id']} configuration to become unlocked"
+            ) from None
 
     def _start(self, state: State, deadline: Deadline, diags: Diagnostics) -> None:
         try:
             status = self._status(state)["status"]
         except ApiError as error:
             text = f"error retrieving container status: error retrieving container status: {error}"
-            raise Fail("Container start", text) from error
+            raise ProviderError("Container start", text) from error
         if status == "running":
             return
         task = Task(
@@ -373,32 +383,34 @@ class Container(Resource):
         return status
 
     def _wait_for_status(self, state: State, wanted: str, deadline: Deadline) -> None:
-        while self._status(state)["status"] != wanted:
-            try:
+        entering = f"container {state['id']} to enter the status {quoted(wanted)}"
+        try:
+            while self._status(state)["status"] != wanted:
                 deadline.pause(1)
-            except DeadlineExceeded:
-                text = f"timeout while waiting for container {state['id']} to enter the status {quoted(wanted)}"
-                raise Fail(text) from None
+        except DeadlineExceededError:
+            raise ProviderError(f"timeout while waiting for {entering}") from None
+        except ApiError as error:
+            raise ProviderError(f"error waiting for {entering}: {error}") from error
 
     # Read -------------------------------------------------------------------------------------------------------
 
     def read(self, state: State, private: bytes, diags: Diagnostics) -> tuple[State | None, bytes]:
         """Read the container; one that is gone leaves the state."""
-        return self._read(state, diags), private
-
-    def _read(self, d: State, diags: Diagnostics) -> State | None:
         del diags
+        return self._read(state), private
+
+    def _read(self, d: State) -> State | None:
         try:
             config = data_or_fail(self._api.get(f"{_path(d)}/config"))
         except ApiError as error:
             if error.missing:
                 return None
-            raise Fail(f"error retrieving container: {error}") from error
+            raise ProviderError(f"error retrieving container: {error}") from error
         new = {**d, **_read_options(d, config), **_read_hardware(d, config), **_read_setup(d, config)}
         try:
             running = self._status(d)["status"] == "running"
         except ApiError as error:
-            raise Fail(f"error retrieving container status: {error}") from error
+            raise ProviderError(f"error retrieving container status: {error}") from error
         new["started"] = running
         interfaces = self._interfaces(d) if running and new["network_interface"] else []
         new["ipv4"] = _first_addresses(interfaces, "inet")
@@ -410,18 +422,14 @@ class Container(Resource):
         wanted = _block(d, "wait_for_ip")
         families = [family for name, family in (("ipv4", 4), ("ipv6", 6)) if wanted[name]]
         deadline = Deadline(ADDRESS_SECONDS * SECOND)
-        while True:
-            try:
+        with contextlib.suppress(ApiError, DeadlineExceededError):
+            while True:
                 interfaces = self._api.get(f"{_path(d)}/interfaces")
-            except ApiError:
-                return []
-            found = {address.version for address in _global_addresses(interfaces or [])}
-            if found >= set(families) if families else found:
-                return list(interfaces)
-            try:
+                found = {address.version for address in _global_addresses(interfaces or [])}
+                if found >= set(families) if families else found:
+                    return list(interfaces)
                 deadline.pause(1)
-            except DeadlineExceeded:
-                return []
+        return []
 
     # Update -----------------------------------------------------------------------------------------------------
 
@@ -429,12 +437,13 @@ class Container(Resource):
         """Change the container in place, rebooting it where the real provider does (3521-3951)."""
         deadline = Deadline(planned["timeout_update"])
         state = {**known(planned), "id": prior["id"]}
-        body, reboot = self._update_body(prior, state, deadline, diags)
-        if body:
+        change = self._change(prior, state, deadline, diags)
+        reboot = change.reboot
+        if body := change.parameters():
             self._put_config(state, body, deadline)
         self._wait_for_unlock(state, deadline)
         if differ(prior["idmap"], state["idmap"]):
-            raise Fail("setting idmap entries via SSH: the virtual node has no SSH server")
+            _refuse_idmap(state)
         if differ(prior["started"], state["started"]) and not state["template"]:
             if state["started"]:
                 self._start(state, deadline, diags)
@@ -444,82 +453,20 @@ class Container(Resource):
         if reboot and state["started"] and not state["template"]:
             task = Task("Container reboot", "error rebooting container", retry_if=lambda _error: False)
             self._once(task, ("POST", f"{_path(state)}/status/reboot", {"timeout": 300}), deadline, diags)
-        return self._read(state, diags) or state
+        return self._read(state) or state
 
-    def _update_body(
-        self, prior: State, d: State, deadline: Deadline, diags: Diagnostics
-    ) -> tuple[dict[str, Any], bool]:
-        """Build the parameters of PUT config; the flag says that the container must be rebooted for them."""
-        changed = {name for name in SPEC if differ(prior[name], d[name])}
-        body: dict[str, Any] = {}
-        delete: list[str] = []
-
-        def put(key: str, value: Any) -> None:
-            if value:
-                body[key] = value
-            else:
-                delete.append(key)
-
-        if "description" in changed:
-            body["description"] = d["description"]
-        if "console" in changed:
-            console = _block(d, "console")
-            body |= {"console": int(console["enabled"]), "cmode": console["type"], "tty": console["tty_count"]}
-        if "cpu" in changed:
-            cpu = _block(d, "cpu")
-            body |= {"arch": cpu["architecture"], "cores": cpu["cores"]}
-            put("cpulimit", cpu["limit"])
-            body |= {"cpuunits": cpu["units"]} if cpu["units"] else {}
-        moved_mount_options = False
-        if "disk" in changed:
-            body["rootfs"], moved_mount_options = self._grow(d, deadline, diags)
-        if "environment_variables" in changed:
-            put("env", _environment(d))
-        if "features" in changed:
-            body["features"] = _features(_block(d, "features"), every_flag=True)
-        if "hook_script_file_id" in changed:
-            put("hookscript", d["hook_script_file_id"])
-        reboot = self._update_setup(prior, d, body, put)
-        if "memory" in changed:
-            memory = _block(d, "memory")
-            body |= {"memory": memory["dedicated"], "swap": memory["swap"]}
-        if "device_passthrough" in changed:
-            body |= _devices(d)
-        if "mount_point" in changed:
-            body |= {f"mp{i}": _mount(mount, every_flag=True) for i, mount in enumerate(d["mount_point"])}
-        if "network_interface" in changed or _ip_config(prior) != _ip_config(d):
-            body |= _nets(d, host_managed=self._knows_host_managed(), every_flag=True)
-            delete += [f"net{i}" for i, net in enumerate(d["network_interface"]) if not net["enabled"]]
-            delete += [f"net{i}" for i in range(len(d["network_interface"]), MAX_NETS)]
-            reboot = True
-        if "startup" in changed:
-            put("startup", _startup(d))
-        if "operating_system" in changed:
-            body["ostype"] = _block(d, "operating_system")["type"]
-        for name, key in (("protection", "protection"), ("start_on_boot", "onboot"), ("template", "template")):
-            if name in changed:
-                body[key] = int(d[name])
-        if "tags" in changed:
-            body["tags"] = _tags(d)
-        if delete:
-            body["delete"] = ",".join(delete)
-        reboots = {"console", "environment_variables", "memory", "device_passthrough", "idmap", "mount_point"}
-        return body, reboot or moved_mount_options or bool(changed & (reboots | {"operating_system"}))
-
-    @staticmethod
-    def _update_setup(prior: State, d: State, body: dict[str, Any], put: Callable[[str, Any], None]) -> bool:
-        """Add what the initialization block says about name, resolver and entry point; true if something did."""
-        old, new = _block(prior, "initialization"), _block(d, "initialization")
-        changed = [key for key in ("dns", "hostname", "entrypoint") if differ(old[key], new[key])]
-        if "dns" in changed:
-            dns = (new["dns"] or [{}])[0]
-            put("searchdomain", dns.get("domain"))
-            put("nameserver", _nameserver(dns))
-        if "hostname" in changed:
-            body["hostname"] = new["hostname"]
-        if "entrypoint" in changed:
-            put("entrypoint", new["entrypoint"])
-        return bool(changed)
+    def _change(self, prior: State, d: State, deadline: Deadline, diags: Diagnostics) -> _Change:
+        """Work out the parameters of PUT config; a disk that shall grow is resized on the way."""
+        change = _Change(prior, d)
+        change.add_options()
+        change.add_setup()
+        change.add_blocks()
+        if "disk" in change.names:
+            change.body["rootfs"], moved = self._grow(d, deadline, diags)
+            change.reboot |= moved
+        if "network_interface" in change.names or _ip_config(prior) != _ip_config(d):
+            change.add_nets(host_managed=self._knows_host_managed())
+        return change
 
     def _grow(self, d: State, deadline: Deadline, diags: Diagnostics) -> tuple[str, bool]:
         """Resize the root disk if its size changed; the rootfs to put, and whether its mount options differ."""
@@ -527,10 +474,12 @@ class Container(Resource):
         try:
             live = _props(self._api.get(f"{_path(d)}/config")["rootfs"], "volume")
         except ApiError as error:
-            raise Fail(f"error retrieving container: {error}") from error
+            raise ProviderError(f"error retrieving container: {error}") from error
         old, new = _bytes(live.get("size", "0")), disk["size"] * GIB
         if old > new:
-            raise Fail(f"new disk size ({_disk_size(new)}) has to be greater than the current disk ({_disk_size(old)})")
+            raise ProviderError(
+                f"new disk size ({_disk_size(new)}) has to be greater than the current disk ({_disk_size(old)})"
+            )
         if old < new:
             task = Task("Container disk resize", "error resizing container disk")
             body = {"disk": "rootfs", "size": _disk_size(new)}
@@ -550,17 +499,20 @@ class Container(Resource):
                 errors.append(str(error))
                 if "got timeout" not in error.message or attempt == ATTEMPTS - 1:
                     break
-                deadline.pause(2**attempt)
+                try:
+                    deadline.pause(2**attempt)
+                except DeadlineExceededError:
+                    break
             else:
                 return
-        raise Fail(all_attempts(errors))
+        raise ProviderError(all_attempts(errors))
 
     def _once(
         self, task: Task, request: tuple[str, str, dict[str, Any]], deadline: Deadline, diags: Diagnostics
     ) -> None:
         try:
             run(self._api, task, request, deadline, diags)
-        except Fail as failure:
+        except ProviderError as failure:
             # These calls are not wrapped in a retry, so that their errors are not either.
             failure.detail = failure.detail.removeprefix(all_attempts([""]))
             raise
@@ -580,7 +532,7 @@ class Container(Resource):
         try:
             status = self._status(state)["status"]
         except ApiError as error:
-            raise Fail(f"error retrieving container status: {error}") from error
+            raise ProviderError(f"error retrieving container status: {error}") from error
         if status != "stopped":
             self._shut_down({**state, "timeout_delete": state["timeout_delete"] or 60}, deadline, diags)
         task = Task(
@@ -590,27 +542,129 @@ class Container(Resource):
         )
         try:
             run(self._api, task, ("DELETE", _path(state), {}), deadline, diags)
-        except Fail as failure:
+        except ProviderError as failure:
             if "the requested resource does not exist" not in failure.detail:
                 raise
             return
-        while True:
-            try:
-                status = self._status(state)["status"]
-            except ApiError:
-                return
-            try:
+        # Only an error tells that it is gone. Any will do.
+        try:
+            while True:
+                self._status(state)
                 deadline.pause(1)
-            except DeadlineExceeded:
-                raise Fail(f"failed to delete container {quoted(state['id'])}") from None
+        except ApiError:
+            return
+        except DeadlineExceededError:
+            raise ProviderError(f"failed to delete container {quoted(state['id'])}") from None
 
     def import_state(self, identifier: str) -> State:
         """Take `node/vmid`."""
         node, slash, vmid = identifier.partition("/")
         if not slash:
-            raise Fail(f"unexpected format of ID ({identifier}), expected node/id")
-        nothing = {name: [] if isinstance(item, Block) else None for name, item in SPEC.items()}
+            raise ProviderError(f"unexpected format of ID ({identifier}), expected node/id")
+        nothing: State = {name: [] if isinstance(item, Block) else None for name, item in SPEC.items()}
         return {**nothing, "id": vmid, "node_name": node}
+
+
+def _refuse_idmap(d: State) -> None:
+    """The real provider edits the container's file over SSH for it."""
+    if d["idmap"]:
+        raise ProviderError("setting idmap entries via SSH: the virtual node has no SSH server")
+
+
+class _Change:
+    """The parameters of PUT config that make the new state of the old one, and whether they need a reboot."""
+
+    # Blocks and attributes after whose change the real provider reboots the container.
+    REBOOTING = frozenset(
+        (
+            "console",
+            "device_passthrough",
+            "environment_variables",
+            "idmap",
+            "memory",
+            "mount_point",
+            "operating_system",
+        )
+    )
+
+    def __init__(self, old: State, new: State) -> None:
+        """Find out what changed."""
+        self.old, self.new = old, new
+        self.names = {name for name in SPEC if differ(old[name], new[name])}
+        self.reboot = bool(self.names & self.REBOOTING)
+        self.body: dict[str, Any] = {}
+        self._delete: list[str] = []
+
+    def parameters(self) -> dict[str, Any]:
+        """Everything in the form of a request."""
+        return self.body | ({"delete": ",".join(self._delete)} if self._delete else {})
+
+    def _put(self, key: str, value: Any) -> None:
+        """Set an option, or delete it if there is no value for it."""
+        if value:
+            self.body[key] = value
+        else:
+            self._delete.append(key)
+
+    def add_options(self) -> None:
+        """Add the attributes at the top level."""
+        for name, key in (("protection", "protection"), ("start_on_boot", "onboot"), ("template", "template")):
+            if name in self.names:
+                self.body[key] = int(self.new[name])
+        if "description" in self.names:
+            self.body["description"] = self.new["description"]
+        if "tags" in self.names:
+            self.body["tags"] = _tags(self.new)
+        if "environment_variables" in self.names:
+            self._put("env", _environment(self.new))
+        if "hook_script_file_id" in self.names:
+            self._put("hookscript", self.new["hook_script_file_id"])
+        if "startup" in self.names:
+            self._put("startup", _startup(self.new))
+
+    def add_setup(self) -> None:
+        """Add what the initialization block says about name, resolver and entry point."""
+        old, new = _block(self.old, "initialization"), _block(self.new, "initialization")
+        changed = {key for key in ("dns", "hostname", "entrypoint") if differ(old[key], new[key])}
+        if "dns" in changed:
+            dns = (new["dns"] or [{}])[0]
+            self._put("searchdomain", dns.get("domain"))
+            self._put("nameserver", _nameserver(dns))
+        if "hostname" in changed:
+            self.body["hostname"] = new["hostname"]
+        if "entrypoint" in changed:
+            self._put("entrypoint", new["entrypoint"])
+        self.reboot |= bool(changed)
+
+    def add_blocks(self) -> None:
+        """Add the blocks for what the container gets from the node."""
+        if "console" in self.names:
+            console = _block(self.new, "console")
+            self.body |= {"console": int(console["enabled"]), "cmode": console["type"], "tty": console["tty_count"]}
+        if "cpu" in self.names:
+            cpu = _block(self.new, "cpu")
+            self.body |= {"arch": cpu["architecture"], "cores": cpu["cores"]}
+            self._put("cpulimit", cpu["limit"])
+            self.body |= {"cpuunits": cpu["units"]} if cpu["units"] else {}
+        if "features" in self.names:
+            self.body["features"] = _features(_block(self.new, "features"), every_flag=True)
+        if "memory" in self.names:
+            memory = _block(self.new, "memory")
+            self.body |= {"memory": memory["dedicated"], "swap": memory["swap"]}
+        if "operating_system" in self.names:
+            self.body["ostype"] = _block(self.new, "operating_system")["type"]
+        if "device_passthrough" in self.names:
+            self.body |= _devices(self.new)
+        if "mount_point" in self.names:
+            self.body |= {f"mp{i}": _mount(mount, every_flag=True) for i, mount in enumerate(self.new["mount_point"])}
+
+    def add_nets(self, *, host_managed: bool) -> None:
+        """Add all network interfaces, and delete those that could be left over."""
+        nets = self.new["network_interface"]
+        self.body |= _nets(self.new, host_managed=host_managed, every_flag=True)
+        self._delete += [f"net{i}" for i, net in enumerate(nets) if not net["enabled"]]
+        self._delete += [f"net{i}" for i in range(len(nets), MAX_NETS)]
+        self.reboot = True
 
 
 # From state to request ------------------------------------------------------------------------------------------
@@ -756,13 +810,13 @@ def _split(text: str, separator: str) -> list[str]:
 def _props(text: str, first: str) -> dict[str, str]:
     """PVE's `bare,key=value,...`, with the bare value under the name `first`."""
     parts = (part.partition("=") for part in text.split(","))
-    return {key: value for key, value in ((k, v) if equals else (first, k) for k, equals, v in parts)}
+    return dict((key, value) if equals else (first, key) for key, equals, value in parts)
 
 
 def _bytes(text: str) -> int:
     found = re.fullmatch(r"(?i)(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?", text)
     if not found:
-        raise Fail(f'cannot parse disk size "{text}"')
+        raise ProviderError(f'cannot parse disk size "{text}"')
     return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tests.virtual_node.plugin import UNKNOWN, DataSource, Diagnostics, Plan, Provider, Resource, State, serve
+from tests.virtual_node.plugin import UNKNOWN, Diagnostics, Plan, Provider, Resource, State, serve
 
 _ID = {"type": "string", "computed": True}
 _STRINGS = {"type": ["map", "string"], "optional": True}
@@ -29,7 +29,7 @@ class NullResource(Resource):
     def create(self, planned: State, diags: Diagnostics) -> State:
         """Make up an id."""
         del diags
-        return {**planned, "id": str(random.getrandbits(63))}  # noqa: S311
+        return {**planned, "id": str(random.getrandbits(63))}
 
     def read(self, state: State, private: bytes, diags: Diagnostics) -> tuple[State, bytes]:
         """Believe the state: there is nothing else."""
@@ -48,9 +48,11 @@ class NullResource(Resource):
 class Null(Provider):
     """The provider `hashicorp/null`."""
 
-    schema = SCHEMA
-    resources = {"null_resource": NullResource()}
-    data_sources: dict[str, DataSource] = {}
+    def __init__(self) -> None:
+        """Offer the one resource."""
+        self.schema = SCHEMA
+        self.resources = {"null_resource": NullResource()}
+        self.data_sources = {}
 
 
 def main() -> None:

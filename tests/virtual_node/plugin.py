@@ -42,7 +42,7 @@ class Unknown:
 UNKNOWN = Unknown()
 
 
-class Fail(Exception):
+class ProviderError(Exception):
     """Ends a request with an error; `state` is what Terraform shall remember nevertheless."""
 
     def __init__(self, summary: str, detail: str = "", *, state: State | None = None) -> None:
@@ -59,7 +59,7 @@ class Diagnostics:
         self.messages: list[Any] = []
 
     def error(self, summary: str, detail: str = "", path: Path_ = ()) -> None:
-        """Fail the request, after it has said everything."""
+        """ProviderError the request, after it has said everything."""
         self._add(pb.Diagnostic.ERROR, summary, detail, path)
 
     def warning(self, summary: str, detail: str = "", path: Path_ = ()) -> None:
@@ -112,11 +112,12 @@ class Resource:
 
     def import_state(self, identifier: str) -> State:
         """Turn what the user typed into a state that `read` can start from."""
-        raise Fail("Resource Import Not Implemented", f"{identifier!r} cannot be imported.")
+        raise ProviderError("Resource Import Not Implemented", f"{identifier!r} cannot be imported.")
 
     def move_from(self, source_type: str) -> bool:
         """Can a state of `source_type` be taken over as it is?"""
-        return bool(source_type) and False
+        del source_type
+        return False
 
 
 class DataSource:
@@ -149,10 +150,10 @@ done = threading.Event()
 # Values ---------------------------------------------------------------------------------------------------------
 
 
-def shape(block: Block, value: Mapping[str, Any] | None, scalar: Callable[[str, Any], Any]) -> State | None:
+def shape(block: Block, value: Any, scalar: Callable[[str, Any], Any]) -> Any:
     """Rebuild a block's value with exactly the schema's attributes, passing each scalar through `scalar`."""
     if value is None or value is UNKNOWN:
-        return value  # type: ignore[return-value]
+        return value
     result = {
         name: _shape_attribute(attribute, value.get(name), scalar)
         for name, attribute in block.get("attributes", {}).items()
@@ -434,7 +435,7 @@ def _reporting(diags: Diagnostics) -> Iterator[_Outcome]:
     outcome = _Outcome()
     try:
         yield outcome
-    except Fail as failure:
+    except ProviderError as failure:
         diags.error(failure.summary, failure.detail)
         outcome.state = failure.state
     except Exception as error:  # noqa: BLE001 (whatever it was, Terraform shall show it)

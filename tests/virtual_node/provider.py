@@ -13,7 +13,7 @@ import urllib.parse
 import uuid
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.virtual_node.client import HTTP_FORBIDDEN, ApiError, Client
 from tests.virtual_node.container import Container
@@ -21,14 +21,14 @@ from tests.virtual_node.plugin import (
     UNKNOWN,
     DataSource,
     Diagnostics,
-    Fail,
     Plan,
     Provider,
+    ProviderError,
     Resource,
     State,
     serve,
 )
-from tests.virtual_node.tasks import Deadline, DeadlineExceeded, data_or_fail, wait
+from tests.virtual_node.tasks import Deadline, DeadlineExceededError, data_or_fail, wait
 
 SCHEMA_FILE = Path(__file__).resolve().parents[2] / "schemas" / "proxmox@0.111.1.json"
 ADDRESS = "registry.terraform.io/bpg/proxmox"
@@ -75,7 +75,7 @@ class Proxmox(Provider):
 
         endpoint = setting("endpoint")
         if config["endpoint"] is UNKNOWN:
-            raise Fail("Unknown Proxmox VE API Endpoint")
+            raise ProviderError("Unknown Proxmox VE API Endpoint")
         if not endpoint:
             diags.error(
                 "Missing Proxmox VE API Endpoint",
@@ -87,14 +87,16 @@ class Proxmox(Provider):
             return
         url = urllib.parse.urlsplit(endpoint)
         if url.scheme != "https" or not url.hostname:
-            raise Fail(
+            raise ProviderError(
                 "Unable to create Proxmox VE API connection",
                 "you must specify a secure endpoint for the Proxmox Virtual Environment API "
                 "(valid: https://host:port/)",
             )
         min_tls = setting("min_tls").strip()
         if min_tls not in TLS:
-            raise Fail("Unable to create Proxmox VE API connection", f"unsupported minimal TLS version {min_tls}")
+            raise ProviderError(
+                "Unable to create Proxmox VE API connection", f"unsupported minimal TLS version {min_tls}"
+            )
         self._client = Client(
             endpoint,
             insecure=setting("insecure").lower() in ("1", "t", "true"),
@@ -108,16 +110,16 @@ def _credential(setting: Callable[[str], str]) -> dict[str, Any]:
     summary = "Unable to create Proxmox VE API credentials"
     if token := setting("api_token"):
         if not TOKEN.fullmatch(token):
-            raise Fail(summary, "the API token must be in the format 'USER@REALM!TOKENID=UUID'")
+            raise ProviderError(summary, "the API token must be in the format 'USER@REALM!TOKENID=UUID'")
         return {"token": token}
     ticket = (setting("auth_ticket"), setting("csrf_prevention_token"))
     if all(ticket):
         return {"ticket": ticket}
     login = (setting("username"), setting("password"))
     if not all(login):
-        raise Fail(summary, "must provide either username and password, an API token, or a ticket")
+        raise ProviderError(summary, "must provide either username and password, an API token, or a ticket")
     if "@" not in login[0]:
-        raise Fail(summary, "username must be in the format 'username@realm'")
+        raise ProviderError(summary, "username must be in the format 'username@realm'")
     return {"login": login}
 
 
@@ -126,7 +128,7 @@ class StoredFile(Resource):
 
     # Attributes whose change makes another file.
     replacing: tuple[str, ...]
-    defaults: dict[str, Any] = {"upload_timeout": 600, "overwrite": True, "overwrite_unmanaged": False}
+    defaults: ClassVar[dict[str, Any]] = {"upload_timeout": 600, "overwrite": True, "overwrite_unmanaged": False}
     # What the real provider calls it in its messages.
     noun = "file"
 
@@ -136,10 +138,7 @@ class StoredFile(Resource):
 
     def plan(self, prior: State | None, proposed: State, config: State, private: bytes, diags: Diagnostics) -> Plan:
         """Plan, with the check of `overwrite`: a file whose size changed gets replaced."""
-        planned = dict(proposed)
-        for name, default in self.defaults.items():
-            if config[name] is None:
-                planned[name] = default
+        planned = proposed | {name: default for name, default in self.defaults.items() if config[name] is None}
         if prior is None:
             computed = ("id", "size", *(() if config["file_name"] is not None else ("file_name",)))
             return Plan({**planned, **dict.fromkeys(computed, UNKNOWN)}, private=private)
@@ -188,7 +187,7 @@ class StoredFile(Resource):
         state = {**planned, "file_name": self._file_name(planned)}
         try:
             self._fetch(state, deadline, diags)
-        except Fail as failure:
+        except ProviderError as failure:
             if "refusing to override existing file" not in failure.detail or not planned["overwrite_unmanaged"]:
                 raise self._worded(state, failure) from None
             self._delete_file(state, f"{state.get('content_type', 'vztmpl')}/{state['file_name']}")
@@ -199,9 +198,9 @@ class StoredFile(Resource):
                 return {**state, "size": size}
             try:
                 deadline.pause(0.2 * 2**attempt)
-            except DeadlineExceeded:
+            except DeadlineExceededError:
                 break
-        raise Fail("Error when reading file from datastore", "file does not exists in datastore", state=state)
+        raise ProviderError("Error when reading file from datastore", "file does not exists in datastore", state=state)
 
     def _file_name(self, planned: State) -> str:
         raise NotImplementedError
@@ -209,9 +208,9 @@ class StoredFile(Resource):
     def _fetch(self, state: State, deadline: Deadline, diags: Diagnostics) -> None:
         raise NotImplementedError
 
-    def _worded(self, state: State, failure: Fail) -> Fail:
+    def _worded(self, state: State, failure: ProviderError) -> ProviderError:
         if "refusing to override existing file" in failure.detail:
-            return Fail(
+            return ProviderError(
                 "File already exists in the datastore, it was created outside of Terraform "
                 "or is managed by another resource.",
                 f"File already exists in the datastore: '{state['file_name']}', error: {failure.detail}",
@@ -233,7 +232,7 @@ class StoredFile(Resource):
         try:
             size = self._size(state)
             why = "file does not exists in datastore"
-        except (ApiError, Fail) as error:
+        except (ApiError, ProviderError) as error:
             size, why = None, f"unexpected error when listing datastore files: {error}"
         if size is None:
             # Whatever the reason is, the real provider takes the file for gone.
@@ -260,7 +259,7 @@ class StoredFile(Resource):
             if "unable to parse" in str(error):
                 diags.warning(f"Datastore {self.noun} does not exists", str(error))
                 return
-            raise Fail(
+            raise ProviderError(
                 f"Error deleting datastore {self.noun}",
                 f"Could not delete datastore {self.noun} '{state['id']}', unexpected error: error deleting file "
                 f"{state['id']} from datastore {state['datastore_id']}: {error}",
@@ -293,7 +292,7 @@ class Download(StoredFile):
         "checksum_algorithm",
         "decompression_algorithm",
     )
-    defaults = {**StoredFile.defaults, "verify": True}
+    defaults: ClassVar[dict[str, Any]] = {**StoredFile.defaults, "verify": True}
 
     def __init__(self, client: GetClient, *, deprecated: bool = False) -> None:
         """Serve the short name, or the deprecated long one."""
@@ -327,7 +326,7 @@ class Download(StoredFile):
         found = re.fullmatch(r"([^/]+)/(([^:]+):([^/]+)/(.+))", identifier)
         if not found:
             form = "node_name/datastore_id:content_type/file_name"
-            raise Fail(
+            raise ProviderError(
                 "Unexpected Import Identifier",
                 f'Expected import identifier with format: {form}. Got: "{identifier}"',
             )
@@ -342,7 +341,7 @@ class Download(StoredFile):
         try:
             data = self._client().get(path, url=state["url"], **{"verify-certificates": int(state["verify"])})
         except ApiError as error:
-            raise Fail(
+            raise ProviderError(
                 "Error initiating file download",
                 "Could not get file metadata, unexpected error: error fetching metadata from download url, "
                 f"unexpected error in GetQueryURLMetadata: {error}",
@@ -375,17 +374,17 @@ class Download(StoredFile):
             upid = self._client().request("POST", f"/nodes/{node}/storage/{store}/download-url", body)
             wait(self._client(), upid, summary, deadline, diags)
         except ApiError as error:
-            raise Fail(summary, f"{prefix}error download file by URL: {error}") from error
-        except Fail as failure:
+            raise ProviderError(summary, f"{prefix}error download file by URL: {error}") from error
+        except ProviderError as failure:
             failed = f"error download file to datastore {store}: failed waiting for url download: {failure.detail}"
-            raise Fail(summary, prefix + failed) from failure
+            raise ProviderError(summary, prefix + failed) from failure
 
     def _remote_notes(self, state: State) -> dict[str, int | None]:
         if not state["overwrite"]:
             return {}
         try:
             return {"url_size": self._metadata(state).get("size")}
-        except Fail:
+        except ProviderError:
             return {"url_size": -1}
 
 
@@ -403,7 +402,7 @@ class OciImage(StoredFile):
     def _file_name(self, planned: State) -> str:
         if planned["file_name"] is not UNKNOWN:
             return str(planned["file_name"])
-        return planned["reference"].rpartition("/")[2].replace(":", "_") + ".tar"
+        return str(planned["reference"]).rpartition("/")[2].replace(":", "_") + ".tar"
 
     def _fetch(self, state: State, deadline: Deadline, diags: Diagnostics) -> None:
         node, store, name = state["node_name"], state["datastore_id"], state["file_name"]
@@ -416,9 +415,9 @@ class OciImage(StoredFile):
             upid = self._client().request("POST", f"/nodes/{node}/storage/{store}/oci-registry-pull", body)
             wait(self._client(), upid, summary, deadline, diags)
         except ApiError as error:
-            raise Fail(summary, f"{prefix}{error}") from error
-        except Fail as failure:
-            raise Fail(summary, prefix + failure.detail) from failure
+            raise ProviderError(summary, f"{prefix}{error}") from error
+        except ProviderError as failure:
+            raise ProviderError(summary, prefix + failure.detail) from failure
 
 
 class ApiDataSource(DataSource):
@@ -448,7 +447,7 @@ class Guests(ApiDataSource):
             except ApiError as error:
                 if error.code != UNAVAILABLE:
                     label = "Containers" if self._kind == "lxc" else "VMs"
-                    raise Fail(f"error retrieving {label}: {error}") from error
+                    raise ProviderError(f"error retrieving {label}: {error}") from error
                 diags.warning(f'node "{node}" is not available - {self._label} list may be incomplete')
                 continue
             for item in sorted(listed, key=lambda item: int(item["vmid"])):
@@ -469,7 +468,7 @@ class Guests(ApiDataSource):
 def _passes(guest: State, block: State) -> bool:
     name = block["name"]
     if name not in ("name", "template", "status", "node_name"):
-        raise Fail(f"unknown filter name '{name}', should be one of [name, template, status, node_name]")
+        raise ProviderError(f"unknown filter name '{name}', should be one of [name, template, status, node_name]")
     value = str(guest[name]).lower() if name == "template" else guest[name]
     if block["regex"]:
         return any(re.search(pattern, value) for pattern in block["values"])
@@ -514,7 +513,7 @@ class Datastores(ApiDataSource):
         try:
             stores = data_or_fail(self._client().get(f"/nodes/{config['node_name']}/storage", **given))
         except ApiError as error:
-            raise Fail("Unable to read datastores", f"error retrieving datastores: {error}") from error
+            raise ProviderError("Unable to read datastores", f"error retrieving datastores: {error}") from error
         return {
             **config,
             "datastores": [
@@ -549,7 +548,7 @@ class Version(ApiDataSource):
         try:
             answer = data_or_fail(self._client().get("/version"))
         except ApiError as error:
-            raise Fail("Unable to Read Version", str(error)) from error
+            raise ProviderError("Unable to Read Version", str(error)) from error
         return {
             "id": "version",
             "release": answer["release"],

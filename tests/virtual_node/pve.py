@@ -89,15 +89,15 @@ class VirtualPve(FakePve):  # type: ignore[misc]
         # PVE answers effective privileges: of the one path that was asked for, or of the well-known paths and those
         # of the ACL (pve-access-control src/PVE/API2/AccessControl.pm). fakepve lists the ACL's entries.
         who = v.get("userid") or user
-        if who not in (user, user.split("!")[0]):
+        if who not in (user, user.split("!", maxsplit=1)[0]):
             self.require(user, "/access", "Sys.Audit")
         if who.split("!")[0] == "root@pam":
             held: dict[str, dict[str, int]] = await super()._permissions({}, who)
-            return {path: held["/"] for path in ([v["path"]] if v.get("path") else DEFAULT_PATHS)}
+            return dict.fromkeys([v["path"]] if v.get("path") else DEFAULT_PATHS, held["/"])
         entries = [entry for name in {who, who.split("!")[0]} for entry in self.acl.get(name, [])]
         paths = [v["path"]] if v.get("path") else sorted({*DEFAULT_PATHS, *(path for path, _ in entries)})
         known = {privilege for _, privileges in entries for privilege in privileges}
-        effective = {path: {name: 1 for name in sorted(known) if self._has(who, path, name)} for path in paths}
+        effective = {path: dict.fromkeys((n for n in sorted(known) if self._has(who, path, n)), 1) for path in paths}
         return {path: held for path, held in effective.items() if held}
 
     # Downloads --------------------------------------------------------------------------------------------------

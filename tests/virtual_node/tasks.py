@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.virtual_node.client import HTTP_SERVER_ERROR, NO_DATA, ApiError, Client
-from tests.virtual_node.plugin import Diagnostics, Fail, stopping
+from tests.virtual_node.plugin import Diagnostics, ProviderError, stopping
 
 # One of the real provider's seconds, in ours.
 SECOND = 0.05
@@ -20,7 +20,7 @@ ATTEMPTS = 3
 BAD_REQUEST = 400
 
 
-class DeadlineExceeded(Exception):
+class DeadlineExceededError(Exception):
     """The user's timeout for an operation ran out."""
 
 
@@ -35,9 +35,9 @@ class Deadline:
         """Wait before the next attempt, unless there is none."""
         wait = min(seconds * SECOND, self._end - time.monotonic())
         if wait <= 0:
-            raise DeadlineExceeded
+            raise DeadlineExceededError
         if stopping.wait(wait):
-            raise Fail("context canceled")
+            raise ProviderError("context canceled")
 
 
 def is_transient(error: ApiError) -> bool:
@@ -75,12 +75,15 @@ def run(
             errors.append(f"{task.failure}: {error}")
             if not task.retry_if(error) or attempt == ATTEMPTS - 1:
                 break
-            deadline.pause(2**attempt)
+            try:
+                deadline.pause(2**attempt)
+            except DeadlineExceededError:
+                break
         else:
             if upid is not None:
                 wait(client, upid, task.summary, deadline, diags)
             return
-    raise Fail(task.summary, all_attempts(errors))
+    raise ProviderError(task.summary, all_attempts(errors))
 
 
 def all_attempts(errors: list[str]) -> str:
@@ -91,21 +94,14 @@ def all_attempts(errors: list[str]) -> str:
 def wait(client: Client, upid: str, summary: str, deadline: Deadline, diags: Diagnostics) -> None:
     """Wait until a task has ended; its warnings become Terraform's (proxmox/nodes/tasks/tasks.go:207-216)."""
     path = f"/nodes/{upid.split(':')[1]}/tasks/{urllib.parse.quote(upid, safe=':@')}"
-    while True:
-        try:
-            status = client.get(f"{path}/status")
-        except ApiError as error:
-            # PVE may not know its own task yet.
-            if error.code != BAD_REQUEST:
-                raise Fail(summary, f"error while waiting for task {quoted(upid)} to complete: {error}") from error
-        else:
-            if status["status"] != "running":
-                break
-        try:
-            deadline.pause(1)
-        except DeadlineExceeded:
-            raise Fail(summary, f"timeout while waiting for task {quoted(upid)} to complete") from None
-    outcome = status["exitstatus"]
+    outcome = None
+    while outcome is None:
+        outcome = _outcome(client, path, upid, summary)
+        if outcome is None:
+            try:
+                deadline.pause(1)
+            except DeadlineExceededError:
+                raise ProviderError(summary, f"timeout while waiting for task {quoted(upid)} to complete") from None
     if outcome == "OK":
         return
     lines = [line["t"] for line in client.get(f"{path}/log")]
@@ -115,10 +111,21 @@ def wait(client: Client, upid: str, summary: str, deadline: Deadline, diags: Dia
     if outcome.startswith("WARNINGS: ") and "ERROR" not in outcome:
         return
     log = "".join(f"\n  {line}" for line in lines if "WARN:" not in line)
-    raise Fail(
+    raise ProviderError(
         summary,
         f"task {quoted(upid)} failed to complete with exit code: {outcome}" + (f"\ntask log:{log}" if log else ""),
     )
+
+
+def _outcome(client: Client, path: str, upid: str, summary: str) -> str | None:
+    """The exit status of a task, or None while it runs, or while PVE does not know it yet, which is a 400."""
+    try:
+        status = client.get(f"{path}/status")
+    except ApiError as error:
+        if error.code == BAD_REQUEST:
+            return None
+        raise ProviderError(summary, f"error while waiting for task {quoted(upid)} to complete: {error}") from error
+    return None if status["status"] == "running" else str(status["exitstatus"])
 
 
 def quoted(text: str) -> str:
@@ -129,5 +136,5 @@ def quoted(text: str) -> str:
 def data_or_fail(data: Any) -> Any:
     """The data of an answer that must have some."""
     if data is None:
-        raise Fail(NO_DATA)
+        raise ProviderError(NO_DATA)
     return data
