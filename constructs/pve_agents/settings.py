@@ -7,7 +7,6 @@ Every setting has a default but the VMID of an agent that is not ``hermes``. A v
 ``python -m pve_agents.settings`` prints the JSON Schema of the file, for editors.
 """
 
-import codecs
 import difflib
 import ipaddress
 import json
@@ -648,7 +647,7 @@ def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
 
 def _parse(label: str, raw: bytes) -> object:
     try:
-        text = raw.removeprefix(codecs.BOM_UTF8).decode()
+        text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise SettingsError([f"{label}: line {line}: this is not UTF-8; save the file as UTF-8."]) from None

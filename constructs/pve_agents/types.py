@@ -10,7 +10,6 @@ import base64
 import binascii
 import ipaddress
 import json
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,10 +118,9 @@ class Number:
         if isinstance(value, str) and re.fullmatch(r"(0|[1-9][0-9]{0,17})(\.[0-9]+)?", value):
             raise ValueError(f"{shown(value)} is text, not a number; write it without quotes")
         accepted = int if self.whole else (int, float)
-        if isinstance(value, accepted) and not isinstance(value, bool):
-            number = float(value) if isinstance(value, float) else value
-            if math.isfinite(number) and self.low <= number <= self.high:
-                return value
+        # An infinity or a NaN is in no range.
+        if isinstance(value, accepted) and not isinstance(value, bool) and self.low <= value <= self.high:
+            return value
         kind = "whole number" if self.whole else "number"
         raise ValueError(f"{shown(value)} is not {self.what}; write a {kind} from {self.low} to {self.high}")
 

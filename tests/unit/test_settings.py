@@ -732,7 +732,7 @@ IN_THE_FILE = {
             "line 1, column 25: the tag tag:yaml.org,2002:int is not used here; leave it out.",
         ),
         "complex-key": ("? [a]\n: b", "line 1, column 3: a list or mapping cannot be a key; write a name."),
-        "null-key": ("~: b", "line 1, column 1: \"~\" is not text and cannot be a key; write a name."),
+        "null-key": ("~: b", 'line 1, column 1: "~" is not text and cannot be a key; write a name.'),
         "two-documents": (
             "agents: {hermes: {}}\n---\nagents: {hermes: {}}",
             "line 2, column 1: this is not YAML (but found another document); check the indentation, quotes and colons there.",

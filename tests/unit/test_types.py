@@ -113,6 +113,14 @@ PLAIN = 'has an empty, "." or ".." part; write the plain path, without a slash a
         (Vmid, float("inf"), "Infinity is not a VMID; write a whole number from 100 to 999999999"),
         (CpuLimit, float("nan"), "NaN is not a CPU limit; write a number from 0 to 8192"),
         (CpuLimit, True, "true is not a CPU limit; write a number from 0 to 8192"),
+        (
+            GuestAddress,
+            "0.0.0.5/24",
+            (
+                '"0.0.0.5/24" is not the address of a host in a network; '
+                "write dhcp, or an IPv4 address with its prefix such as 192.168.1.20/24"
+            ),
+        ),
         (NodeName, b"pve", "\"b'pve'\" is not a node name; write letters, digits and hyphens, such as pve1"),
     ],
 )
@@ -181,6 +189,24 @@ def test_whatever_comes_the_phrase_is_ours(value: object) -> None:
                 read(type_, value)
                 continue
             assert "\n" not in refusal(type_, value), name
+
+
+ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"ssh-ed25519 {ED25519} me\nssh-ed25519 {ED25519} you",
+        f"ssh-rsa {ED25519}",
+        "ssh-dss AAAAB3NzaC1kc3MAAAAhAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g",
+        "ssh-ed25519",
+    ],
+    ids=["two-lines", "another-type", "unsupported-type", "no-key"],
+)
+def test_what_is_not_one_public_key(text: str) -> None:
+    assert read(SshPublicKey, f" ssh-ed25519 {ED25519} me\n") == f"ssh-ed25519 {ED25519} me"
+    assert refusal(SshPublicKey, text).startswith("this is not an SSH public key; write one line from a .pub file")
 
 
 def test_an_ssh_public_key_is_never_repeated() -> None:
