@@ -20,10 +20,10 @@ endif
 endif
 
 SCHEMA := $(wildcard schemas/proxmox@*.json)
-SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* .ci/run 2>/dev/null)
-PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* 2>/dev/null)
+SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* .ci/run 2>/dev/null)
+PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null)
 
-.PHONY: help setup bindings synth demo test lint bench lock clean
+.PHONY: help setup bindings synth demo test scripts lint bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,10 @@ demo: setup ## deploy Hermes on a virtual node and show it
 
 test: setup ## unit, synth and deploy tests
 	@pytest -n 2 --dist worksteal -q
+
+scripts: setup ## the host's scripts against fake commands: tables, kills, hostile input
+	@pytest -n 2 --dist worksteal -q tests/scripts
+	@node_modules/bats/bin/bats --print-output-on-failure tests/scripts
 
 lint: setup ## mypy, ruff, pyright, shellcheck, shfmt
 	@ruff check .

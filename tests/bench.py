@@ -55,13 +55,14 @@ def main() -> None:
         many.write_text("agents:\n" + "".join(f"  agent-{n}: {{vmid: {1000 + n}}}\n" for n in range(100)))
         one = Path(directory, "one.yaml")
         one.write_text("agents:\n  agent-0: {vmid: 1000}\n")
-        synth = [sys.executable, "main.py"]
+        python = [sys.executable, "-O"]  # as in cdktf.json
+        synth = [*python, "main.py"]
         settings = {"HOMELAB_FILE": str(one)}
         compare(
             "synth of one agent / bare cdktf app of two empty stacks",
             "aim ≤ 1.15",
             (synth, settings),
-            ([sys.executable, str(bare)], {}),
+            ([*python, str(bare)], {}),
         )
         compare("synth of 100 agents / of one", "aim ≤ 2.50", (synth, {"HOMELAB_FILE": str(many)}), (synth, settings))
         compare(

@@ -20,6 +20,8 @@ from pve_agents.settings import (
 
 # isort: split
 from pve_agents.container import AgentContainer, Container, ExistingContainer
+from pve_agents.host_step import HostScripts, HostStep
+from pve_agents.payload import GuestFile, Payload
 from pve_agents.template import LxcTemplate
 from pve_agents.token_check import TokenCheck
 from pve_agents.vmid_guard import VmidGuard
@@ -32,10 +34,14 @@ __all__ = [
     "Disk",
     "Dns",
     "ExistingContainer",
+    "GuestFile",
     "Homelab",
+    "HostScripts",
+    "HostStep",
     "LxcTemplate",
     "Memory",
     "Network",
+    "Payload",
     "SettingsError",
     "Startup",
     "Template",

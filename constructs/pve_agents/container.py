@@ -28,6 +28,7 @@ from imports.proxmox.virtual_environment_container import (
 
 from pve_agents.settings import Cpu, Disk, Dns, Memory, Network, Startup
 from pve_agents.template import LxcTemplate
+from pve_agents.terraform import literal
 from pve_agents.types import Hostname, NodeName, Tag, Vmid
 from pve_agents.vmid_guard import VmidGuard
 
@@ -158,7 +159,7 @@ class AgentContainer(Construct):
             "Default",
             node_name=node_name,
             vm_id=vmid,
-            description=_literal(description),
+            description=literal(description),
             tags=[],
             pool_id=pool,
             unprivileged=True,
@@ -191,7 +192,7 @@ class AgentContainer(Construct):
                 ],
                 user_account=(
                     VirtualEnvironmentContainerInitializationUserAccount(
-                        keys=[_literal(key) for key in ssh_public_keys]
+                        keys=[literal(key) for key in ssh_public_keys]
                     )
                     if ssh_public_keys
                     else None
@@ -244,11 +245,6 @@ class AgentContainer(Construct):
     def from_vmid(*, node_name: NodeName, vmid: Vmid) -> ExistingContainer:
         """Refer to a container that exists and is not this app's: nothing is created, read or changed."""
         return ExistingContainer(node_name=node_name, vmid=vmid)
-
-
-def _literal(text: str) -> str:
-    """Free text, so that Terraform takes nothing in it for an expression."""
-    return text.replace("${", "$${").replace("%{", "%%{")
 
 
 def _dns(dns: Dns) -> VirtualEnvironmentContainerInitializationDns | None:

@@ -51,11 +51,10 @@ class LxcTemplate(Construct):
             depends_on: What must be there before.
         """
         super().__init__(scope, id_)
-        if source.file_id is not None:
+        if source.url is None:
             self.resource = None
-            self.file_id = source.file_id
+            self.file_id = str(source.file_id)
             return
-        assert source.url is not None  # noqa: S101 - the model allows nothing else
         self.resource = DownloadFile(
             self,
             "Default",

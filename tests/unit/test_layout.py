@@ -14,7 +14,17 @@ PROJECT = Path(__file__).parent.parent.parent
 PACKAGE = PROJECT / "constructs" / "pve_agents"
 
 # Each module may import those before it: types, then settings, then constructs.
-LAYERS = ["types", "settings", "vmid_guard", "template", "token_check", "container"]
+LAYERS = [
+    "types",
+    "settings",
+    "terraform",
+    "vmid_guard",
+    "template",
+    "token_check",
+    "container",
+    "payload",
+    "host_step",
+]
 
 
 def test_the_source_root_does_not_shadow_the_package_constructs() -> None:

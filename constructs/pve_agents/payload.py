@@ -1,0 +1,51 @@
+"""Files for the inside of a container, packed so that the same files are always the same bytes."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class GuestFile:
+    """A file of the payload."""
+
+    text: str
+    """What is in it; never a secret, since the payload lies in ``cdktf.out``."""
+
+    mode: int = 0o644
+    """Its permissions; the owner is root."""
+
+
+@dataclass(frozen=True)
+class Payload:
+    """What the root stack puts into a root-owned directory of the container."""
+
+    directory: str
+    """Where in the container, e.g. ``/opt/pve-agents/hermes``; nothing else lives there."""
+
+    files: Mapping[str, GuestFile]
+    """The files by their path below the directory."""
+
+    def archive(self) -> bytes:
+        """The files as tar.gz, without owner, time or order of this machine."""
+        packed = io.BytesIO()
+        with (
+            gzip.GzipFile(fileobj=packed, mode="wb", mtime=0, filename="") as compressed,
+            tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for name, file in sorted(self.files.items()):
+                content = file.text.encode()
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), file.mode
+                tar.addfile(entry, io.BytesIO(content))
+        return packed.getvalue()
+
+    @staticmethod
+    def digest(archive: bytes) -> str:
+        """The archive's SHA-256, by which the container knows whether it has it already."""
+        return hashlib.sha256(archive).hexdigest()

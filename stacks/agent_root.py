@@ -1,0 +1,115 @@
+"""The stack of one agent under root credentials: what no API token may do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cdktf import App, AssetType, TerraformAsset, TerraformStack
+from cdktf_cdktf_provider_null.provider import NullProvider
+from constructs import Construct
+
+from pve_agents import HostScripts, HostStep
+from pve_agents.payload import GuestFile, Payload
+from pve_agents.settings import Agent, Backend
+from stacks.backend import store_state
+
+_SCRIPTS = Path(__file__).parent.parent / "scripts"
+_BOOTSTRAP_SECONDS = 1800
+
+
+class AgentRootStack(TerraformStack):
+    """Host directories, mount points, ``keyctl``, devices, and the delivery of payload, secrets and bootstrap.
+
+    It shares nothing with the agent's other stack but the settings, and deploys in a process that needs no API token.
+    How it reaches the host as root is said by ``PVE_TRANSPORT``.
+    """
+
+    def __init__(self, scope: Construct, id_: str, *, agent: Agent, backend: Backend) -> None:
+        """Wire the steps, in their order.
+
+        Args:
+            scope: The app.
+            id_: The stack's name: the agent's and ``-root``.
+            agent: Its settings.
+            backend: Where Terraform keeps the state.
+        """
+        super().__init__(scope, id_)
+        store_state(self, backend)
+        NullProvider(self, "null")
+
+        scripts = HostScripts(self, "scripts", directory=_SCRIPTS / "host")
+        payload = _payload(agent)
+        archive = payload.archive()
+        path = Path(App.of(self).outdir, "payload", f"{agent.name}.tar.gz")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(archive)
+        asset = TerraformAsset(self, "payload", path=str(path.absolute()), type=AssetType.FILE)
+
+        spec: dict[str, object] = {
+            "agent": agent.name,
+            "vmid": agent.vmid,
+            "node": agent.node,
+            "hostname": agent.hostname,
+            "directories": [
+                {"path": mount.host_path, "uid": mount.host_uid, "gid": mount.host_gid, "mode": mount.mode}
+                for mount in agent.mounts.values()
+            ],
+            "mounts": [
+                {"key": key, "volume": mount.host_path, "path": mount.guest_path, "options": mount.options}
+                for key, mount in agent.mounts.items()
+            ],
+            "devices": [
+                {"key": key, "path": device.path, "options": device.options} for key, device in agent.devices.items()
+            ],
+            "features": {"keyctl": "1" if agent.keyctl else "0"},
+            "payload": {
+                "directory": payload.directory,
+                "archive": asset.path,
+                "sha256": payload.digest(archive),
+            },
+            "secrets": {
+                "names": list(agent.secrets),
+                "path": f"/etc/pve-agents/{agent.name}.env",
+                "uid": _AGENT_UID,
+                "gid": _AGENT_UID,
+            },
+            "bootstrap": {"command": f"{payload.directory}/bootstrap", "timeout_seconds": _BOOTSTRAP_SECONDS},
+        }
+        previous: list[HostStep] = []
+        for step, owns in _STEPS.items():
+            host_step = HostStep(
+                self,
+                f"{agent.name}_{step.replace('-', '_')}",
+                step=step,
+                spec=spec,
+                owns=owns,
+                scripts=scripts,
+                depends_on=[step.resource for step in previous],
+            )
+            previous = [host_step]
+
+
+_AGENT_UID = 10000
+"""The user that Hermes runs as, in its image and in its service."""
+
+_STEPS = {
+    "host-directories": ("directories",),
+    "container-config": ("mounts", "devices", "features"),
+    "payload": ("payload", "secrets"),
+    "bootstrap": ("bootstrap", "payload", "secrets"),
+}
+
+
+def _payload(agent: Agent) -> Payload:
+    """What goes into the container."""
+    workspaces = "".join(
+        f"{'read' if mount.read_only else 'write'} {mount.uid}:{mount.gid} {mount.guest_path}\n"
+        for mount in agent.mounts.values()
+    )
+    return Payload(
+        directory=f"/opt/pve-agents/{agent.name}",
+        files={
+            "bootstrap": GuestFile((_SCRIPTS / "guest" / "bootstrap").read_text(), mode=0o755),
+            "workspaces": GuestFile(workspaces),
+        },
+    )
