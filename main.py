@@ -28,7 +28,8 @@ def main() -> int:
         from cdktf import App  # noqa: PLC0415
 
         homelab = load_settings(Path(__file__).parent)
-        app = App()
+        # Stack traces would write this machine's paths into the manifest.
+        app = App(stack_traces=False)
         for agent in homelab.agents.values():
             AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
         app.synth()

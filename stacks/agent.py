@@ -98,6 +98,12 @@ class AgentStack(TerraformStack):
                 f"agents.{agent.name}.protect: false"
             )
 
+        if agent.adopt:
+            Annotations.of(container).add_info(
+                f"adopt: container {agent.vmid} of node {agent.node} must exist, and is imported; afterwards leave "
+                f"agents.{agent.name}.adopt out"
+            )
+
         outputs = {"container_id": container.resource.vm_id, "hostname": agent.hostname, "ipv4": container.ipv4}
         for name, value in outputs.items():
             TerraformOutput(self, f"{agent.name}_{name}", value=value)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
-from cdktf import App, AssetType, TerraformAsset, TerraformStack
+from cdktf import App, AssetType, ITerraformDependable, TerraformAsset, TerraformStack
 from cdktf_cdktf_provider_null.provider import NullProvider
 from constructs import Construct
 
@@ -13,8 +14,73 @@ from pve_agents.payload import GuestFile, Payload
 from pve_agents.settings import Agent, Backend
 from stacks.backend import store_state
 
+STEPS = {
+    "host-directories": ("directories",),
+    "container-config": ("mounts", "devices", "features"),
+    "payload": ("payload", "secrets"),
+    "bootstrap": ("bootstrap", "payload", "secrets"),
+}
+"""The steps in their order, each with the keys of the spec that are its business."""
+
 _SCRIPTS = Path(__file__).parent.parent / "scripts"
 _BOOTSTRAP_SECONDS = 1800
+# The user that Hermes runs as, in its image and in its service.
+_AGENT_UID = 10000
+
+
+def payload_of(agent: Agent) -> Payload:
+    """What goes into the agent's container."""
+    workspaces = "".join(
+        f"{'read' if mount.read_only else 'write'} {mount.uid}:{mount.gid} {mount.guest_path}\n"
+        for mount in agent.mounts.values()
+    )
+    return Payload(
+        directory=f"/opt/pve-agents/{agent.name}",
+        files={
+            "bootstrap": GuestFile((_SCRIPTS / "guest" / "bootstrap").read_text(), mode=0o755),
+            "workspaces": GuestFile(workspaces),
+        },
+    )
+
+
+def root_spec(agent: Agent, *, archive: str) -> dict[str, object]:
+    """What is wanted of the agent's host and container, in the words of ``scripts/host/host-step``.
+
+    Args:
+        agent: The agent's settings.
+        archive: Path of the packed payload, relative to where the step runs.
+    """
+    payload = payload_of(agent)
+    return {
+        "agent": agent.name,
+        "vmid": agent.vmid,
+        "node": agent.node,
+        "hostname": agent.hostname,
+        "directories": [
+            {"path": mount.host_path, "uid": mount.host_uid, "gid": mount.host_gid, "mode": mount.mode}
+            for mount in agent.mounts.values()
+        ],
+        "mounts": [
+            {"key": key, "volume": mount.host_path, "path": mount.guest_path, "options": mount.options}
+            for key, mount in agent.mounts.items()
+        ],
+        "devices": [
+            {"key": key, "path": device.path, "options": device.options} for key, device in agent.devices.items()
+        ],
+        "features": {"keyctl": "1" if agent.keyctl else "0"},
+        "payload": {
+            "directory": payload.directory,
+            "archive": archive,
+            "sha256": hashlib.sha256(payload.archive()).hexdigest(),
+        },
+        "secrets": {
+            "names": list(agent.secrets),
+            "path": f"/etc/pve-agents/{agent.name}.env",
+            "uid": _AGENT_UID,
+            "gid": _AGENT_UID,
+        },
+        "bootstrap": {"command": f"{payload.directory}/bootstrap", "timeout_seconds": _BOOTSTRAP_SECONDS},
+    }
 
 
 class AgentRootStack(TerraformStack):
@@ -37,46 +103,15 @@ class AgentRootStack(TerraformStack):
         store_state(self, backend)
         NullProvider(self, "null")
 
-        scripts = HostScripts(self, "scripts", directory=_SCRIPTS / "host")
-        payload = _payload(agent)
-        archive = payload.archive()
-        path = Path(App.of(self).outdir, "payload", f"{agent.name}.tar.gz")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(archive)
-        asset = TerraformAsset(self, "payload", path=str(path.absolute()), type=AssetType.FILE)
+        archive = Path(App.of(self).outdir, "payload", f"{agent.name}.tar.gz").absolute()
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        archive.write_bytes(payload_of(agent).archive())
+        payload = TerraformAsset(self, "payload", path=str(archive), type=AssetType.FILE)
 
-        spec: dict[str, object] = {
-            "agent": agent.name,
-            "vmid": agent.vmid,
-            "node": agent.node,
-            "hostname": agent.hostname,
-            "directories": [
-                {"path": mount.host_path, "uid": mount.host_uid, "gid": mount.host_gid, "mode": mount.mode}
-                for mount in agent.mounts.values()
-            ],
-            "mounts": [
-                {"key": key, "volume": mount.host_path, "path": mount.guest_path, "options": mount.options}
-                for key, mount in agent.mounts.items()
-            ],
-            "devices": [
-                {"key": key, "path": device.path, "options": device.options} for key, device in agent.devices.items()
-            ],
-            "features": {"keyctl": "1" if agent.keyctl else "0"},
-            "payload": {
-                "directory": payload.directory,
-                "archive": asset.path,
-                "sha256": payload.digest(archive),
-            },
-            "secrets": {
-                "names": list(agent.secrets),
-                "path": f"/etc/pve-agents/{agent.name}.env",
-                "uid": _AGENT_UID,
-                "gid": _AGENT_UID,
-            },
-            "bootstrap": {"command": f"{payload.directory}/bootstrap", "timeout_seconds": _BOOTSTRAP_SECONDS},
-        }
-        previous: list[HostStep] = []
-        for step, owns in _STEPS.items():
+        scripts = HostScripts(self, "scripts", directory=_SCRIPTS / "host")
+        spec = root_spec(agent, archive=payload.path)
+        previous: list[ITerraformDependable] = []
+        for step, owns in STEPS.items():
             host_step = HostStep(
                 self,
                 f"{agent.name}_{step.replace('-', '_')}",
@@ -84,32 +119,6 @@ class AgentRootStack(TerraformStack):
                 spec=spec,
                 owns=owns,
                 scripts=scripts,
-                depends_on=[step.resource for step in previous],
+                depends_on=previous,
             )
-            previous = [host_step]
-
-
-_AGENT_UID = 10000
-"""The user that Hermes runs as, in its image and in its service."""
-
-_STEPS = {
-    "host-directories": ("directories",),
-    "container-config": ("mounts", "devices", "features"),
-    "payload": ("payload", "secrets"),
-    "bootstrap": ("bootstrap", "payload", "secrets"),
-}
-
-
-def _payload(agent: Agent) -> Payload:
-    """What goes into the container."""
-    workspaces = "".join(
-        f"{'read' if mount.read_only else 'write'} {mount.uid}:{mount.gid} {mount.guest_path}\n"
-        for mount in agent.mounts.values()
-    )
-    return Payload(
-        directory=f"/opt/pve-agents/{agent.name}",
-        files={
-            "bootstrap": GuestFile((_SCRIPTS / "guest" / "bootstrap").read_text(), mode=0o755),
-            "workspaces": GuestFile(workspaces),
-        },
-    )
+            previous = [host_step.resource]

@@ -191,9 +191,7 @@ class AgentContainer(Construct):
                     )
                 ],
                 user_account=(
-                    VirtualEnvironmentContainerInitializationUserAccount(
-                        keys=[literal(key) for key in ssh_public_keys]
-                    )
+                    VirtualEnvironmentContainerInitializationUserAccount(keys=[literal(key) for key in ssh_public_keys])
                     if ssh_public_keys
                     else None
                 ),
@@ -213,14 +211,16 @@ class AgentContainer(Construct):
             timeout_create=timeout_create_seconds,
             depends_on=list(depends_on),
         )
-        name = self.resource.friendly_unique_id
-        tag = f"pve-agents-{name}".lower()
+        tag = f"pve-agents-{self.resource.friendly_unique_id}".lower()
         self.resource.tags = sorted({*tags, tag})
         guard = VmidGuard(
-            self, "vmid_guard", name=f"{name}_vmid_guard", node_name=node_name, vmid=vmid, tag=tag, adopt=adopt
+            self, "vmid_guard", container=self.resource, node_name=node_name, vmid=vmid, tag=tag, adopt=adopt
         )
         self.resource.lifecycle = TerraformResourceLifecycle(
-            ignore_changes=_IGNORED, prevent_destroy=protect, precondition=guard.preconditions
+            ignore_changes=_IGNORED,
+            prevent_destroy=protect,
+            precondition=guard.preconditions,
+            postcondition=[guard.postcondition],
         )
         if adopt:
             self.resource.import_from(f"{node_name}/{vmid}")

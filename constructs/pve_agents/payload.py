@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import tarfile
 from collections.abc import Mapping
@@ -44,8 +43,3 @@ class Payload:
                 entry.size, entry.mode = len(content), file.mode
                 tar.addfile(entry, io.BytesIO(content))
         return packed.getvalue()
-
-    @staticmethod
-    def digest(archive: bytes) -> str:
-        """The archive's SHA-256, by which the container knows whether it has it already."""
-        return hashlib.sha256(archive).hexdigest()

@@ -1,14 +1,16 @@
 """The settings: ``homelab.yaml`` and ``HOMELAB_...`` variables, read into frozen models.
 
-Every setting has a default but the VMID of an agent that is not ``hermes``. A variable such as
-``HOMELAB_AGENTS__HERMES__VMID=119`` overrides one key of the file; its value is read as JSON where it is JSON (``119``,
-``true``, ``null``, ``["ai", "agent"]``) and as text otherwise. An agent's hyphens become underscores in a variable's name.
+Every setting has a default but the VMID of an agent that is not ``hermes``, and the paths of a mount or device. A
+variable such as ``HOMELAB_AGENTS__HERMES__VMID=119`` overrides one key of the file; its value is read as JSON where it is
+JSON (``119``, ``true``, ``null``, ``["ai", "agent"]``) and as text otherwise. An agent's hyphens become underscores in a
+variable's name.
 
 ``python -m pve_agents.settings`` prints the JSON Schema of the file, for editors.
 """
 
 import difflib
 import ipaddress
+import itertools
 import json
 import os
 import re
@@ -16,7 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 import yaml
@@ -47,14 +49,24 @@ from pve_agents.types import (
     CpuLimit,
     DatastoreId,
     Description,
+    DeviceKey,
+    DeviceMode,
+    DevicePath,
     DiskGibibytes,
     DnsServer,
     Domain,
+    EnvName,
+    FileMode,
     Gateway,
     GuestAddress,
+    GuestId,
+    GuestPath,
     Hostname,
+    HostPath,
+    IdMap,
     MacAddress,
     MemoryMebibytes,
+    MountKey,
     Mtu,
     NodeName,
     PoolId,
@@ -68,7 +80,9 @@ from pve_agents.types import (
     Text,
     VlanId,
     Vmid,
+    id_on_disk,
     is_credential_name,
+    lies_in,
     plain_url,
     shown,
 )
@@ -76,7 +90,9 @@ from pve_agents.types import (
 __all__ = [
     "Agent",
     "Backend",
+    "BindMount",
     "Cpu",
+    "Device",
     "Disk",
     "Dns",
     "Homelab",
@@ -101,8 +117,17 @@ _Key = tuple[str | int, ...]
 """A setting's place: the keys on the way to it."""
 
 _HERMES: Mapping[str, object] = MappingProxyType(
-    {"vmid": 118, "description": "Hermes Agent (Nous Research), managed by Terraform"}
+    {
+        "vmid": 118,
+        "description": "Hermes Agent (Nous Research), managed by Terraform",
+        "mounts": {
+            "mp0": {"host_path": "/mnt/pve/hdd/hermes", "guest_path": "/data"},
+            "mp1": {"host_path": "/media/2tb/hermes", "guest_path": "/fast"},
+        },
+        "secrets": ["LITELLM_API_KEY", "API_SERVER_KEY"],
+    }
 )
+_HERMES_MOUNTS: _Key = ("agents", "hermes", "mounts")
 
 
 class SettingsError(Exception):
@@ -295,6 +320,174 @@ class Startup(_Settings):
 
     down_delay_seconds: Seconds | None = None
     """Time to shut down in seconds. Defaults to the node's."""
+
+
+class BindMount(_Settings):
+    """Directory of the node in a container, made and mounted by the agent's root stack."""
+
+    host_path: HostPath
+    """Directory on the node. Made if it is missing; it and its files stay when the mount goes."""
+
+    guest_path: GuestPath
+    """Where the directory shows in the container."""
+
+    uid: GuestId = 10000
+    """Owner of the directory as the container sees it, 0 to 65535. Defaults to 10000, as whom Hermes runs."""
+
+    gid: GuestId = 10000
+    """Group of the directory as the container sees it, 0 to 65535. Defaults to 10000."""
+
+    mode: FileMode = "0750"
+    """Permissions of the directory in octal digits, in quotes. Defaults to "0750"."""
+
+    read_only: _Flag = False
+    """Whether the container may only read. Defaults to false."""
+
+    backup: _Flag = False
+    """The mount's backup flag, though Proxmox VE never backs up a directory of the node. Defaults to false."""
+
+    replicate: _Flag = False
+    """The mount's replicate flag; true keeps Proxmox VE from replicating the container at all. Defaults to false."""
+
+    shared: _Flag = False
+    """Whether the directory is the same on every node, so that the container can migrate. Defaults to false."""
+
+    keepattrs: _Flag = False
+    """Whether the mount takes over owner and mode of what it covers; pve-container 6.1.2 or newer. Defaults to false."""
+
+    idmap: IdMap | None = None
+    """Ids of the container on the disk: passthrough or ranges; pve-container 6.1.6 or newer. Defaults to 100000 more."""
+
+    @property
+    def host_uid(self) -> int:
+        """Owner of the directory as the node sees it."""
+        return id_on_disk(self.idmap, "uid", self.uid)
+
+    @property
+    def host_gid(self) -> int:
+        """Group of the directory as the node sees it."""
+        return id_on_disk(self.idmap, "gid", self.gid)
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Options of the mount as Proxmox VE spells them, without those that only repeat its defaults."""
+        options = {
+            "backup": self.backup and "1",
+            "idmap": self.idmap,
+            "keepattrs": self.keepattrs and "1",
+            "replicate": not self.replicate and "0",
+            "ro": self.read_only and "1",
+            "shared": self.shared and "1",
+        }
+        return {name: value for name, value in options.items() if value}
+
+    @field_validator("idmap")
+    @classmethod
+    def _idmap_covers_the_owner(cls, idmap: str | None, info: ValidationInfo) -> str | None:
+        problems = []
+        for kind in ("uid", "gid"):
+            try:
+                id_on_disk(idmap, kind, info.data.get(kind, 0))
+            except ValueError as error:
+                problems += [str(error)] if kind in info.data else []
+        if problems:
+            raise ValueError("\n".join(problems))
+        return idmap
+
+
+class Device(_Settings):
+    """Device of the node in a container, passed on by the agent's root stack."""
+
+    path: DevicePath
+    """Path of the device, on the node and in the container."""
+
+    uid: GuestId = 0
+    """Owner of the device as the container sees it, 0 to 65535. Defaults to 0."""
+
+    gid: GuestId = 0
+    """Group of the device as the container sees it, 0 to 65535. Defaults to 0."""
+
+    mode: DeviceMode = "0660"
+    """Permissions of the device in octal digits, in quotes. Defaults to "0660"."""
+
+    deny_write: _Flag = False
+    """Whether the container may only read from the device. Defaults to false."""
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Options of the device as Proxmox VE spells them, without those that only repeat its defaults."""
+        options = {
+            "deny-write": self.deny_write and "1",
+            "gid": self.gid and str(self.gid),
+            "mode": self.mode != "0660" and self.mode,
+            "uid": self.uid and str(self.uid),
+        }
+        return {name: value for name, value in options.items() if value}
+
+
+_Item = TypeVar("_Item", BindMount, Device)
+
+
+def _in_order(items: Mapping[str, _Item]) -> dict[str, _Item]:
+    return dict(sorted(items.items(), key=lambda item: int(re.sub(r"\D", "", item[0]))))
+
+
+def _mounts_apart(mounts: Mapping[str, BindMount]) -> Mapping[str, BindMount]:
+    problems = []
+    for (low, first), (high, second) in itertools.combinations(_in_order(mounts).items(), 2):
+        if first.guest_path == second.guest_path:
+            problems.append(f"{low} and {high} both have the guest_path {shown(first.guest_path)}; give each its own")
+        elif lies_in(first.guest_path, second.guest_path):
+            problems.append(
+                f"{high} at {shown(second.guest_path)} would hide {low} at {shown(first.guest_path)}, since Proxmox VE "
+                "mounts in the order of the keys; give the outer one the lower key"
+            )
+        if first.host_path == second.host_path:
+            problems.append(f"{low} and {high} both have the host_path {shown(first.host_path)}; keep one of them")
+        elif _nested(first, second):
+            problems.append(_nested_problem((low, first), (high, second)))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return MappingProxyType(_in_order(mounts))
+
+
+def _nested(one: BindMount, other: BindMount) -> bool:
+    return lies_in(one.host_path, other.host_path) or lies_in(other.host_path, one.host_path)
+
+
+def _nested_problem(*mounts: tuple[str, BindMount]) -> str:
+    (outer, around), (inner, within) = sorted(mounts, key=lambda mount: len(mount[1].host_path))
+    return (
+        f"the host_path {shown(within.host_path)} of {inner} lies in {shown(around.host_path)} of {outer}, whose owner "
+        "could put a link in its place; write directories that lie side by side"
+    )
+
+
+def _devices_apart(devices: Mapping[str, Device]) -> Mapping[str, Device]:
+    first: dict[str, str] = {}
+    problems = [
+        f"{first[device.path]} and {key} both have the path {shown(device.path)}; keep one of them"
+        for key, device in _in_order(devices).items()
+        if first.setdefault(device.path, key) != key
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+    return MappingProxyType(_in_order(devices))
+
+
+def _mounts_as_dict(mounts: Mapping[str, BindMount]) -> dict[str, BindMount]:
+    return dict(mounts)
+
+
+def _devices_as_dict(devices: Mapping[str, Device]) -> dict[str, Device]:
+    return dict(devices)
+
+
+def _listed(names: object) -> object:
+    # What stands here instead of a list may be a secret, and is not shown.
+    if not isinstance(names, list | tuple):
+        raise ValueError("this is not a list; write the names of environment variables, such as [LITELLM_API_KEY]")  # noqa: TRY004 - pydantic's way
+    return names
 
 
 class _Backend(_Settings):
@@ -503,6 +696,26 @@ class Agent(_Settings):
     startup: Startup | None = None
     """Place among the guests that the node starts. Defaults to none; one in which nothing is stated is none."""
 
+    mounts: Annotated[
+        Mapping[MountKey, BindMount],
+        AfterValidator(_mounts_apart),
+        PlainSerializer(_mounts_as_dict, return_type=dict[str, BindMount]),
+    ] = Field(default={}, validate_default=True, json_schema_extra={"additionalProperties": False})
+    """Directories of the node in the container, by mp0 to mp255. Defaults to none; hermes has /data and /fast."""
+
+    devices: Annotated[
+        Mapping[DeviceKey, Device],
+        AfterValidator(_devices_apart),
+        PlainSerializer(_devices_as_dict, return_type=dict[str, Device]),
+    ] = Field(default={}, validate_default=True, json_schema_extra={"additionalProperties": False})
+    """Devices of the node in the container, by dev0 to dev255. Defaults to none."""
+
+    keyctl: _Flag = True
+    """Whether the container may use the kernel's keyring, as Docker in it wants. Defaults to true."""
+
+    secrets: Annotated[tuple[EnvName, ...], BeforeValidator(_listed), AfterValidator(_distinct)] = ()
+    """Names of the variables that the agent gets. Defaults to none; hermes has LITELLM_API_KEY and API_SERVER_KEY."""
+
     @model_validator(mode="before")
     @classmethod
     def _hermes_has_defaults(cls, values: object) -> object:
@@ -537,6 +750,25 @@ _UNIQUE: Mapping[str, Callable[[Agent], str | int | None]] = MappingProxyType(
 )
 
 
+def _directory_problems(one: Agent, other: Agent) -> list[str]:
+    """Say which directories two agents cannot both have."""
+    problems = []
+    for (key, mount), (other_key, its) in itertools.product(one.mounts.items(), other.mounts.items()):
+        # Another node has directories of its own, unless both are said to be everywhere.
+        if one.node != other.node and not (mount.shared and its.shared):
+            continue
+        name, its_name = f"{one.name}.mounts.{key}", f"{other.name}.mounts.{other_key}"
+        owner, its_owner = (f"{m.host_uid}:{m.host_gid} with mode {m.mode}" for m in (mount, its))
+        if mount.host_path != its.host_path:
+            problems += [_nested_problem((name, mount), (its_name, its))] if _nested(mount, its) else []
+        elif owner != its_owner:
+            problems.append(
+                f"{name} and {its_name} both have the host_path {shown(mount.host_path)}, which on the node would belong "
+                f"to {owner} and to {its_owner}; give both the same owner and mode, or each agent its own directory"
+            )
+    return problems
+
+
 def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
     problems = [
         f"{name} is the key of the agent {agent.name}; use the agent's name as its key"
@@ -549,6 +781,8 @@ def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
             value = value_of(agent)
             if value is not None and first.setdefault(value, name) != name:
                 problems.append(f"{first[value]} and {name} both have the {what} {value}; give each agent its own")
+    for one, other in itertools.combinations(agents.values(), 2):
+        problems += _directory_problems(one, other)
     if problems:
         raise ValueError("\n".join(problems))
     return MappingProxyType(dict(agents))
@@ -752,6 +986,7 @@ _SECTIONS: Mapping[str, type[_Settings]] = MappingProxyType(
         "startup": Startup,
     }
 )
+_ITEMS: Mapping[str, type[_Settings]] = MappingProxyType({"mounts": BindMount, "devices": Device})
 _BACKENDS: Mapping[str, type[_Backend]] = MappingProxyType(
     {"local": LocalBackend, "s3": S3Backend, "http": HttpBackend, "pg": PgBackend}
 )
@@ -762,28 +997,39 @@ _REQUIRED = {
     "vmid": "the container's VMID, a whole number from 100 to 999999999",
     "bucket": "the name of the bucket",
     "address": "the URL of the state, with {stack} for the stack's name",
+    "host_path": "the directory on the node, such as /mnt/pve/hdd/hermes",
+    "guest_path": "where the directory shows in the container, such as /data",
+    "path": "the path of the device on the node, such as /dev/dri/renderD128",
 }
 
 _NOT_HERE: Mapping[str, str] = {
     **dict.fromkeys(
         (
-            "device_passthrough",
-            "devices",
             "fuse",
             "hook_script",
             "hook_script_file_id",
-            "idmap",
-            "keyctl",
-            "mount_points",
-            "mounts",
         ),
-        "this needs root@pam on the host, and no API token may set it; "
-        "leave it out, it belongs to the stack {agent}-root",
+        "this needs root@pam on the host, and the stack {agent}-root does not offer it; leave it out",
     ),
-    "features": "nesting is always on, and the other features need root@pam on the host, which no API token has; "
-    "leave it out, they belong to the stack {agent}-root",
+    "features": "nesting is always on, keyctl is a key of its own, and no other feature is offered; "
+    "leave it out, and write keyctl",
+    "idmap": "the container's ids are always 100000 more on the host; "
+    "leave it out, and write idmap in the mount that needs another mapping",
     "nesting": "nesting is always on; leave it out",
     "unprivileged": "every container here is unprivileged, always; leave it out",
+}
+
+_SYNONYMS: Mapping[type[_Settings], Mapping[str, str]] = {
+    Agent: {"device_passthrough": "devices", "env": "secrets", "environment": "secrets", "mount_points": "mounts"},
+    BindMount: {
+        "mp": "guest_path",
+        "path": "host_path or guest_path",
+        "ro": "read_only",
+        "source": "host_path",
+        "target": "guest_path",
+        "volume": "host_path",
+    },
+    Device: {"host_path": "path", "read_only": "deny_write"},
 }
 
 _CARRIERS: Mapping[str, Mapping[str, str]] = {
@@ -837,13 +1083,20 @@ def _unknown(key: _Key, backend: str) -> str:
                 return _NOT_HERE[name].format(agent=agent)
         case ["agents", _, section]:
             model = _SECTIONS[section]
+        case ["agents", _, section, _]:
+            model = _ITEMS[section]
     if is_credential_name(name):
         return f"secrets do not go into {_FILE}; put {name} into the environment or .env"
     return f"there is no such setting; {_suggestion(model, name)}"
 
 
 def _suggestion(model: type[_Settings], name: str) -> str:
-    inner = [f"{section}.{field}" for section, part in _SECTIONS.items() for field in part.model_fields]
+    if synonym := _SYNONYMS.get(model, {}).get(name):
+        return f"did you mean {synonym}?"
+    if model is Agent and (slot := re.fullmatch(r"(?:mp|(dev))[0-9]+", name)):
+        return f"did you mean {'devices' if slot[1] else 'mounts'}.{name}?"
+    parts: Mapping[str, type[_Settings]] = {**_SECTIONS, "mounts.mp0": BindMount, "devices.dev0": Device}
+    inner = [f"{section}.{field}" for section, part in parts.items() for field in part.model_fields]
     if model is Agent and (nested := [path for path in inner if path.endswith(f".{name}")]):
         return f"did you mean {' or '.join(nested)}?"
     names = [field for field, info in model.model_fields.items() if not info.exclude]
@@ -895,6 +1148,8 @@ def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
             backend, key = str(kind), ("backend", *rest)
         case ("agents", agent, "name"):
             key = ("agents", agent)
+        case (*item, "[key]"):
+            key = tuple(item)
         case loc:
             key = loc
     where = f"{_origin(label, file, key, error['input'])}: {_dotted(key)}"
@@ -904,8 +1159,21 @@ def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
     ]
 
 
+def _with_default_mounts(file: dict[str, Any]) -> dict[str, Any]:
+    """Return the file, with the default mounts of hermes in it where variables change a key of them."""
+    variables = _variables()
+    agents = file.get("agents", {"hermes": {}})
+    hermes = agents.get("hermes") if isinstance(agents, dict) else None
+    if not isinstance(hermes, dict) or "mounts" in hermes or _HERMES_MOUNTS in variables:
+        return file
+    if not any(at[: len(_HERMES_MOUNTS)] == _HERMES_MOUNTS for at in variables):
+        return file
+    return file | {"agents": agents | {"hermes": hermes | {"mounts": _HERMES["mounts"]}}}
+
+
 def _merged(label: str, file: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the file with the variables over it, and a sentence for each agent that only the variables name."""
+    file = _with_default_mounts(file)
     layers = _Layers(**{key: file[key] for key in _Layers.model_fields if key in file})
     # What is no mapping in the file must be refused, not hidden by a variable for one of its keys.
     over = {key: getattr(layers, key) for key in layers.model_fields_set if isinstance(file.get(key, {}), dict)}

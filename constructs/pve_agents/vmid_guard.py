@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from cdktf import Precondition
+from cdktf import Postcondition, Precondition, TerraformStack
 from constructs import Construct
 from imports.proxmox.data_proxmox_virtual_environment_containers import DataProxmoxVirtualEnvironmentContainers
 from imports.proxmox.data_proxmox_virtual_environment_vms import DataProxmoxVirtualEnvironmentVms
+from imports.proxmox.virtual_environment_container import VirtualEnvironmentContainer
 
 from pve_agents.types import NodeName, Vmid
 
@@ -21,17 +22,28 @@ class VmidGuard(Construct):
     """
 
     preconditions: list[Precondition]
-    """For the lifecycle of the container that is to have the VMID."""
+    """For the lifecycle of the container that is to have the VMID: refuse in the plan."""
+
+    postcondition: Postcondition
+    """Likewise: refuse to go on when another container got the VMID between the plan and its apply."""
 
     def __init__(
-        self, scope: Construct, id_: str, *, name: str, node_name: NodeName, vmid: Vmid, tag: str, adopt: bool = False
+        self,
+        scope: Construct,
+        id_: str,
+        *,
+        container: VirtualEnvironmentContainer,
+        node_name: NodeName,
+        vmid: Vmid,
+        tag: str,
+        adopt: bool = False,
     ) -> None:
         """Read the cluster's guests and state what must hold of them.
 
         Args:
             scope: The container's construct.
             id_: The construct id.
-            name: The name of both data sources in their addresses.
+            container: The container to guard; both data sources are named after it, ``<container>_vmid_guard``.
             node_name: The node where the container is to be.
             vmid: The VMID to guard.
             tag: The tag that marks our own container.
@@ -39,6 +51,8 @@ class VmidGuard(Construct):
         """
         super().__init__(scope, id_)
         # No node_name: a VMID is unique in the whole cluster.
+        own_name = container.friendly_unique_id
+        name = f"{own_name}_vmid_guard"
         containers = DataProxmoxVirtualEnvironmentContainers(self, "containers")
         containers.override_logical_id(name)
         machines = DataProxmoxVirtualEnvironmentVms(self, "vms")
@@ -53,22 +67,31 @@ class VmidGuard(Construct):
                     f"if guest.vm_id == {vmid}])}}"
                 ),
                 error_message=(
-                    f"VMID {vmid} is taken by the container {_names(owners, vmid)}, which is not this stack's own on "
-                    f'node {node_name}: nothing was changed. Choose another "vmid" or "node" in homelab.yaml, or set '
-                    f'"adopt: true" there if that container on node {node_name} is to become this agent.'
+                    f"VMID {vmid} is taken by the container {_names(owners, vmid)}, and this stack's own is the one on "
+                    f"node {node_name} with the tag {tag}: nothing was changed. Choose another vmid in homelab.yaml; "
+                    f"or, if that container is to be this agent, correct node there, or set adopt: true once."
                 ),
             ),
             Precondition(
                 condition=f"${{alltrue([for guest in {machines.fqn}.vms : guest.vm_id != {vmid}])}}",
                 error_message=(
                     f"VMID {vmid} is taken by the virtual machine {_names(f'{machines.fqn}.vms', vmid)}: nothing was "
-                    f'changed. Choose another "vmid" in homelab.yaml.'
+                    f"changed. Choose another vmid in homelab.yaml."
                 ),
             ),
         ]
+        self.postcondition = Postcondition(
+            condition=f'${{contains(self.tags, "{tag}")}}',
+            error_message=(
+                f"VMID {vmid} was taken by another container after the plan was made, and the provider took that one "
+                f"for ours: it is in the state, and a destroy would delete it. Take it out first: terraform "
+                f"-chdir=cdktf.out/stacks/{TerraformStack.of(self).node.id} state rm "
+                f"{container.terraform_resource_type}.{own_name}"
+            ),
+        )
 
 
 def _names(guests: str, vmid: Vmid) -> str:
     """The guests with the VMID in words, as a Terraform expression."""
-    words = '"\\"${guest.name}\\" on node ${guest.node_name}"'
+    words = '"${guest.name} on node ${guest.node_name}"'
     return f'${{join(", ", [for guest in {guests} : {words} if guest.vm_id == {vmid}])}}'

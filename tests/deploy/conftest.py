@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.deploy.project import Project
 from tests.virtual_node.node import VirtualNode
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 MISSING = "neither terraform nor tofu is on PATH"
 REMEDY = "get one from https://developer.hashicorp.com/terraform/install or https://opentofu.org/docs/intro/install"
@@ -23,6 +21,12 @@ def virtual_node(tmp_path: Path) -> Iterator[VirtualNode]:
     """A Proxmox VE node of the test's own, running."""
     with VirtualNode(tmp_path / "virtual-node") as node:
         yield node
+
+
+@pytest.fixture
+def project(tmp_path: Path, virtual_node: VirtualNode) -> Project:
+    """The default homelab, not yet synthesized."""
+    return Project(tmp_path / "project", virtual_node)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

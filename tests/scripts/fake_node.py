@@ -26,11 +26,38 @@ DEVICE_OPTIONS = {"deny-write", "gid", "mode", "uid"}
 FEATURES = {"force_rw_sys", "fuse", "keyctl", "mknod", "mount", "nesting"}
 
 
-class Node:
-    """A directory that holds the node: bin/, guest/, guest-bin/, etc-pve/, state.json, calls, changes."""
+class Records:
+    """What a node's commands remember in a directory: state.json, calls, changes."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.directory = directory
+
+    def load(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads((self.directory / "state.json").read_text())
+        return state
+
+    def save(self, state: dict[str, Any]) -> None:
+        beside = self.directory / "state.json.new"
+        beside.write_text(json.dumps(state, indent=1))
+        beside.replace(self.directory / "state.json")
+
+    def lines(self, name: str) -> list[list[str]]:
+        path = self.directory / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def changes(self) -> list[str]:
+        return [" ".join(change) for change in self.lines("changes")]
+
+    def forget(self) -> None:
+        for name in ("calls", "changes"):
+            (self.directory / name).unlink(missing_ok=True)
+
+
+class Node(Records):
+    """A directory that holds the node: bin/, guest/, guest-bin/, etc-pve/, state.json, calls, changes."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        super().__init__(directory)
         self.guest = directory / "guest"
         self.bin = directory / "bin"
 
@@ -85,26 +112,6 @@ class Node:
         )
         return node
 
-    def load(self) -> dict[str, Any]:
-        state: dict[str, Any] = json.loads((self.directory / "state.json").read_text())
-        return state
-
-    def save(self, state: dict[str, Any]) -> None:
-        beside = self.directory / "state.json.new"
-        beside.write_text(json.dumps(state, indent=1))
-        beside.replace(self.directory / "state.json")
-
-    def lines(self, name: str) -> list[list[str]]:
-        path = self.directory / name
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-    def changes(self) -> list[str]:
-        return [" ".join(change) for change in self.lines("changes")]
-
-    def forget(self) -> None:
-        for name in ("calls", "changes"):
-            (self.directory / name).unlink(missing_ok=True)
-
     def picture(self) -> dict[str, Any]:
         """All that a run can leave behind, for comparing two runs."""
         state = self.load()
@@ -116,23 +123,23 @@ class Node:
         return {"containers": state["containers"], "owners": state["owners"], "files": files}
 
 
-class Fakes:
-    """The commands."""
+class Commands:
+    """What all commands have in common: records, sudden death, and a look at files."""
 
-    def __init__(self, node: Node, name: str) -> None:
-        self.node = node
+    def __init__(self, records: Records, name: str) -> None:
+        self.records = records
         self.name = name
-        self.state = node.load()
+        self.state = records.load()
 
     def log(self, file: str, arguments: list[str]) -> None:
-        with (self.node.directory / file).open("a") as log:
+        with (self.records.directory / file).open("a") as log:
             log.write(json.dumps([self.name, *arguments]) + "\n")
 
     def change(self, arguments: list[str]) -> None:
         """To be called right before an effect."""
-        self.state = self.node.load()
+        self.state = self.records.load()
         self.state["changes"] += 1
-        self.node.save(self.state)
+        self.records.save(self.state)
         self.log("changes", arguments)
         self.die_if("before")
 
@@ -143,25 +150,35 @@ class Fakes:
         if self.state.get("kill_at") == self.state["changes"] and self.state.get("kill_when") == when:
             os.killpg(os.getpgrp(), signal.SIGKILL)
 
-    # --- files of the host, whose owners only the state knows
-
     def owner(self, path: str) -> str:
         owner: str = self.state["owners"].get(path, "0:0")
         return owner
+
+    def mode(self, path: str) -> int:
+        return stat.S_IMODE(os.lstat(path).st_mode)
 
     def stat(self, arguments: list[str]) -> int:
         _, form, *paths = (word for word in arguments if word != "--")
         for path in paths:
             mount = next((disk for disk in self.state["disks"] if f"{path}/".startswith(f"{disk}/")), "/")
-            values = {
-                "%u": self.owner(path).split(":")[0],
-                "%g": self.owner(path).split(":")[1],
-                "%a": f"{stat.S_IMODE(os.lstat(path).st_mode):o}",
-                "%m": mount,
-                "%n": path,
-            }
+            uid, gid = self.owner(path).split(":")
+            values = {"%u": uid, "%g": gid, "%a": f"{self.mode(path):o}", "%m": mount, "%n": path}
             print(re.sub(r"%[ugamn]", lambda match: values[match[0]], form))  # noqa: B023
         return 0
+
+    def dpkg_query(self) -> int:
+        print(self.state["version"], end="")
+        return 0
+
+
+class Fakes(Commands):
+    """The commands."""
+
+    def __init__(self, node: Node, name: str) -> None:
+        super().__init__(node, name)
+        self.node = node
+
+    # --- files of the host, whose owners only the state knows
 
     def mkdir(self, arguments: list[str]) -> int:
         self.change(arguments)
@@ -184,10 +201,6 @@ class Fakes:
         self.change(arguments)
         pathlib.Path(arguments[-1]).chmod(int(arguments[-2], 8))
         self.done()
-        return 0
-
-    def dpkg_query(self) -> int:
-        print(self.state["version"], end="")
         return 0
 
     # --- pct

@@ -53,6 +53,7 @@ class Pve:
 
     def __init__(self, certificate: Path) -> None:
         self.granted: dict[str, dict[str, int]] = {}
+        self.taken: set[int] = set()
         self.respond: Callable[[str], Answer] = self.permissions
         self.headers: dict[str, str] = {}
         self.asked: list[str] = []
@@ -89,7 +90,11 @@ class Pve:
 
     def permissions(self, path: str) -> Answer:
         """As Proxmox VE answers: the asked path alone."""
-        wanted = parse_qs(urlsplit(path).query)["path"][0]
+        query = parse_qs(urlsplit(path).query)
+        if "nextid" in path:
+            taken = int(query["vmid"][0]) in self.taken
+            return (400, b"{}") if taken else (200, json.dumps({"data": query["vmid"][0]}).encode())
+        wanted = query["path"][0]
         return 200, json.dumps({"data": {p: held for p, held in self.granted.items() if p == wanted}}).encode()
 
     def everything(self, _: str) -> Answer:
@@ -174,6 +179,23 @@ def test_a_token_that_suffices(pve: Pve) -> None:
         f"/api2/json/access/permissions?path={path}"
         for path in ("%2Fvms%2F118", "%2Fstorage%2Flocal-lvm", "%2Fstorage%2Flocal", "%2Fnodes%2Fgihyeon")
     ]
+
+
+def test_a_guest_that_the_token_may_not_see_has_the_vmid(pve: Pve) -> None:
+    """With privileges on a pool alone the guard in the plan is blind for all other guests."""
+    pve.grant({**GRANTED, "/vms/118": [], "/pool/agents": VM})
+    options = [*OPTIONS, *TEMPLATE, "--pool", "agents"]
+    assert check(*options, PROXMOX_VE_ENDPOINT=pve.url).returncode == 0
+    pve.taken = {118}
+    assert refusal(*options, PROXMOX_VE_ENDPOINT=pve.url) == (
+        f"VMID 118 is taken by a guest that token {TOKEN_ID} may not see: choose another vmid, or give the token "
+        "VM.Audit on /vms"
+    )
+
+
+def test_a_guest_that_the_token_sees_is_the_plans_business(pve: Pve) -> None:
+    pve.taken = {118}
+    assert check(*OPTIONS, *TEMPLATE, PROXMOX_VE_ENDPOINT=pve.url).returncode == 0
 
 
 def test_variables_stand_for_options(pve: Pve) -> None:

@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 
 from pve_agents.settings import (
     Agent,
+    BindMount,
     Cpu,
+    Device,
     Homelab,
     LocalBackend,
     Network,
@@ -433,51 +435,548 @@ IN_AN_AGENT = {
         "number": ("startup: 3", "startup: 3 is not a mapping; write keys and values, or leave startup out."),
     },
     "root-only": {
-        "keyctl": (
-            "keyctl: x",
-            "keyctl: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
-        ),
+        "keyctl": ("keyctl: 1", "keyctl: 1 is neither true nor false; write true or false, without quotes."),
         "fuse": (
             "fuse: x",
-            "fuse: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
+            "fuse: this needs root@pam on the host, and the stack hermes-root does not offer it; leave it out.",
         ),
-        "mount_points": (
-            "mount_points: x",
-            "mount_points: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
-        ),
-        "mounts": (
-            "mounts: x",
-            "mounts: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
-        ),
-        "devices": (
-            "devices: x",
-            "devices: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
-        ),
+        "mount_points": ("mount_points: x", "mount_points: there is no such setting; did you mean mounts?"),
         "device_passthrough": (
             "device_passthrough: x",
-            "device_passthrough: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
+            "device_passthrough: there is no such setting; did you mean devices?",
         ),
         "hook_script": (
             "hook_script: x",
-            "hook_script: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
+            "hook_script: this needs root@pam on the host, and the stack hermes-root does not offer it; leave it out.",
         ),
         "hook_script_file_id": (
             "hook_script_file_id: x",
-            "hook_script_file_id: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
+            "hook_script_file_id: this needs root@pam on the host, and the stack hermes-root does not offer it; leave it out.",
         ),
         "idmap": (
             "idmap: x",
-            "idmap: this needs root@pam on the host, and no API token may set it; leave it out, it belongs to the stack hermes-root.",
+            "idmap: the container's ids are always 100000 more on the host; leave it out, and write idmap in the mount that needs another mapping.",
         ),
         "features": (
             "features: x",
-            "features: nesting is always on, and the other features need root@pam on the host, which no API token has; leave it out, they belong to the stack hermes-root.",
+            "features: nesting is always on, keyctl is a key of its own, and no other feature is offered; leave it out, and write keyctl.",
         ),
         "unprivileged": (
             "unprivileged: x",
             "unprivileged: every container here is unprivileged, always; leave it out.",
         ),
         "nesting": ("nesting: x", "nesting: nesting is always on; leave it out."),
+        "mp0": ("mp0: x", "mp0: there is no such setting; did you mean mounts.mp0?"),
+        "dev3": ("dev3: x", "dev3: there is no such setting; did you mean devices.dev3?"),
+        "host_path": ("host_path: /mnt/x", "host_path: there is no such setting; did you mean mounts.mp0.host_path?"),
+        "mode": ("mode: x", "mode: there is no such setting; did you mean mounts.mp0.mode or devices.dev0.mode?"),
+        "mount": ("mount: {}", "mount: there is no such setting; did you mean mounts?"),
+        "environment": ("environment: {}", "environment: there is no such setting; did you mean secrets?"),
+    },
+    "mounts": {
+        "null": ("mounts:", "mounts: null is not a mapping; write keys and values, or leave mounts out."),
+        "list": (
+            "mounts: [{host_path: /mnt/a/b, guest_path: /b}]",
+            "mounts: a list is not a mapping; write keys and values, or leave mounts out.",
+        ),
+        "text": (
+            "mounts: /mnt/pve/hdd/x:/x",
+            'mounts: "/mnt/pve/hdd/x:/x" is not a mapping; write keys and values, or leave mounts out.',
+        ),
+        "high": (
+            "mounts: {mp256: {host_path: /mnt/pve/hdd/x, guest_path: /x}}",
+            'mounts.mp256: "mp256" is not the key of a mount point; write one from mp0 to mp255.',
+        ),
+        "zero": (
+            "mounts: {mp00: {host_path: /mnt/pve/hdd/x, guest_path: /x}}",
+            'mounts.mp00: "mp00" is not the key of a mount point; write one from mp0 to mp255.',
+        ),
+        "word": (
+            "mounts: {data: {host_path: /mnt/pve/hdd/x, guest_path: /x}}",
+            'mounts.data: "data" is not the key of a mount point; write one from mp0 to mp255.',
+        ),
+        "upper": (
+            "mounts: {MP0: {host_path: /mnt/pve/hdd/x, guest_path: /x}}",
+            'mounts.MP0: "MP0" is not the key of a mount point; write one from mp0 to mp255.',
+        ),
+        "one-text": (
+            "mounts: {mp0: /mnt/pve/hdd/x}",
+            'mounts.mp0: "/mnt/pve/hdd/x" is not a mapping; write keys and values, or leave mp0 out.',
+        ),
+        "one-null": (
+            "mounts: {mp0: null}",
+            "mounts.mp0: null is not a mapping; write keys and values, or leave mp0 out.",
+        ),
+        "no-host-path": (
+            "mounts: {mp0: {guest_path: /x}}",
+            "mounts.mp0.host_path: this is missing; write the directory on the node, such as /mnt/pve/hdd/hermes.",
+        ),
+        "no-guest-path": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x}}",
+            "mounts.mp0.guest_path: this is missing; write where the directory shows in the container, such as /data.",
+        ),
+        "typo": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, guset_path: /y}}",
+            "mounts.mp0.guset_path: there is no such setting; did you mean guest_path?",
+        ),
+        "path": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, path: /y}}",
+            "mounts.mp0.path: there is no such setting; did you mean host_path or guest_path?",
+        ),
+        "volume": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, volume: /y}}",
+            "mounts.mp0.volume: there is no such setting; did you mean host_path?",
+        ),
+        "mp": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, mp: /y}}",
+            "mounts.mp0.mp: there is no such setting; did you mean guest_path?",
+        ),
+        "ro": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, ro: true}}",
+            "mounts.mp0.ro: there is no such setting; did you mean read_only?",
+        ),
+        "owner": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, owner: hermes}}",
+            "mounts.mp0.owner: there is no such setting; write one of host_path, guest_path, uid, gid, mode, read_only, backup, replicate, shared, keepattrs, idmap.",
+        ),
+        "password": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, password: hunter2}}",
+            "mounts.mp0.password: secrets do not go into homelab.yaml; put password into the environment or .env.",
+        ),
+    },
+    "host-path": {
+        "relative": (
+            "mounts: {mp0: {host_path: mnt/x, guest_path: /x}}",
+            'mounts.mp0.host_path: "mnt/x" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "home": (
+            "mounts: {mp0: {host_path: ~/x, guest_path: /x}}",
+            'mounts.mp0.host_path: "~/x" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "null": (
+            "mounts: {mp0: {host_path: null, guest_path: /x}}",
+            "mounts.mp0.host_path: null is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.",
+        ),
+        "number": (
+            "mounts: {mp0: {host_path: 5, guest_path: /x}}",
+            "mounts.mp0.host_path: 5 is not text; write a path on the host in quotes.",
+        ),
+        "parent": (
+            "mounts: {mp0: {host_path: /mnt/pve/../x, guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/pve/../x" has an empty, "." or ".." part; write the plain path, without a slash at its end.',
+        ),
+        "dot": (
+            "mounts: {mp0: {host_path: /mnt/./x, guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/./x" has an empty, "." or ".." part; write the plain path, without a slash at its end.',
+        ),
+        "double": (
+            "mounts: {mp0: {host_path: /mnt//x, guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt//x" has an empty, "." or ".." part; write the plain path, without a slash at its end.',
+        ),
+        "slash-last": (
+            "mounts: {mp0: {host_path: /mnt/x/, guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/x/" has an empty, "." or ".." part; write the plain path, without a slash at its end.',
+        ),
+        "comma": (
+            "mounts: {mp0: {host_path: '/mnt/a,b', guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/a,b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "equals": (
+            "mounts: {mp0: {host_path: /mnt/a=b, guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/a=b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "quote": (
+            "mounts: {mp0: {host_path: '/mnt/a\"b', guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/a\\"b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "apostrophe": (
+            'mounts: {mp0: {host_path: "/mnt/a\'b", guest_path: /x}}',
+            'mounts.mp0.host_path: "/mnt/a\'b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "backslash": (
+            "mounts: {mp0: {host_path: '/mnt/a\\b', guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/a\\\\b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "control": (
+            'mounts: {mp0: {host_path: "/mnt/a\\tb", guest_path: /x}}',
+            'mounts.mp0.host_path: "/mnt/a\\tb" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "invisible": (
+            'mounts: {mp0: {host_path: "/mnt/a\\u200bb", guest_path: /x}}',
+            'mounts.mp0.host_path: "/mnt/a\\u200bb" has a character that cannot be printed; write the path without it.',
+        ),
+        "space-last": (
+            "mounts: {mp0: {host_path: '/mnt/a ', guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/a " ends in a space, which gets lost on its way; write the path without it.',
+        ),
+        "root": (
+            "mounts: {mp0: {host_path: /, guest_path: /x}}",
+            'mounts.mp0.host_path: "/" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "etc": (
+            "mounts: {mp0: {host_path: /etc/x, guest_path: /x}}",
+            'mounts.mp0.host_path: "/etc/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+        ),
+        "var": (
+            "mounts: {mp0: {host_path: /var/log, guest_path: /x}}",
+            'mounts.mp0.host_path: "/var/log" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+        ),
+        "pve": (
+            "mounts: {mp0: {host_path: /var/lib/pve-cluster/x, guest_path: /x}}",
+            'mounts.mp0.host_path: "/var/lib/pve-cluster/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+        ),
+        "vz": (
+            "mounts: {mp0: {host_path: /var/lib/vz/images, guest_path: /x}}",
+            'mounts.mp0.host_path: "/var/lib/vz/images" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+        ),
+        "tmp": (
+            "mounts: {mp0: {host_path: /tmp/x, guest_path: /x}}",
+            'mounts.mp0.host_path: "/tmp/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+        ),
+        "dev": (
+            "mounts: {mp0: {host_path: /dev/sda, guest_path: /x}}",
+            'mounts.mp0.host_path: "/dev/sda" is a device for Proxmox VE; write a directory outside /dev.',
+        ),
+        "mnt": (
+            "mounts: {mp0: {host_path: /mnt, guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt" holds more than the files of one agent; write a directory inside it.',
+        ),
+        "top": (
+            "mounts: {mp0: {host_path: /tank, guest_path: /x}}",
+            'mounts.mp0.host_path: "/tank" holds more than the files of one agent; write a directory inside it.',
+        ),
+        "storages": (
+            "mounts: {mp0: {host_path: /mnt/pve, guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/pve" holds more than the files of one agent; write a directory inside it.',
+        ),
+        "storage": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd, guest_path: /x}}",
+            'mounts.mp0.host_path: "/mnt/pve/hdd" is a whole storage of Proxmox VE; write a directory inside it.',
+        ),
+    },
+    "guest-path": {
+        "relative": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: data}}",
+            'mounts.mp0.guest_path: "data" is not a path in the container; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "root": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /}}",
+            'mounts.mp0.guest_path: "/" is not a path in the container; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+        ),
+        "parent": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /data/..}}",
+            'mounts.mp0.guest_path: "/data/.." has an empty, "." or ".." part; write the plain path, without a slash at its end.',
+        ),
+        "etc": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /etc}}",
+            'mounts.mp0.guest_path: "/etc" belongs to the system of the container; write another path, such as /data.',
+        ),
+        "var": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /var}}",
+            'mounts.mp0.guest_path: "/var" belongs to the system of the container; write another path, such as /data.',
+        ),
+        "proc": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /proc/x}}",
+            'mounts.mp0.guest_path: "/proc/x" belongs to the system of the container; write another path, such as /data.',
+        ),
+        "bin": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /bin/x}}",
+            'mounts.mp0.guest_path: "/bin/x" belongs to the system of the container; write another path, such as /data.',
+        ),
+        "run": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /var/run/x}}",
+            'mounts.mp0.guest_path: "/var/run/x" belongs to the system of the container; write another path, such as /data.',
+        ),
+    },
+    "mount": {
+        "uid": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, uid: 65536}}",
+            "mounts.mp0.uid: 65536 is not a user's or group's id in an unprivileged container; write a whole number from 0 to 65535.",
+        ),
+        "uid-negative": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, uid: -1}}",
+            "mounts.mp0.uid: -1 is not a user's or group's id in an unprivileged container; write a whole number from 0 to 65535.",
+        ),
+        "gid-name": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, gid: hermes}}",
+            "mounts.mp0.gid: \"hermes\" is not a user's or group's id in an unprivileged container; write a whole number from 0 to 65535.",
+        ),
+        "gid-quoted": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, gid: '10000'}}",
+            'mounts.mp0.gid: "10000" is text, not a number; write it without quotes.',
+        ),
+        "mode-number": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, mode: 750}}",
+            "mounts.mp0.mode: 750 is not text; write a file's mode in quotes.",
+        ),
+        "mode-digit": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, mode: '0780'}}",
+            'mounts.mp0.mode: "0780" is not a file\'s mode; write three or four octal digits in quotes, such as "0750".',
+        ),
+        "mode-long": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, mode: '00750'}}",
+            'mounts.mp0.mode: "00750" is not a file\'s mode; write three or four octal digits in quotes, such as "0750".',
+        ),
+        "mode-letters": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, mode: rwxr-x---}}",
+            'mounts.mp0.mode: "rwxr-x---" is not a file\'s mode; write three or four octal digits in quotes, such as "0750".',
+        ),
+        "read-only": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, read_only: 1}}",
+            "mounts.mp0.read_only: 1 is neither true nor false; write true or false, without quotes.",
+        ),
+        "shared": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, shared: yes}}",
+            'mounts.mp0.shared: "yes" is neither true nor false; write true or false, without quotes.',
+        ),
+        "idmap-word": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: none}}",
+            'mounts.mp0.idmap: "none" is not a mapping of ids; write passthrough, or ranges <u or g>:<in the container>:<on the disk>:<count> with ; between, such as u:10000:1000:1;g:10000:1000:1.',
+        ),
+        "idmap-lxc": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: u 0 100000 65536}}",
+            'mounts.mp0.idmap: "u 0 100000 65536" is not a mapping of ids; write passthrough, or ranges <u or g>:<in the container>:<on the disk>:<count> with ; between, such as u:10000:1000:1;g:10000:1000:1.',
+        ),
+        "idmap-no-ids": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: 'u:0:100000:0'}}",
+            'mounts.mp0.idmap: "u:0:100000:0" is not a mapping of ids; write passthrough, or ranges <u or g>:<in the container>:<on the disk>:<count> with ; between, such as u:10000:1000:1;g:10000:1000:1.',
+        ),
+        "idmap-guest-end": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: 'u:1:100000:65536'}}",
+            "mounts.mp0.idmap: u:1:100000:65536 goes beyond 65535, the last id of an unprivileged container; write fewer ids.",
+        ),
+        "idmap-disk-end": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: 'u:0:4294967295:1'}}",
+            "mounts.mp0.idmap: u:0:4294967295:1 goes beyond 4294967294, the last id on a disk; write fewer ids.",
+        ),
+        "idmap-twice-guest": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: 'u:0:1000:2;u:1:2000:1'}}",
+            "mounts.mp0.idmap: two ranges have the uid 1 in the container; keep them apart.",
+        ),
+        "idmap-twice-disk": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: 'g:5:1000:1;g:0:999:2'}}",
+            "mounts.mp0.idmap: two ranges have the gid 1000 on the disk; keep them apart.",
+        ),
+        "idmap-no-gid": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: 'u:10000:1000:1'}}",
+            "mounts.mp0.idmap: no range covers the gid 10000, to which the directory is to belong; add one such as g:10000:110000:1.",
+        ),
+        "idmap-no-uid": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, uid: 7, idmap: 'u:8:8:1;u:0:0:7;g:0:0:65536'}}",
+            "mounts.mp0.idmap: no range covers the uid 7, to which the directory is to belong; add one such as u:7:100007:1.",
+        ),
+        "idmap-clash": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: 'u:10000:101000:1;g:10000:1000:1'}}",
+            "mounts.mp0.idmap: u:10000:101000:1 takes the uid 101000 on the disk, which is the uid 1000 of the container; write ids on the disk below 100000, or a range for that id too.",
+        ),
+        "idmap-clash-last": (
+            "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, idmap: 'g:10000:165535:1;u:10000:1000:1'}}",
+            "mounts.mp0.idmap: g:10000:165535:1 takes the gid 165535 on the disk, which is the gid 65535 of the container; write ids on the disk below 100000, or a range for that id too.",
+        ),
+    },
+    "mounts-apart": {
+        "guest-path": (
+            "mounts: {mp0: {host_path: /mnt/a/b, guest_path: /x}, mp1: {host_path: /mnt/a/c, guest_path: /x}}",
+            'mounts: mp0 and mp1 both have the guest_path "/x"; give each its own.',
+        ),
+        "hidden": (
+            "mounts: {mp0: {host_path: /mnt/a/b, guest_path: /x/y}, mp1: {host_path: /mnt/a/c, guest_path: /x}}",
+            'mounts: mp1 at "/x" would hide mp0 at "/x/y", since Proxmox VE mounts in the order of the keys; give the outer one the lower key.',
+        ),
+        "hidden-by-number": (
+            "mounts: {mp10: {host_path: /mnt/a/b, guest_path: /x}, mp9: {host_path: /mnt/a/c, guest_path: /x/y}}",
+            'mounts: mp10 at "/x" would hide mp9 at "/x/y", since Proxmox VE mounts in the order of the keys; give the outer one the lower key.',
+        ),
+        "host-path": (
+            "mounts: {mp0: {host_path: /mnt/a/b, guest_path: /x}, mp1: {host_path: /mnt/a/b, guest_path: /y}}",
+            'mounts: mp0 and mp1 both have the host_path "/mnt/a/b"; keep one of them.',
+        ),
+        "nested": (
+            "mounts: {mp0: {host_path: /mnt/a/b/c, guest_path: /x}, mp1: {host_path: /mnt/a/b, guest_path: /y}}",
+            'mounts: the host_path "/mnt/a/b/c" of mp0 lies in "/mnt/a/b" of mp1, whose owner could put a link in its place; write directories that lie side by side.',
+        ),
+    },
+    "devices": {
+        "list": (
+            "devices: [/dev/dri/renderD128]",
+            "devices: a list is not a mapping; write keys and values, or leave devices out.",
+        ),
+        "key": (
+            "devices: {dev256: {path: /dev/fuse}}",
+            'devices.dev256: "dev256" is not the key of a device; write one from dev0 to dev255.',
+        ),
+        "mount-key": (
+            "devices: {mp0: {path: /dev/fuse}}",
+            'devices.mp0: "mp0" is not the key of a device; write one from dev0 to dev255.',
+        ),
+        "text": (
+            "devices: {dev0: /dev/fuse}",
+            'devices.dev0: "/dev/fuse" is not a mapping; write keys and values, or leave dev0 out.',
+        ),
+        "no-path": (
+            "devices: {dev0: {uid: 1}}",
+            "devices.dev0.path: this is missing; write the path of the device on the node, such as /dev/dri/renderD128.",
+        ),
+        "elsewhere": (
+            "devices: {dev0: {path: /mnt/x}}",
+            'devices.dev0.path: "/mnt/x" is not a device; write a path in /dev, such as /dev/dri/renderD128.',
+        ),
+        "dev": (
+            "devices: {dev0: {path: /dev}}",
+            'devices.dev0.path: "/dev" is not a device; write a path in /dev, such as /dev/dri/renderD128.',
+        ),
+        "parent": (
+            "devices: {dev0: {path: /dev/../etc/passwd}}",
+            'devices.dev0.path: "/dev/../etc/passwd" is not a device; write a path in /dev, such as /dev/dri/renderD128.',
+        ),
+        "memory": (
+            "devices: {dev0: {path: /dev/mem}}",
+            'devices.dev0.path: "/dev/mem" is the memory of the host, which no container may have; write another device.',
+        ),
+        "mode": (
+            "devices: {dev0: {path: /dev/fuse, mode: '1660'}}",
+            'devices.dev0.mode: "1660" is not a device\'s mode; write three octal digits after a 0 in quotes, such as "0660".',
+        ),
+        "mode-number": (
+            "devices: {dev0: {path: /dev/fuse, mode: 660}}",
+            "devices.dev0.mode: 660 is not text; write a device's mode in quotes.",
+        ),
+        "uid": (
+            "devices: {dev0: {path: /dev/fuse, uid: 100000}}",
+            "devices.dev0.uid: 100000 is not a user's or group's id in an unprivileged container; write a whole number from 0 to 65535.",
+        ),
+        "deny": (
+            "devices: {dev0: {path: /dev/fuse, deny_write: 'no'}}",
+            'devices.dev0.deny_write: "no" is neither true nor false; write true or false, without quotes.',
+        ),
+        "hyphen": (
+            "devices: {dev0: {path: /dev/fuse, deny-write: true}}",
+            "devices.dev0.deny-write: there is no such setting; did you mean deny_write?",
+        ),
+        "read-only": (
+            "devices: {dev0: {path: /dev/fuse, read_only: true}}",
+            "devices.dev0.read_only: there is no such setting; did you mean deny_write?",
+        ),
+        "twice": (
+            "devices: {dev10: {path: /dev/fuse}, dev9: {path: /dev/fuse}}",
+            'devices: dev9 and dev10 both have the path "/dev/fuse"; keep one of them.',
+        ),
+        "kernel-memory": (
+            "devices: {dev0: {path: /dev/kmem}}",
+            'devices.dev0.path: "/dev/kmem" is the memory of the host, which no container may have; write another device.',
+        ),
+    },
+    "names-of-secrets": {
+        "null": (
+            "secrets:",
+            "secrets: this is not a list; write the names of environment variables, such as [LITELLM_API_KEY].",
+        ),
+        "text": (
+            "secrets: LITELLM_API_KEY=hunter2",
+            "secrets: this is not a list; write the names of environment variables, such as [LITELLM_API_KEY].",
+        ),
+        "mapping": (
+            "secrets: {LITELLM_API_KEY: hunter2}",
+            "secrets: this is not a list; write the names of environment variables, such as [LITELLM_API_KEY].",
+        ),
+        "value": (
+            "secrets: [LITELLM_API_KEY=hunter2]",
+            "secrets.0: this is more than a name; write the name alone, and put the value into the environment or .env.",
+        ),
+        "item-mapping": (
+            "secrets: [LITELLM_API_KEY: hunter2]",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+        ),
+        "lower": (
+            "secrets: [hunter2]",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+        ),
+        "key": (
+            "secrets: [sk-hunter2hunter2]",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+        ),
+        "digit": (
+            "secrets: [1PASSWORD]",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+        ),
+        "long": (
+            "secrets: [AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA]",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+        ),
+        "number": (
+            "secrets: [12345678]",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+        ),
+        "aws": (
+            "secrets: [AKIAIOSFODNN7HUNTER2]",
+            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the environment or .env.",
+        ),
+        "base32": (
+            "secrets: [JBSWY3DPEHPK3PXP]",
+            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the environment or .env.",
+        ),
+        "twice": ("secrets: [A_KEY, A_KEY]", 'secrets: "A_KEY" stands twice in the list; keep one.'),
+        "path": ("secrets: [PATH]", 'secrets.0: "PATH" decides which programs run in the guest; leave it out.'),
+        "home": (
+            "secrets: [HOME]",
+            'secrets.0: "HOME" decides where programs keep their files in the guest; leave it out.',
+        ),
+        "bash_env": (
+            "secrets: [BASH_ENV]",
+            'secrets.0: "BASH_ENV" changes what every shell in the guest does; leave it out.',
+        ),
+        "ld_preload": (
+            "secrets: [LD_PRELOAD]",
+            'secrets.0: "LD_PRELOAD" puts foreign code into every program of the guest; leave it out.',
+        ),
+        "pythonpath": (
+            "secrets: [PYTHONPATH]",
+            'secrets.0: "PYTHONPATH" changes the Python that the agent runs on; leave it out.',
+        ),
+        "hermes_home": (
+            "secrets: [HERMES_HOME]",
+            'secrets.0: "HERMES_HOME" decides where Hermes keeps its memory, and this project sets it; leave it out.',
+        ),
+        "hermes_managed_dir": (
+            "secrets: [HERMES_MANAGED_DIR]",
+            'secrets.0: "HERMES_MANAGED_DIR" decides where Hermes finds what is declared here, and this project sets it; leave it out.',
+        ),
+        "hermes_managed": (
+            "secrets: [HERMES_MANAGED]",
+            'secrets.0: "HERMES_MANAGED" decides where Hermes finds what is declared here, and this project sets it; leave it out.',
+        ),
+        "hermes_write_safe_root": (
+            "secrets: [HERMES_WRITE_SAFE_ROOT]",
+            'secrets.0: "HERMES_WRITE_SAFE_ROOT" decides where Hermes may write, and this project sets it; leave it out.',
+        ),
+        "openai_base_url": (
+            "secrets: [OPENAI_BASE_URL]",
+            'secrets.0: "OPENAI_BASE_URL" is ignored by Hermes, which then sends the key to a third party; leave it out.',
+        ),
+        "custom_base_url": (
+            "secrets: [CUSTOM_BASE_URL]",
+            'secrets.0: "CUSTOM_BASE_URL" makes Hermes pass over the endpoint that is declared here; leave it out.',
+        ),
+        "proxmox_ve_api_token": (
+            "secrets: [PROXMOX_VE_API_TOKEN]",
+            'secrets.0: "PROXMOX_VE_API_TOKEN" is for the operator, never for an agent; leave it out.',
+        ),
+        "tf_http_password": (
+            "secrets: [TF_HTTP_PASSWORD]",
+            'secrets.0: "TF_HTTP_PASSWORD" is for the operator, never for an agent; leave it out.',
+        ),
+        "pg_conn_str": (
+            "secrets: [PG_CONN_STR]",
+            'secrets.0: "PG_CONN_STR" is for the operator, never for an agent; leave it out.',
+        ),
+        "hermes_env_file": (
+            "secrets: [HERMES_ENV_FILE]",
+            'secrets.0: "HERMES_ENV_FILE" is for the operator, never for an agent; leave it out.',
+        ),
+        "key-in-capitals": (
+            "secrets: [AKIAHUNTERTWO]",
+            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the environment or .env.",
+        ),
     },
     "secrets": {
         "api_token": (
@@ -530,13 +1029,13 @@ IN_AN_AGENT = {
         ),
         "far": (
             "colour: blue",
-            "colour: there is no such setting; write one of node, vmid, hostname, description, tags, cpu, memory, disk, network, dns, template, os_type, start_on_boot, started, protect, adopt, pool, ssh_public_keys, startup.",
+            "colour: there is no such setting; write one of node, vmid, hostname, description, tags, cpu, memory, disk, network, dns, template, os_type, start_on_boot, started, protect, adopt, pool, ssh_public_keys, startup, mounts, devices, keyctl, secrets.",
         ),
         "nested-typo": ("network: {brigde: vmbr0}", "network.brigde: there is no such setting; did you mean bridge?"),
         "case": ("Node: pve1", "Node: there is no such setting; did you mean node?"),
         "space": (
             "'a key': 1",
-            '"a key": there is no such setting; write one of node, vmid, hostname, description, tags, cpu, memory, disk, network, dns, template, os_type, start_on_boot, started, protect, adopt, pool, ssh_public_keys, startup.',
+            '"a key": there is no such setting; write one of node, vmid, hostname, description, tags, cpu, memory, disk, network, dns, template, os_type, start_on_boot, started, protect, adopt, pool, ssh_public_keys, startup, mounts, devices, keyctl, secrets.',
         ),
         "startup": (
             "startup: {delay: 1}",
@@ -607,6 +1106,30 @@ IN_THE_FILE = {
         "mac": (
             "agents: {a1: {vmid: 101, network: {mac_address: 'BC:24:11:12:34:56'}}, a2: {vmid: 102, network: {mac_address: 'bc:24:11:12:34:56'}}}",
             "agents: a1 and a2 both have the MAC address BC:24:11:12:34:56; give each agent its own.",
+        ),
+        "directory-owner": (
+            "agents: {a1: {vmid: 101, mounts: {mp0: {host_path: /mnt/a/b, guest_path: /x}}}, a2: {vmid: 102, mounts: {mp1: {host_path: /mnt/a/b, guest_path: /x, uid: 0}}}}",
+            'agents: a1.mounts.mp0 and a2.mounts.mp1 both have the host_path "/mnt/a/b", which on the node would belong to 110000:110000 with mode 0750 and to 100000:110000 with mode 0750; give both the same owner and mode, or each agent its own directory.',
+        ),
+        "directory-mode": (
+            "agents: {a1: {vmid: 101, mounts: {mp0: {host_path: /mnt/a/b, guest_path: /x}}}, a2: {vmid: 102, mounts: {mp1: {host_path: /mnt/a/b, guest_path: /x, mode: '755'}}}}",
+            'agents: a1.mounts.mp0 and a2.mounts.mp1 both have the host_path "/mnt/a/b", which on the node would belong to 110000:110000 with mode 0750 and to 110000:110000 with mode 0755; give both the same owner and mode, or each agent its own directory.',
+        ),
+        "directory-idmap": (
+            "agents: {a1: {vmid: 101, mounts: {mp0: {host_path: /mnt/a/b, guest_path: /x}}}, a2: {vmid: 102, mounts: {mp1: {host_path: /mnt/a/b, guest_path: /x, idmap: passthrough}}}}",
+            'agents: a1.mounts.mp0 and a2.mounts.mp1 both have the host_path "/mnt/a/b", which on the node would belong to 110000:110000 with mode 0750 and to 10000:10000 with mode 0750; give both the same owner and mode, or each agent its own directory.',
+        ),
+        "directory-nested": (
+            "agents: {a1: {vmid: 101, mounts: {mp0: {host_path: /mnt/a/b, guest_path: /x}}}, a2: {vmid: 102, mounts: {mp1: {host_path: /mnt/a/b/c, guest_path: /x}}}}",
+            'agents: the host_path "/mnt/a/b/c" of a2.mounts.mp1 lies in "/mnt/a/b" of a1.mounts.mp0, whose owner could put a link in its place; write directories that lie side by side.',
+        ),
+        "directory-nested-outer": (
+            "agents: {a1: {vmid: 101, mounts: {mp0: {host_path: /mnt/a/b/c, guest_path: /x}}}, a2: {vmid: 102, mounts: {mp1: {host_path: /mnt/a/b, guest_path: /x}}}}",
+            'agents: the host_path "/mnt/a/b/c" of a1.mounts.mp0 lies in "/mnt/a/b" of a2.mounts.mp1, whose owner could put a link in its place; write directories that lie side by side.',
+        ),
+        "directory-shared": (
+            "agents: {a1: {vmid: 101, node: n1, mounts: {mp0: {host_path: /mnt/a/b, guest_path: /x, shared: true}}}, a2: {vmid: 102, node: n2, mounts: {mp1: {host_path: /mnt/a/b, guest_path: /x, shared: true, gid: 1}}}}",
+            'agents: a1.mounts.mp0 and a2.mounts.mp1 both have the host_path "/mnt/a/b", which on the node would belong to 110000:110000 with mode 0750 and to 110000:100001 with mode 0750; give both the same owner and mode, or each agent its own directory.',
         ),
     },
     "backend": {
@@ -1028,6 +1551,57 @@ NO_SETTING = "there is no such setting;"
             id="too-deep",
         ),
         pytest.param(
+            {f"{H}__MOUNTS__MP1__GUEST_PATH": "/data"},
+            "",
+            [
+                (
+                    f"{H}__MOUNTS__MP1__GUEST_PATH: agents.hermes.mounts: "
+                    'mp0 and mp1 both have the guest_path "/data"; give each its own.'
+                )
+            ],
+            id="clash-with-a-default-mount",
+        ),
+        pytest.param(
+            {f"{H}__MOUNTS__MP300__HOST_PATH": "/mnt/x"},
+            "",
+            [
+                (
+                    f"{H}__MOUNTS__MP300__HOST_PATH: agents.hermes.mounts.mp300: "
+                    '"mp300" is not the key of a mount point; write one from mp0 to mp255.'
+                ),
+                (
+                    "homelab.yaml: agents.hermes.mounts.mp300.guest_path: this is missing; "
+                    "write where the directory shows in the container, such as /data."
+                ),
+            ],
+            id="key-of-a-mount",
+        ),
+        pytest.param(
+            {f"{H}__MOUNTS__MP0__PATH": "/mnt/x"},
+            "",
+            [
+                f"{H}__MOUNTS__MP0__PATH: agents.hermes.mounts.mp0.path: {NO_SETTING} did you mean host_path or guest_path?"
+            ],
+            id="key-in-a-mount",
+        ),
+        pytest.param(
+            {f"{H}__SECRETS__LITELLM_API_KEY": "hunter2"},
+            "",
+            [
+                (
+                    f"{H}__SECRETS__LITELLM_API_KEY: agents.hermes.secrets: this is not a list; "
+                    "write the names of environment variables, such as [LITELLM_API_KEY]."
+                )
+            ],
+            id="value-of-a-secret",
+        ),
+        pytest.param(
+            {f"{H}__MOUNTS__MP0__UID": "0"},
+            "agents: [hermes]",
+            ["homelab.yaml: agents: a list is not a mapping; write keys and values, or leave agents out."],
+            id="mount-over-a-broken-file",
+        ),
+        pytest.param(
             {"HOMELAB_BACKEND__TYPE": "gcs"},
             "",
             ['HOMELAB_BACKEND__TYPE: backend.type: "gcs" is not a kind of backend; write local, s3, http or pg.'],
@@ -1050,6 +1624,19 @@ def test_the_environment_refuses(
 
 
 # What is accepted
+
+
+MOUNT_DEFAULTS = {
+    "uid": 10000,
+    "gid": 10000,
+    "mode": "0750",
+    "read_only": False,
+    "backup": False,
+    "replicate": False,
+    "shared": False,
+    "keepattrs": False,
+    "idmap": None,
+}
 
 
 def test_without_a_file_the_settings_are_the_seed(tmp_path: Path) -> None:
@@ -1091,6 +1678,13 @@ def test_without_a_file_the_settings_are_the_seed(tmp_path: Path) -> None:
             "pool": None,
             "ssh_public_keys": [],
             "startup": None,
+            "mounts": {
+                "mp0": {"host_path": "/mnt/pve/hdd/hermes", "guest_path": "/data", **MOUNT_DEFAULTS},
+                "mp1": {"host_path": "/media/2tb/hermes", "guest_path": "/fast", **MOUNT_DEFAULTS},
+            },
+            "devices": {},
+            "keyctl": True,
+            "secrets": ["LITELLM_API_KEY", "API_SERVER_KEY"],
         }
     }
     assert homelab.agents["hermes"].name == "hermes"
@@ -1103,6 +1697,8 @@ def test_another_agent_differs_by_what_is_its_own(load: Load) -> None:
         "vmid": 119,
         "hostname": "librarian",
         "description": "librarian, managed by Terraform",
+        "mounts": {},
+        "secrets": (),
     }
 
 
@@ -1187,6 +1783,188 @@ def test_a_backend_keeps_each_stack_apart(load: Load, text: str, expected: dict[
     assert {key: value for key, value in backend if value and key != "type"} == expected
 
 
+# Mounts, devices, secrets
+
+MOUNT = "host_path: /mnt/pve/hdd/x, guest_path: /x"
+
+
+def mount(**fields: Any) -> BindMount:
+    return BindMount(**{"host_path": "/mnt/pve/hdd/x", "guest_path": "/x", **fields})
+
+
+def test_the_mounts_that_are_stated_are_all_there_are(load: Load) -> None:
+    assert load("agents: {hermes: {mounts: {}}}").agents["hermes"].mounts == {}
+    assert load(f"agents: {{hermes: {{mounts: {{mp7: {{{MOUNT}}}}}}}}}").agents["hermes"].mounts == {"mp7": mount()}
+
+
+def test_mounts_and_devices_are_in_the_order_of_their_numbers(load: Load) -> None:
+    mounts = ", ".join(f"mp{n}: {{host_path: /mnt/x/{n}, guest_path: /x/{n}}}" for n in (10, 9, 255, 0))
+    devices = ", ".join(f"dev{n}: {{path: /dev/x{n}}}" for n in (10, 9, 255, 0))
+    agent = load(f"agents: {{hermes: {{mounts: {{{mounts}}}, devices: {{{devices}}}}}}}").agents["hermes"]
+    assert list(agent.mounts) == ["mp0", "mp9", "mp10", "mp255"]
+    assert list(agent.devices) == ["dev0", "dev9", "dev10", "dev255"]
+
+
+def test_a_guest_path_may_lie_in_that_of_a_lower_key(load: Load) -> None:
+    text = "mp9: {host_path: /mnt/a/b, guest_path: /x}, mp10: {host_path: /mnt/a/c, guest_path: /x/y}"
+    assert len(load(f"agents: {{hermes: {{mounts: {{{text}}}}}}}").agents["hermes"].mounts) == 2
+
+
+def test_paths_that_only_begin_alike_are_apart(load: Load) -> None:
+    text = "mp0: {host_path: /mnt/a/bc, guest_path: /xy}, mp1: {host_path: /mnt/a/b, guest_path: /x}"
+    assert len(load(f"agents: {{hermes: {{mounts: {{{text}}}}}}}").agents["hermes"].mounts) == 2
+
+
+def test_every_clash_of_mounts_is_said(refuse: Refuse) -> None:
+    text = ", ".join(f"mp{n}: {{{MOUNT}}}" for n in (0, 1))
+    devices = ", ".join(f"dev{n}: {{path: /dev/fuse}}" for n in (0, 1, 2))
+    assert refuse(f"agents: {{hermes: {{mounts: {{{text}}}, devices: {{{devices}}}}}}}") == [
+        'homelab.yaml: agents.hermes.mounts: mp0 and mp1 both have the guest_path "/x"; give each its own.',
+        'homelab.yaml: agents.hermes.mounts: mp0 and mp1 both have the host_path "/mnt/pve/hdd/x"; keep one of them.',
+        'homelab.yaml: agents.hermes.devices: dev0 and dev1 both have the path "/dev/fuse"; keep one of them.',
+        'homelab.yaml: agents.hermes.devices: dev0 and dev2 both have the path "/dev/fuse"; keep one of them.',
+    ]
+
+
+def test_a_mount_says_all_that_is_wrong_with_it(refuse: Refuse) -> None:
+    assert refuse("agents: {hermes: {mounts: {data: /mnt/x}}}") == [
+        'homelab.yaml: agents.hermes.mounts.data: "data" is not the key of a mount point; write one from mp0 to mp255.',
+        (
+            'homelab.yaml: agents.hermes.mounts.data: "/mnt/x" is not a mapping; '
+            "write keys and values, or leave data out."
+        ),
+    ]
+    ranges = "idmap: 'u:0:0:1;g:0:0:1'"
+    assert refuse(f"agents: {{hermes: {{mounts: {{mp0: {{{MOUNT}, {ranges}}}}}}}}}") == [
+        (
+            f"homelab.yaml: agents.hermes.mounts.mp0.idmap: no range covers the {kind} 10000, "
+            f"to which the directory is to belong; add one such as {kind[0]}:10000:110000:1."
+        )
+        for kind in ("uid", "gid")
+    ]
+
+
+def test_ids_that_are_wrong_are_not_looked_up_in_an_idmap(refuse: Refuse) -> None:
+    assert refuse(f"agents: {{hermes: {{mounts: {{mp0: {{{MOUNT}, uid: -1, idmap: 'g:10000:5:1'}}}}}}}}") == [
+        (
+            "homelab.yaml: agents.hermes.mounts.mp0.uid: -1 is not a user's or group's id in an unprivileged container; "
+            "write a whole number from 0 to 65535."
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "agents",
+    [
+        "a1: {vmid: 101, mounts: {mp0: {%(m)s}}}, a2: {vmid: 102, mounts: {mp0: {%(m)s, read_only: true}}}",
+        "a1: {vmid: 101, node: n1, mounts: {mp0: {%(m)s}}}, a2: {vmid: 102, node: n2, mounts: {mp0: {%(m)s, uid: 0}}}",
+        (
+            "a1: {vmid: 101, node: n1, mounts: {mp0: {%(m)s, shared: true}}}, "
+            "a2: {vmid: 102, node: n2, mounts: {mp0: {%(m)s, uid: 0}}}"
+        ),
+        (
+            "a1: {vmid: 101, mounts: {mp0: {%(m)s, uid: 5}}}, "
+            "a2: {vmid: 102, mounts: {mp0: {%(m)s, idmap: 'u:10000:100005:1;u:5:110000:1;g:10000:110000:1'}}}"
+        ),
+    ],
+    ids=["same-owner", "other-node", "other-node-shared-once", "same-owner-on-the-node"],
+)
+def test_two_agents_may_have_one_directory(load: Load, agents: str) -> None:
+    assert len(load(f"agents: {{{agents % {'m': MOUNT}}}}").agents) == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "owner"),
+    [
+        ({}, (110000, 110000)),
+        ({"uid": 0, "gid": 65535}, (100000, 165535)),
+        ({"idmap": "passthrough"}, (10000, 10000)),
+        ({"idmap": "u:0:100000:65536;g:0:100000:65536"}, (110000, 110000)),
+        ({"idmap": "u:10000:1000:1;g:0:0:1;g:9999:33:2"}, (1000, 34)),
+        ({"uid": 3, "gid": 4, "idmap": "g:0:5:5;u:0:7:4"}, (10, 9)),
+        ({"idmap": None}, (110000, 110000)),
+    ],
+)
+def test_the_owner_on_the_node(fields: dict[str, Any], owner: tuple[int, int]) -> None:
+    assert (mount(**fields).host_uid, mount(**fields).host_gid) == owner
+
+
+@given(st.integers(0, 65535), st.integers(0, 65535))
+def test_a_container_has_its_own_ids_on_the_node(uid: int, gid: int) -> None:
+    assert (mount(uid=uid, gid=gid).host_uid, mount(uid=uid, gid=gid).host_gid) == (100000 + uid, 100000 + gid)
+    straight = mount(uid=uid, gid=gid, idmap="passthrough")
+    assert (straight.host_uid, straight.host_gid) == (uid, gid)
+    moved = mount(uid=uid, gid=gid, idmap=f"u:{uid}:7:1;g:{gid}:9:1")
+    assert (moved.host_uid, moved.host_gid) == (7, 9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({}, {"replicate": "0"}),
+        ({"replicate": True}, {}),
+        ({"read_only": True}, {"replicate": "0", "ro": "1"}),
+        ({"backup": True, "shared": True}, {"backup": "1", "replicate": "0", "shared": "1"}),
+        ({"keepattrs": True, "replicate": True}, {"keepattrs": "1"}),
+        ({"idmap": "passthrough", "mode": "777", "uid": 0}, {"idmap": "passthrough", "replicate": "0"}),
+    ],
+)
+def test_the_options_of_a_mount(fields: dict[str, Any], options: dict[str, str]) -> None:
+    assert list(mount(**fields).options.items()) == list(options.items())
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        ({}, {}),
+        ({"mode": "660"}, {}),
+        ({"gid": 104, "mode": "0666"}, {"gid": "104", "mode": "0666"}),
+        ({"uid": 10000, "deny_write": True}, {"deny-write": "1", "uid": "10000"}),
+    ],
+)
+def test_the_options_of_a_device(fields: dict[str, Any], options: dict[str, str]) -> None:
+    assert list(Device(path="/dev/dri/renderD128", **fields).options.items()) == list(options.items())
+
+
+def test_octal_text_needs_no_quotes(load: Load) -> None:
+    agent = load(f"agents: {{hermes: {{mounts: {{mp0: {{{MOUNT}, mode: 0755}}}}}}}}").agents["hermes"]
+    assert agent.mounts["mp0"].mode == "0755"
+
+
+def test_variables_change_a_default_mount(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{H}__MOUNTS__MP0__HOST_PATH", "/mnt/other")
+    monkeypatch.setenv(f"{H}__MOUNTS__MP0__MODE", "0770")
+    seed = Homelab().agents["hermes"].mounts
+    expected = {"mp0": BindMount(host_path="/mnt/other", guest_path="/data", mode="0770"), "mp1": seed["mp1"]}
+    assert load_settings(tmp_path).agents["hermes"].mounts == expected
+    assert load("agents: {hermes: {vmid: 120}}").agents["hermes"].mounts == expected
+    # Nothing of it stays in the defaults.
+    assert Homelab().agents["hermes"].mounts == seed
+
+
+def test_variables_change_a_mount_that_is_stated(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{H}__MOUNTS__MP0__READ_ONLY", "true")
+    monkeypatch.setenv("HOMELAB_AGENTS__SCRIBE__DEVICES__DEV0__PATH", "/dev/fuse")
+    agents = load(f"agents: {{hermes: {{mounts: {{mp0: {{{MOUNT}}}}}}}, scribe: {{vmid: 119}}}}").agents
+    assert agents["hermes"].mounts == {"mp0": mount(read_only=True)}
+    assert (agents["scribe"].mounts, agents["scribe"].devices) == ({}, {"dev0": Device(path="/dev/fuse")})
+
+
+def test_a_variable_states_all_mounts(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{H}__MOUNTS", "{}")
+    assert load_settings(tmp_path).agents["hermes"].mounts == {}
+    monkeypatch.setenv(f"{H}__MOUNTS__MP3", '{"host_path": "/mnt/pve/hdd/x", "guest_path": "/x"}')
+    assert load("agents: {hermes: {}}").agents["hermes"].mounts == {"mp3": mount()}
+
+
+def test_secrets_are_names(load: Load) -> None:
+    text = "agents: {hermes: {secrets: [TELEGRAM_BOT_TOKEN, K, AWS_REGION, HERMES_DASHBOARD, A_VERY_LONG_NAME_2]}}"
+    assert load(text).agents["hermes"].secrets == (
+        *("TELEGRAM_BOT_TOKEN", "K", "AWS_REGION", "HERMES_DASHBOARD", "A_VERY_LONG_NAME_2"),
+    )
+    assert load("agents: {hermes: {secrets: []}}").agents["hermes"].secrets == ()
+
+
 # Frozen, written out, described
 
 
@@ -1197,8 +1975,9 @@ def test_a_backend_keeps_each_stack_apart(load: Load, text: str, expected: dict[
         lambda homelab: setattr(homelab.agents["hermes"], "vmid", 1),
         lambda homelab: setattr(homelab.agents["hermes"].cpu, "cores", 1),
         lambda homelab: setattr(homelab.backend, "type", "pg"),
+        lambda homelab: setattr(homelab.agents["hermes"].mounts["mp0"], "uid", 0),
     ],
-    ids=["homelab", "agent", "cpu", "backend"],
+    ids=["homelab", "agent", "cpu", "backend", "mount"],
 )
 def test_settings_are_frozen(change: Callable[[Homelab], None]) -> None:
     with pytest.raises(pydantic.ValidationError, match="frozen"):
@@ -1209,6 +1988,9 @@ def test_the_agents_cannot_be_changed() -> None:
     agents: Any = Homelab().agents
     with pytest.raises(TypeError):
         agents["librarian"] = agents["hermes"]
+    for mapping in (agents["hermes"].mounts, agents["hermes"].devices):
+        with pytest.raises(TypeError):
+            mapping["mp0"] = None
     assert isinstance(agents["hermes"].tags, tuple)
 
 
@@ -1231,6 +2013,11 @@ AGENT = st.fixed_dictionaries(
         "startup": st.none() | st.fixed_dictionaries({"order": st.none() | st.integers(0, 9)}),
         "ssh_public_keys": st.just([PUBLIC_KEY]),
         "protect": st.booleans(),
+        "mounts": st.just({})
+        | st.just({"mp10": {"host_path": "/mnt/ä b/x", "guest_path": "/x", "mode": "755", "idmap": "passthrough"}}),
+        "devices": st.just({"dev1": {"path": "/dev/fuse", "mode": "666", "uid": 5}}),
+        "keyctl": st.booleans(),
+        "secrets": st.lists(st.from_regex(r"[A-F]_[A-Z0-9_]{0,9}", fullmatch=True), unique=True, max_size=2),
     },
 )
 
@@ -1253,8 +2040,9 @@ def test_the_example_is_the_defaults(load: Load) -> None:
 def test_the_example_states_every_setting() -> None:
     hermes = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["agents"]["hermes"]
     assert hermes.keys() == Agent.model_fields.keys() - {"name"}
+    assert hermes["mounts"]["mp0"].keys() == BindMount.model_fields.keys()
     for section, fields in hermes.items():
-        if isinstance(fields, dict):
+        if isinstance(fields, dict) and section not in {"mounts", "devices"}:
             annotation: Any = Agent.model_fields[section].annotation
             model = Startup if section == "startup" else annotation
             assert fields.keys() == model.model_fields.keys() - {"file_id"}, section
@@ -1267,6 +2055,11 @@ def test_what_the_example_shows_in_comments_loads(load: Load) -> None:
         lines = [line.removeprefix("  # ") for line in f"type: {kind}".splitlines()]
         settings_of = lines[: next((i for i, line in enumerate(lines) if line.strip() in {"", "#"}), None)]
         assert load(yaml.safe_dump({"backend": yaml.safe_load("\n".join(settings_of))})).backend
+    device = text.replace("    devices: {}", "    # here:").replace("\n    # devices:\n", "\n    devices:\n")
+    for key in ("  dev0:", *(f"    {field}:" for field in Device.model_fields)):
+        assert f"\n    # {key}" in device
+        device = device.replace(f"\n    # {key}", f"\n    {key}")
+    assert load(device).agents["hermes"].devices == {"dev0": Device(path="/dev/dri/renderD128")}
     assert "librarian" in load(text.replace("  # librarian:\n  #   vmid", "  librarian:\n    vmid")).agents
 
 
@@ -1315,6 +2108,13 @@ def test_the_schema_accepts_the_example(schema: jsonschema.Draft202012Validator)
         {"agents": {"hermes": {"network": {"brigde": "vmbr0"}}}},
         {"agents": {"hermes": {"protect": "yes"}}},
         {"agents": {"hermes": {"os_type": "Debian"}}},
+        {"agents": {"hermes": {"mounts": {"mp256": {"host_path": "/mnt/x/y", "guest_path": "/x"}}}}},
+        {"agents": {"hermes": {"mounts": {"mp0": {"host_path": "/mnt/x/y"}}}}},
+        {"agents": {"hermes": {"mounts": {"mp0": {"host_path": "mnt/x/y", "guest_path": "/x"}}}}},
+        {"agents": {"hermes": {"devices": {"fuse": {"path": "/dev/fuse"}}}}},
+        {"agents": {"hermes": {"devices": {"dev0": {"path": "/etc/fuse"}}}}},
+        {"agents": {"hermes": {"secrets": ["LITELLM_API_KEY=hunter2"]}}},
+        {"agents": {"hermes": {"keyctl": 1}}},
         {"backend": {"type": "gcs"}},
         {"backend": {"type": "s3"}},
     ],

@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import re
+import string
 from typing import Any
 
 import pytest
@@ -16,13 +17,21 @@ from pve_agents.types import (
     Bridge,
     CpuLimit,
     DatastoreId,
+    DeviceKey,
+    DeviceMode,
+    DevicePath,
     DnsServer,
+    EnvName,
+    FileMode,
     Gateway,
     GuestAddress,
+    GuestId,
     GuestPath,
     Hostname,
     HostPath,
+    IdMap,
     MacAddress,
+    MountKey,
     Mtu,
     NodeName,
     PoolId,
@@ -31,7 +40,9 @@ from pve_agents.types import (
     TemplateFileId,
     VlanId,
     Vmid,
+    id_on_disk,
     is_credential_name,
+    lies_in,
     shown,
 )
 
@@ -72,8 +83,47 @@ def refusal(type_: Any, value: object) -> str:
         (GuestPath, "/data"),
         (GuestPath, "/with space/ünïcode/..hidden"),
         (HostPath, "/mnt/pve/hdd/hermes"),
-        (HostPath, "/device"),
-        (GuestPath, "/dev/hermes"),
+        (HostPath, "/mnt/pve/hdd/my files/ünïcode 日本"),
+        (HostPath, "/mnt/other"),
+        (HostPath, "/media/2tb"),
+        (HostPath, "/device/x"),
+        (HostPath, "/etcetera/x"),
+        (HostPath, "/home/x"),
+        (HostPath, "/var/lib/hermes"),
+        (HostPath, "/var/lib/systemd-like/x"),
+        (HostPath, "/mnt/pve2/hdd"),
+        (HostPath, "/mnt/" + "ä" * 2045 + "x"),
+        (GuestPath, "/devices"),
+        (GuestPath, "/srv"),
+        (GuestPath, "/mnt"),
+        (GuestPath, "/mnt/x"),
+        (GuestPath, "/opt/x"),
+        (GuestPath, "/home/x"),
+        (GuestPath, "/var/lib/x"),
+        (GuestPath, "/usr/local/x"),
+        (GuestPath, "/root/x"),
+        (GuestPath, "/etc/x"),
+        (MountKey, "mp0"),
+        (DeviceKey, "dev255"),
+        (DevicePath, "/dev/dri/renderD128"),
+        (DevicePath, "/dev/serial/by-id/usb-1_2:3+4.5"),
+        (DevicePath, "/dev/mem2"),
+        (GuestId, 0),
+        (GuestId, 65_535),
+        (FileMode, "0750"),
+        (FileMode, "7777"),
+        (DeviceMode, "0660"),
+        (IdMap, "passthrough"),
+        (IdMap, "u:0:100000:65536;g:0:100000:65536"),
+        (IdMap, "u:65535:4294967294:1"),
+        (IdMap, "u:10000:99999:1;g:10000:165536:9"),
+        (IdMap, "u:10000:100500:2;u:501:7:1;u:500:8:1"),
+        (EnvName, "LITELLM_API_KEY"),
+        (EnvName, "A" * 15 + "_" + "1" * 48),
+        (EnvName, "ABCDEFGHIJKLMNOPQRST"),
+        (EnvName, "PATHS"),
+        (EnvName, "MY_PATH"),
+        (EnvName, "HERMES_DASHBOARD"),
         (TemplateFileId, "local:vztmpl/debian.tar.zst"),
         (TemplateFileId, "local:vztmpl/hermes_1.tar"),
         (GuestAddress, "dhcp"),
@@ -86,7 +136,7 @@ def test_accepted_as_it_is(type_: Any, value: object) -> None:
     assert read(type_, value) == value
 
 
-PATH = 'write an absolute path below /, without comma, =, ", \\ or control characters'
+PATH = "write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters"
 PLAIN = 'has an empty, "." or ".." part; write the plain path, without a slash at its end'
 
 
@@ -106,6 +156,16 @@ PLAIN = 'has an empty, "." or ".." part; write the plain path, without a slash a
         (GuestPath, "/a/.", f'"/a/." {PLAIN}'),
         (GuestPath, "//a", f'"//a" {PLAIN}'),
         (GuestPath, "/a/", f'"/a/" {PLAIN}'),
+        (GuestPath, "/a'b", f'"/a\'b" is not a path in the container; {PATH}'),
+        (GuestPath, "/a ", '"/a " ends in a space, which gets lost on its way; write the path without it'),
+        (GuestPath, "/a\u2028b", '"/a\\u2028b" has a character that cannot be printed; write the path without it'),
+        (GuestPath, "/\ud800", '"/\\ud800" has a character that cannot be printed; write the path without it'),
+        (
+            GuestPath,
+            "/" + "ä" * 2048,
+            f'"/{"ä" * 59}…" is 4097 bytes long; {PATH}',
+        ),
+        (GuestPath, "/" + "a" * 4096, f'"/{"a" * 59}…" is not a path in the container; {PATH}'),
         (HostPath, "~/x", f'"~/x" is not a path on the host; {PATH}'),
         (HostPath, "/mnt/../etc", f'"/mnt/../etc" {PLAIN}'),
         (HostPath, "/dev/sda", '"/dev/sda" is a device for Proxmox VE; write a directory outside /dev'),
@@ -126,6 +186,187 @@ PLAIN = 'has an empty, "." or ".." part; write the plain path, without a slash a
 )
 def test_refused(type_: Any, value: object, message: str) -> None:
     assert refusal(type_, value) == message
+
+
+HOST_SYSTEM = (
+    *("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc"),
+    *("/root", "/run", "/sbin", "/sys", "/tmp", "/usr", "/var", "/var/lib"),  # noqa: S108 - refused
+)
+HOST_STATE = (
+    *("apt", "ceph", "chrony", "corosync", "dbus", "dhcp", "dpkg", "frr"),
+    *("grub", "ifupdown2", "initramfs-tools", "iscsi", "lxc", "lxcfs", "machines", "nfs"),
+    *("pam", "polkit-1", "portables", "postfix", "private", "proxmox-backup", "pve-cluster", "pve-firewall"),
+    *("pve-manager", "qemu-server", "rrdcached", "samba", "smartmontools", "sudo", "systemd", "ucf"),
+    "vz",
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *HOST_SYSTEM,
+        *(f"{path}/x" for path in HOST_SYSTEM if path != "/var/lib"),
+        *(f"/var/lib/{name}" for name in HOST_STATE),
+        *(f"/var/lib/{name}/x" for name in HOST_STATE),
+        "/var/tmp/x",  # noqa: S108 - refused
+        "/var/library/x",
+    ],
+)
+def test_what_is_the_hosts_own_is_no_host_path(path: str) -> None:
+    assert refusal(HostPath, path) == (
+        f'"{path}" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes'
+    )
+
+
+@pytest.mark.parametrize("path", ["/home", "/media", "/mnt", "/opt", "/srv", "/tank", "/mnt/pve", "/my disk"])
+def test_a_host_path_holds_the_files_of_one_agent(path: str) -> None:
+    assert refusal(HostPath, path) == (f'"{path}" holds more than the files of one agent; write a directory inside it')
+
+
+@pytest.mark.parametrize("path", ["/mnt/pve/hdd", "/mnt/pve/a b"])
+def test_a_whole_storage_is_no_host_path(path: str) -> None:
+    assert refusal(HostPath, path) == f'"{path}" is a whole storage of Proxmox VE; write a directory inside it'
+
+
+GUEST_NOWHERE = (
+    *("/bin", "/dev", "/lib", "/lib32", "/lib64", "/libx32"),
+    *("/proc", "/run", "/sbin", "/sys", "/var/lock", "/var/run"),
+)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/boot", "/etc", "/home", "/opt", "/root", "/tmp", "/usr", "/var"),  # noqa: S108 - refused
+        *GUEST_NOWHERE,
+        *(f"{path}/x" for path in GUEST_NOWHERE),
+    ],
+)
+def test_what_is_the_containers_own_is_no_guest_path(path: str) -> None:
+    assert refusal(GuestPath, path) == (
+        f'"{path}" belongs to the system of the container; write another path, such as /data'
+    )
+
+
+@pytest.mark.parametrize("path", ["/dev/mem", "/dev/kmem", "/dev/port"])
+def test_the_hosts_memory_is_no_device_for_a_container(path: str) -> None:
+    assert refusal(DevicePath, path) == (
+        f'"{path}" is the memory of the host, which no container may have; write another device'
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["/dev", "/dev/", "/device/x", "dev/fuse", "/dev/a b", "/dev/a,b", "/dev/.x", "/dev//x", "/dev/x/"]
+)
+def test_what_is_no_device(path: str) -> None:
+    assert refusal(DevicePath, path) == f'"{path}" is not a device; write a path in /dev, such as /dev/dri/renderD128'
+
+
+@given(st.integers(0, 999))
+def test_there_are_256_keys_of_each_kind(number: int) -> None:
+    for type_, key in ((MountKey, f"mp{number}"), (DeviceKey, f"dev{number}")):
+        if number <= 255:
+            assert read(type_, key) == key
+        else:
+            assert key in refusal(type_, key)
+
+
+@pytest.mark.parametrize(
+    "key", ["mp", "mp256", "mp999", "mp00", "mp01", "MP0", "mp-1", "mp0 ", "mp0\n", "dev0", "rootfs"]
+)
+def test_what_is_no_key_of_a_mount_point(key: str) -> None:
+    assert refusal(MountKey, key) == f"{shown(key)} is not the key of a mount point; write one from mp0 to mp255"
+
+
+@pytest.mark.parametrize("key", ["dev", "dev256", "dev00", "Dev0", "mp0"])
+def test_what_is_no_key_of_a_device(key: str) -> None:
+    assert refusal(DeviceKey, key) == f"{shown(key)} is not the key of a device; write one from dev0 to dev255"
+
+
+@given(st.integers(0, 0o7777))
+def test_a_mode_has_four_digits(mode: int) -> None:
+    assert read(FileMode, f"{mode:04o}") == f"{mode:04o}"
+    if mode <= 0o777:
+        assert read(FileMode, f"{mode:03o}") == read(DeviceMode, f"{mode:03o}") == f"0{mode:03o}"
+    else:
+        assert refusal(DeviceMode, f"{mode:04o}") == (
+            f'"{mode:04o}" is not a device\'s mode; write three octal digits after a 0 in quotes, such as "0660"'
+        )
+
+
+RANGE = st.tuples(st.sampled_from("ug"), st.integers(0, 70_000), st.integers(0, 200_000), st.integers(1, 70_000))
+
+
+@given(st.lists(RANGE, min_size=1, max_size=3))
+def test_an_idmap_gives_each_id_of_the_container_its_own_on_the_disk(ranges: list[tuple[str, int, int, int]]) -> None:
+    idmap = ";".join(":".join(map(str, entry)) for entry in ranges)
+    kinds = {kind: [(guest, disk, count) for letter, guest, disk, count in ranges if letter == kind] for kind in "ug"}
+    inside = all(guest + count <= 65_536 for _, guest, _, count in ranges)
+    # What the kernel wants: the ids on the disk, those that no range moves among them, without one twice.
+    apart = all(
+        len({guest + n for guest, _, count in entries for n in range(count)}) == sum(count for *_, count in entries)
+        and not {disk + n for _, disk, count in entries for n in range(count)}
+        & {100_000 + n for n in range(65_536) if not any(guest <= n < guest + count for guest, _, count in entries)}
+        and len({disk + n for _, disk, count in entries for n in range(count)}) == sum(count for *_, count in entries)
+        for entries in kinds.values()
+    )
+    if inside and apart:
+        assert read(IdMap, idmap) == idmap
+    else:
+        assert refusal(IdMap, idmap)
+
+
+def test_an_id_on_the_disk() -> None:
+    idmap = "u:5:1000:2;g:5:2000:1"
+    assert [id_on_disk(idmap, "uid", 5), id_on_disk(idmap, "uid", 6), id_on_disk(idmap, "gid", 5)] == [1000, 1001, 2000]
+    for kind, guest_id in (("uid", 4), ("uid", 7), ("gid", 6)):
+        with pytest.raises(ValueError, match=f"^no range covers the {kind} {guest_id}, to which"):
+            id_on_disk(idmap, kind, guest_id)
+
+
+@given(st.text(string.ascii_letters + string.digits + "_=-!. ", max_size=80))
+def test_the_name_of_a_variable_never_shows_a_value(text: str) -> None:
+    try:
+        assert read(EnvName, text) == text
+    except ValidationError as error:
+        message = str(error.errors()[0].get("ctx", {})["error"])
+        assert "name" in message or message.startswith(f'"{text}" ')
+        return
+    assert re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", text)
+
+
+RESERVED = {
+    "decides which programs run in the guest": ["PATH"],
+    "decides where programs keep their files in the guest": ["HOME"],
+    "changes what every shell in the guest does": ["IFS", "ENV", "BASH_ENV"],
+    "puts foreign code into every program of the guest": ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT"],
+    "changes the Python that the agent runs on": ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"],
+    "decides where Hermes keeps its memory, and this project sets it": ["HERMES_HOME"],
+    "decides where Hermes finds what is declared here, and this project sets it": [
+        "HERMES_MANAGED",
+        "HERMES_MANAGED_DIR",
+    ],
+    "decides where Hermes may write, and this project sets it": ["HERMES_WRITE_SAFE_ROOT"],
+    "is ignored by Hermes, which then sends the key to a third party": ["OPENAI_BASE_URL"],
+    "makes Hermes pass over the endpoint that is declared here": ["CUSTOM_BASE_URL"],
+    "is for the operator, never for an agent": [
+        *("PROXMOX_VE_API_TOKEN", "PVE_SSH", "TF_HTTP_PASSWORD", "HOMELAB_FILE", "HOST_STEP_SPEC", "PG_CONN_STR"),
+        "HERMES_ENV_FILE",
+    ],
+}
+
+
+@pytest.mark.parametrize(("reason", "name"), [(reason, name) for reason, names in RESERVED.items() for name in names])
+def test_a_name_that_would_break_the_guest(reason: str, name: str) -> None:
+    assert refusal(EnvName, name) == f'"{name}" {reason}; leave it out'
+
+
+@pytest.mark.parametrize(
+    ("path", "directory", "expected"),
+    [("/a", "/a", True), ("/a/b", "/a", True), ("/a", "/a/b", False), ("/ab", "/a", False)],
+)
+def test_lies_in(path: str, directory: str, *, expected: bool) -> None:
+    assert lies_in(path, directory) is expected
 
 
 @given(st.integers())
@@ -176,7 +417,9 @@ def test_a_path_is_one_value_of_a_mount_point(text: str) -> None:
     assert path == text
     assert path.startswith("/")
     assert len(path) > 1
-    assert not set(path) & set(',="\\\n\0')
+    assert not set(path) & set(",='\"\\\n\0")
+    assert path.isprintable()
+    assert not path.endswith(" ")
     assert not {"", ".", ".."} & set(path[1:].split("/"))
 
 

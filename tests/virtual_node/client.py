@@ -8,6 +8,7 @@ import json
 import os
 import ssl
 import threading
+import time
 import urllib.parse
 from pathlib import Path
 from typing import Any, Self
@@ -90,6 +91,14 @@ class Client:
     def request(self, method: str, path: str, params: dict[str, Any] | None = None) -> Any:
         """Send a request and return the `data` of the answer."""
         return self._send(method, path, params or {}, self._headers(method))
+
+    def wait(self, upid: str) -> None:
+        """Wait until a task has ended; raises ApiError when it failed."""
+        path = f"/nodes/{upid.split(':')[1]}/tasks/{urllib.parse.quote(upid, safe=':@')}/status"
+        while (task := self.get(path))["status"] == "running":
+            time.sleep(0.1)
+        if task["exitstatus"] != "OK":
+            raise ApiError(HTTP_SERVER_ERROR, task["exitstatus"])
 
     def _headers(self, method: str) -> dict[str, str]:
         if self._token:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 import shutil
+import subprocess
 import sys
 import tempfile
 import threading
 import uuid
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from fakepve.certs import make_cert
+from fakepve.lxc import parse_mount
 
 from tests.virtual_node import client
 from tests.virtual_node.client import Client
-from tests.virtual_node.pve import BRIDGE, NODE, ZONE, VirtualPve
+from tests.virtual_node.host import Host, VirtualHost
+from tests.virtual_node.pve import BRIDGE, MOUNT, NODE, ZONE, VirtualPve
 
 ROOT = Path(__file__).resolve().parents[2]
 USER = "terraform@pve"
@@ -40,6 +44,10 @@ PRIVILEGES = {
     f"/nodes/{NODE}": ("Sys.AccessNetwork",),
     f"/sdn/zones/{ZONE}/{BRIDGE}": ("SDN.Use",),
 }
+# For looking only, as the role PVEAuditor allows it.
+READER = "audit@pve"
+READ_TOKEN = f"{READER}!read"
+READER_PRIVILEGES = ("Datastore.Audit", "Sys.Audit", "VM.Audit")
 # address -> (version, module)
 PROVIDERS = {"bpg/proxmox": ("0.111.1", "provider"), "hashicorp/null": ("3.2.4", "null")}
 # Terraform's and OpenTofu's name for the same namespace of providers.
@@ -60,14 +68,17 @@ class VirtualNode:
         """Keep all files of this run (certificate, password, provider mirror) in `directory`."""
         self.directory = directory
         self._password = secrets.token_urlsafe(24)
-        self.pve = VirtualPve(self._password)
-        secret = str(uuid.uuid4())
-        self.pve.apitokens[TOKEN] = secret
+        self.host = VirtualHost(directory)
+        self.pve = VirtualPve(self._password, self.host)
+        secret, read_secret = str(uuid.uuid4()), str(uuid.uuid4())
+        self.pve.apitokens.update({TOKEN: secret, READ_TOKEN: read_secret})
+        self.pve.grant(READER, "/", *READER_PRIVILEGES)
         for path, privileges in PRIVILEGES.items():
             for privilege in privileges:
                 self.grant(privilege, path)
         self.env: dict[str, str] = {}
         self._token = f"{TOKEN}={secret}"
+        self._read_token = f"{READ_TOKEN}={read_secret}"
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="virtual-node", daemon=True)
         self._root: Client
@@ -80,6 +91,7 @@ class VirtualNode:
             certificate, key, _ = make_cert(str(self.directory), name="node", hosts=("127.0.0.1",))
             self._run(self.pve.start(certificate, key))
             password_file = _write_secret(self.directory / "root-password", self._password)
+            self.host.create(node=NODE, url=self.pve.url, certificate=certificate)
             self._root = Client(self.pve.url, login=(client.ROOT, self._password), ca_file=certificate)
             self.env = {
                 "PROXMOX_VE_ENDPOINT": self.pve.url,
@@ -90,7 +102,14 @@ class VirtualNode:
                 "PROXMOX_VE_PASSWORD": "",
                 "PROXMOX_VE_AUTH_TICKET": "",
                 "PROXMOX_VE_CSRF_PREVENTION_TOKEN": "",
+                # The way to root's shell on the node, and eyes for those who paste into it.
+                "PATH": os.pathsep.join([str(self.host.ssh_bin), os.environ.get("PATH", os.defpath)]),
+                "PVE_TRANSPORT": "ssh",
+                "PVE_SSH": "root@127.0.0.1",
+                "PVE_READ_TOKEN": self._read_token,
                 "TF_CLI_CONFIG_FILE": str(self._write_mirror()),
+                # Nor may `pipenv run` bring the real node back from an .env file.
+                "PIPENV_DONT_LOAD_ENV": "1",
                 # A plugin cache would mix the stand-ins with real providers.
                 "TF_PLUGIN_CACHE_DIR": "",
                 "CHECKPOINT_DISABLE": "1",
@@ -129,7 +148,13 @@ class VirtualNode:
         self.pve.acl[USER] = [(path, held - {privilege}) for path, held in entries]
 
     def api(self, method: str, path: str, /, **params: Any) -> Any:
-        """Send a request as root@pam and return its data; raises `client.ApiError`."""
+        """Send a request as root@pam and return its data; raises `client.ApiError`.
+
+        Somebody who binds a directory has made it before. How Proxmox VE answers when it is missing, `pct` shows.
+        """
+        for key, value in params.items():
+            if MOUNT.fullmatch(key) and (source := parse_mount(value).get("volume", "")).startswith("/"):
+                self.host.real(source).mkdir(parents=True, exist_ok=True)
         return self._root.request(method, path, params)
 
     def container_config(self, vmid: int) -> dict[str, str | int]:
@@ -148,6 +173,53 @@ class VirtualNode:
     def add_foreign_vm(self, vmid: int, name: str = "someone-elses") -> None:
         """A virtual machine, which shares its range of ids with the containers."""
         self._run(_call(self.pve.add_vm, vmid, name, node=NODE))
+
+    # The host --------------------------------------------------------------------------------------------------------
+
+    @property
+    def host_changes(self) -> list[str]:
+        """The commands so far, of the host or in a container, that change something: `pct set 118 …`, `guest-mv …`."""
+        return self.host.changes()
+
+    def forget_host_changes(self) -> None:
+        """Watch only what comes next."""
+        self.host.forget()
+
+    @property
+    def ssh_calls(self) -> list[list[str]]:
+        """The arguments of every ssh."""
+        return self.host.lines("ssh-calls")
+
+    def kill_host_command_at(self, number: int, when: Literal["before", "after"]) -> None:
+        """Let the changing command of this number, counted from now, and its whole session die at its effect."""
+        with self.host.changing() as state:
+            state.update(kill_at=state["changes"] + number, kill_when=when)
+
+    def reboots(self, vmid: int) -> int:
+        """How often a container was rebooted."""
+        return sum(task["type"] == "vzreboot" and task["id"] == str(vmid) for task in self.pve.tasklog)
+
+    def make_directory(self, path: str, owner: str = "0:0", mode: str = "755") -> Path:
+        """A directory of the host, made by somebody else; returns where it really is."""
+        place = self.host.real(path)
+        place.mkdir(parents=True, exist_ok=True)
+        with self.host.changing() as state:
+            key = str(place.relative_to(self.host.node))
+            state["owners"][key], state["modes"][key] = owner, mode
+        return place
+
+    def stat(self, path: str) -> str:
+        """Owner, group and mode of a path of the host, such as `110000:110000 750`."""
+        machine = Host(self.host, "stat")
+        return f"{machine.owner(path)} {machine.mode(path):o}"
+
+    def guest(self, vmid: int, path: str = "/") -> Path:
+        """Where a path of a container really is, once something has run in it."""
+        return self.host.in_guest(str(vmid), path)
+
+    def paste(self, text: str) -> subprocess.CompletedProcess[str]:
+        """Paste what `host-step` has printed into root's shell, as in the web interface."""
+        return self.host.shell(text, capture_output=True)
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(START_TIMEOUT)

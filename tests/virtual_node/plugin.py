@@ -29,7 +29,7 @@ Block = Mapping[str, Any]
 # The name of an attribute, or an index into a list, for each step down.
 Path_ = tuple[str | int, ...]
 
-NESTING = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
+NESTING: dict[str, Any] = {"single": 1, "list": 2, "set": 3, "map": 4, "group": 5}
 
 
 class Unknown:
@@ -373,11 +373,11 @@ class Service(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc]
         # What is known when it goes wrong half-way: nothing of a new one, the plan of a change, all of the doomed.
         state = None if prior is None else prior if planned is None else known(planned)
         with _reporting(diags) as failed:
-            if planned is None:
+            if prior is None:
+                state = resource.create(planned, diags)
+            elif planned is None:
                 resource.delete(prior, diags)
                 state = None
-            elif prior is None:
-                state = resource.create(planned, diags)
             else:
                 state = resource.update(prior, planned, diags)
         state = failed.state if failed.state is not None else state

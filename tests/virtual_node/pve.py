@@ -10,6 +10,7 @@ import binascii
 import hashlib
 import posixpath
 import re
+import shutil
 import urllib.parse
 import zlib
 from typing import Any
@@ -19,6 +20,8 @@ from fakepve import lxc as fake_lxc
 from fakepve import schema as fake_schema
 from fakepve.routing import die, param_error
 from fakepve.server import USER, ok, params
+
+from tests.virtual_node.host import VirtualHost
 
 # PVE's schema prints Perl's regular expressions, which Python cannot compile, and what fakepve cannot compile it lets
 # pass. The list is fakepve's own, of spellings to replace before it compiles one.
@@ -45,9 +48,10 @@ DEFAULT_PATHS = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/
 class VirtualPve(FakePve):  # type: ignore[misc]
     """One PVE 9 node with a directory storage, a thin pool, a disk full of data, and an SDN bridge."""
 
-    def __init__(self, password: str) -> None:
-        """Listen on a free port of 127.0.0.1 once started."""
+    def __init__(self, password: str, machine: VirtualHost) -> None:
+        """Listen on a free port of 127.0.0.1 once started; the files that mounts refer to are the `machine`'s."""
         super().__init__(user="root@pam", password=password, host="127.0.0.1", port=0)
+        self.machine = machine
         self.version, self.release_version = "9.1.4", "9.1"
         self.nodes = {NODE: {"online": True}}
         self.storages = {
@@ -67,7 +71,7 @@ class VirtualPve(FakePve):  # type: ignore[misc]
 
     def _record(self, request: Any, body: bytes) -> None:
         super()._record(request, body)
-        if request.method not in ("GET", "HEAD") and not request.path.endswith("/access/ticket"):
+        if request.method not in ("GET", "HEAD") and not request.path.endswith(("/access/ticket", "/push_file")):
             self.mutations.append((request.method, request.path.removeprefix("/api2/json")))
 
     # Permissions ------------------------------------------------------------------------------------------------
@@ -210,7 +214,45 @@ class VirtualPve(FakePve):  # type: ignore[misc]
             if MOUNT.fullmatch(key):
                 _check_paths(key, value)
                 values[key] = _print_mount(fake_lxc.parse_mount(value))
+                self._check_hotplug(ct, key, values[key])
         await super()._update_config(ct, user, values, deletes, reverts)
+
+    def _check_hotplug(self, ct: Any, key: str, value: str) -> None:
+        """A new mount of a running container is made at once, or not at all; fakepve looks at no directory."""
+        source = value.split(",")[0]
+        new = ct.status == "running" and key not in ct.config and fake_lxc.mount_type(source) == "bind"
+        if new and not self.machine.real(source).is_dir():
+            raise param_error(**{key: f"unable to hotplug {key}: directory '{source}' does not exist\n"})
+
+    def _lxc_routes(self, router: Any, node: str) -> None:
+        super()._lxc_routes(router, node)
+        # Not Proxmox VE's: its `pct push` is a command of the host, and leaves a task without asking the API.
+        router.add_post(f"{node}/lxc/{{vmid}}/push_file", self._push_file)
+
+    async def _push_file(self, request: Any) -> Any:
+        if request[USER] != "root@pam":
+            raise PveError(403, "Permission check failed")
+
+        async def body() -> None:
+            pass
+
+        where = request.match_info
+        return ok(await self.task(where["node"], "push_file", where["vmid"], request[USER], body))
+
+    async def _task_list(self, request: Any) -> Any:
+        # fakepve does not look at `typefilter` (pve-manager PVE/API2/Tasks.pm).
+        values = self._verify(request, await params(request))
+        kind, everybody = values.get("typefilter"), self.allowed(request[USER], f"/nodes/{values['node']}", "Sys.Audit")
+        tasks = [
+            self._task_view(task, True)
+            for task in reversed(self.tasklog)
+            if task["node"] == values["node"]
+            and kind in (None, task["type"])
+            and str(values.get("vmid", task["id"])) == task["id"]
+            and (everybody or self._task_owner(request[USER], task))
+        ]
+        start = values.get("start", 0)
+        return ok(tasks[start : start + values.get("limit", 50)])
 
     def _realise(self, vmid: int, key: str, value: str, taken: set[str], _default: Any = None) -> str:
         """A mount as PVE writes it: bare volume, mp, then the other keys by name; a new volume gets allocated."""
@@ -258,6 +300,7 @@ class VirtualPve(FakePve):  # type: ignore[misc]
     def _drop(self, ct: Any) -> None:
         """A destroyed container takes the ACL of its path along (pve-access-control AccessControl.pm:1898-1919)."""
         super()._drop(ct)
+        shutil.rmtree(self.machine.guest(str(ct.vmid)), ignore_errors=True)
         for user, entries in self.acl.items():
             self.acl[user] = [entry for entry in entries if entry[0] != f"/vms/{ct.vmid}"]
 

@@ -1,0 +1,606 @@
+"""The virtual node's host side: root's shell on it, its commands, its files, and the insides of its containers.
+
+What the API knows, the commands ask the API for as root@pam, so that one state is seen from both sides. The rest lies
+in the node's directory: `root` plays the host's file system, `guests/<vmid>` a container's, and `host` holds the
+commands and their records. Whoever runs the node need not be root, so owners, and modes of the host's directories, are
+kept in `host/state.json`, all as the host sees them: 110000 is a container's user 10000.
+
+What scripts cannot have here: a device is a plain file; a bind mount is a symbolic link, on an empty directory and in
+no other mount; its `idmap` is not applied. A shell's own redirections know no other root: a script with one to an
+absolute path is refused. Commands are GNU's, as on Proxmox VE.
+
+The commands import little, because scripts start them many times.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tests.scripts.fake_node import GUEST_COMMANDS, HOST_COMMANDS, Commands, Records, fail
+
+if TYPE_CHECKING:
+    from tests.virtual_node.client import Client
+
+SOURCE = Path(__file__).resolve().parents[2]
+STAND_IN = """\
+#!/bin/sh
+PYTHONPATH={source} exec {python} -P -S -c 'from tests.virtual_node.host import main; main()' {directory} {name} "$@"
+"""
+# Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
+HOST_TOOLS = ("base64", "bash", "sha256sum")
+GUEST_TOOLS = (
+    *("base64", "basename", "bash", "cat", "dirname", "env", "false", "grep", "head", "id", "ls", "sh", "sha256sum"),
+    *("sleep", "sync", "timeout", "true"),
+)
+DISKS = ("/mnt/pve/hdd", "/media/2tb")
+# The host's ids of an unprivileged container's users (pve-container src/PVE/LXC.pm:801-802).
+GUEST_IDS = range(100000, 165536)
+NOBODY = 65534
+READ, WRITE, SEARCH = 4, 2, 1
+
+SSH_FAILED = 255
+SSH_FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
+
+# The lines of scripts/host/on-host that would look at the real root: where /etc/pve is, and bash's own file tests.
+ETC_PVE = "readonly etc_pve=/etc/pve\n"
+FILE_TEST = re.compile(r"(?<= )-([a-zA-Z]) (?=\$(?!etc_pve\b|file\b))")
+FILE_TESTS = "bcdefghkpruwxsGLNOS"
+LEAVES_THE_GUEST = re.compile(r"^[^#\n]*>\s*[\"']?/(?!dev/)", re.MULTILINE)
+
+
+class VirtualHost(Records):
+    """The directories of a virtual node's host."""
+
+    def __init__(self, directory: Path) -> None:
+        """Lie in the node's `directory`."""
+        self.node = directory.resolve()
+        super().__init__(self.node / "host")
+        self.root = self.node / "root"
+        # For PATH: of the host's shell, of an operator with ssh, and of one who is root on the node itself.
+        self.bin, self.ssh_bin, self.local_bin = (self.directory / name for name in ("bin", "ssh", "local"))
+
+    def create(self, *, node: str, url: str, certificate: str) -> None:
+        """Lay everything out; what an earlier run left on the disks stays."""
+        state = {"version": "6.1.10", "disks": DISKS, "owners": {}, "modes": {}}
+        with contextlib.suppress(OSError):
+            state = self.load()
+        for path in (*DISKS, "/etc/pve/ha", "/dev", "/root", "/tmp"):  # noqa: S108 (below the node's own root)
+            self.real(path).mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(self.node / "guests", ignore_errors=True)
+        for folder, names in ((self.bin, HOST_COMMANDS), (self.ssh_bin, ("ssh",)), (self.local_bin, ("bash",))):
+            for name in names:
+                self.add_command(folder, name)
+        link_tools(self.bin, HOST_TOOLS)
+        self.forget()
+        (self.directory / "ssh-calls").unlink(missing_ok=True)
+        self.save({**state, "node": node, "url": url, "certificate": certificate, "changes": 0, "mounts": {}})
+
+    def add_command(self, folder: Path, name: str, shown: str = "") -> None:
+        """Put a stand-in into a directory of PATH."""
+        folder.mkdir(parents=True, exist_ok=True)
+        words = {"source": SOURCE, "python": sys.executable, "directory": self.node, "name": shown or name}
+        command = folder / name
+        command.write_text(STAND_IN.format(**{key: shlex.quote(str(word)) for key, word in words.items()}))
+        command.chmod(0o755)
+
+    def real(self, path: str) -> Path:
+        """Where a path of the host really is."""
+        return self._inside(self.root, path)
+
+    def guest(self, vmid: str) -> Path:
+        """Where a container's root directory really is."""
+        return self.node / "guests" / vmid
+
+    def in_guest(self, vmid: str, path: str) -> Path:
+        """Where a path of a container really is; one that is real already stays."""
+        return Path(path) if path.startswith(f"{self.node}/") else self._inside(self.guest(vmid), path)
+
+    def _inside(self, root: Path, path: str) -> Path:
+        place = root / os.path.normpath(f"/{path}").lstrip("/")
+        if not Path(os.path.realpath(place)).is_relative_to(self.node):
+            fail(f"virtual node: {path} leads out of it")
+        return place
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Nobody else changes state.json."""
+        with (self.directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[dict[str, Any]]:
+        """Change state.json."""
+        with self.locked():
+            state = self.load()
+            yield state
+            self.save(state)
+
+    def client(self) -> Client:
+        """root@pam at the node's API."""
+        from tests.virtual_node.client import ROOT, Client  # noqa: PLC0415 (the file commands need no TLS)
+
+        state = self.load()
+        password = (self.node / "root-password").read_text()
+        return Client(state["url"], login=(ROOT, password), ca_file=state["certificate"])
+
+    def shell(self, script: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a script that holds on-host's text in a shell of root's on the host."""
+        return self.run(["bash", "-s"], input=on_virtual_root(script, self.root), **options)
+
+    def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host, in a session of its own: sudden death takes no more than that along."""
+        self._show_etc_pve()
+        environment = {
+            "PATH": str(self.bin),
+            "HOSTNAME": self.load()["node"],
+            "HOME": "/root",
+            "USER": "root",
+            "LANG": "C.UTF-8",
+        }
+        given: dict[str, Any] = {"env": environment, "cwd": self.root, "start_new_session": True, **options}
+        return subprocess.run([str(self.bin / command[0]), *command[1:]], check=False, text=True, **given)
+
+    def _show_etc_pve(self) -> None:
+        """Show which guests there are, and which of them HA manages, where the cluster's file system shows it."""
+        guests = self.client().get("/cluster/resources", type="vm")
+        folders = {"lxc": "lxc", "qemu": "qemu-server"}
+        with self.locked():
+            shutil.rmtree(self.real("/etc/pve/nodes"), ignore_errors=True)
+            for guest in guests:
+                file = self.real(f"/etc/pve/nodes/{guest['node']}/{folders[guest['type']]}/{guest['vmid']}.conf")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+            kinds = {"lxc": "ct", "qemu": "vm"}
+            managed = [f"{kinds[guest['type']]}: {guest['vmid']}\n" for guest in guests if guest.get("hastate")]
+            self.real("/etc/pve/ha/resources.cfg").write_text("".join(managed))
+
+
+def on_virtual_root(script: str, root: Path) -> str:
+    """The script with the one assignment and the file tests that know only the real root led to another one."""
+    if script.count(ETC_PVE) != 1:
+        raise ValueError(
+            f"virtual node: bash -s is for scripts with on-host's text, whose line `{ETC_PVE[:-1]}` is not there once"
+        )
+
+    def led(found: re.Match[str]) -> str:
+        # A device is a plain file here.
+        flag = {"c": "e"}.get(found[1], found[1])
+        return f"-{flag} $virtual_root" if found[1] in FILE_TESTS else found[0]
+
+    head = f"readonly virtual_root={shlex.quote(str(root))}\nreadonly etc_pve=$virtual_root/etc/pve\n"
+    return FILE_TEST.sub(led, script).replace(ETC_PVE, head)
+
+
+def link_tools(folder: Path, names: tuple[str, ...]) -> None:
+    """Put real commands into a directory of PATH."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        path = shutil.which(name)
+        if path and not (folder / name).exists():
+            (folder / name).symlink_to(path)
+
+
+class Machine(Commands):
+    """The commands of the host or of a container, over files whose owners only the state knows."""
+
+    def __init__(self, host: VirtualHost, name: str) -> None:
+        super().__init__(host, name)
+        self.host = host
+        self.held = contextlib.ExitStack()
+
+    def real(self, path: str) -> Path:
+        return self.host.real(path)
+
+    def change(self, arguments: list[str]) -> None:
+        # Until the command's end.
+        self.held.enter_context(self.host.locked())
+        super().change(arguments)
+
+    def die_if(self, when: str) -> None:
+        if self.state.get("kill_at") == self.state["changes"] and self.state.get("kill_when") == when:
+            # `timeout` makes a group of its own in the session.
+            for group in (os.getsid(0), os.getpgrp()):
+                os.killpg(group, signal.SIGKILL)
+
+    def key(self, place: Path) -> str:
+        return os.path.relpath(os.path.realpath(place), self.host.node)
+
+    def ids(self, place: Path) -> tuple[int, int]:
+        """Owner and group of a file, as the host sees them."""
+        key = self.key(place)
+        owner = self.state["owners"].get(key, "100000:100000" if key.startswith("guests/") else "0:0")
+        uid, gid = owner.split(":")
+        return int(uid), int(gid)
+
+    def bits(self, place: Path) -> int:
+        """The permissions of a file."""
+        found = stat.S_IMODE(place.stat().st_mode)
+        return int(self.state["modes"].get(self.key(place), f"{found:o}"), 8)
+
+    def mode(self, path: str) -> int:
+        return self.bits(self.real(path))
+
+    def finish(self) -> int:
+        self.host.save(self.state)
+        self.done()
+        return 0
+
+
+class Host(Machine):
+    """The commands of the host."""
+
+    def owner(self, path: str) -> str:
+        uid, gid = self.ids(self.real(path))
+        return f"{uid}:{gid}"
+
+    def mkdir(self, arguments: list[str]) -> int:
+        self.change(arguments)
+        place = self.real(arguments[-1])
+        place.mkdir()
+        if "-m" in arguments:
+            self.state["modes"][self.key(place)] = arguments[arguments.index("-m") + 1]
+        return self.finish()
+
+    def chown(self, arguments: list[str]) -> int:
+        self.change(arguments)
+        self.state["owners"][self.key(self.real(arguments[-1]))] = arguments[-2]
+        return self.finish()
+
+    def chmod(self, arguments: list[str]) -> int:
+        self.change(arguments)
+        self.state["modes"][self.key(self.real(arguments[-1]))] = arguments[-2]
+        return self.finish()
+
+    # pct --------------------------------------------------------------------------------------------------------
+
+    def pct(self, arguments: list[str]) -> int:
+        from tests.virtual_node.client import HTTP_SERVER_ERROR, ApiError  # noqa: PLC0415
+
+        commands: dict[str, Callable[[str, list[str]], int]] = {
+            **{"status": self._status, "config": self._config, "set": self._set, "exec": self._exec},
+            **{"push": self._push, "reboot": self._power, "start": self._power, "stop": self._power},
+        }
+        if len(arguments) < 2 or arguments[0] not in commands:  # noqa: PLR2004
+            fail(f"ERROR: unknown command 'pct {' '.join(arguments)}'")
+        self.arguments = arguments
+        self.api = self.host.client()
+        self.lxc = f"/nodes/{self.state['node']}/lxc/{arguments[1]}"
+        try:
+            return commands[arguments[0]](arguments[1], arguments[2:])
+        except ApiError as error:
+            fail(error.message if error.code >= HTTP_SERVER_ERROR else f"{error.code} {error.message}")
+
+    def _status(self, _: str, __: list[str]) -> int:
+        print(f"status: {self.api.get(f'{self.lxc}/status/current')['status']}")
+        return 0
+
+    def _config(self, _: str, rest: list[str]) -> int:
+        from tests.virtual_node.pct import format_config  # noqa: PLC0415
+
+        print(format_config(self.api.get(f"{self.lxc}/config", current=int("--current" in rest))), end="")
+        return 0
+
+    def _set(self, _: str, rest: list[str]) -> int:
+        options = {name.lstrip("-"): value for name, value in zip(rest[::2], rest[1::2], strict=True)}
+        self.change(self.arguments)
+        self.api.request("PUT", f"{self.lxc}/config", options)
+        return self.finish()
+
+    def _power(self, _: str, __: list[str]) -> int:
+        self.change(self.arguments)
+        self.api.wait(self.api.request("POST", f"{self.lxc}/status/{self.arguments[0]}"))
+        return self.finish()
+
+    def _need_running(self, vmid: str, message: str) -> None:
+        if self.api.get(f"{self.lxc}/status/current")["status"] != "running":
+            fail(message)
+        self._mount(vmid, self.api.get(f"{self.lxc}/config", current=1))
+
+    def _push(self, vmid: str, rest: list[str]) -> int:
+        self._need_running(vmid, "can only push files to a running CT")
+        source, target, *options = rest
+        values = dict(zip(options[::2], options[1::2], strict=True))
+        self.change(self.arguments)
+        place = self.host.in_guest(vmid, target)
+        place.write_bytes(b"" if source == os.devnull else self.real(source).read_bytes())
+        if perms := values.get("--perms"):
+            place.chmod(int(perms, 8))
+        uid, gid = (int(values.get(name, "0")) + GUEST_IDS.start for name in ("--user", "--group"))
+        self.state["owners"][self.key(place)] = f"{uid}:{gid}"
+        self.api.request("POST", f"{self.lxc}/push_file")
+        return self.finish()
+
+    def _exec(self, vmid: str, rest: list[str]) -> int:
+        self._need_running(vmid, f"container '{vmid}' not running!")
+        keep = True
+        while rest and rest[0].startswith("-"):
+            option, *rest = rest
+            if option == "--":
+                break
+            if option != "--keep-env" or not rest:
+                fail(f"Unknown option: {option}")
+            keep, rest = rest[0] == "1", rest[1:]
+        if not rest:
+            fail("400 not enough arguments")
+        path = str(self._guest_path(vmid))
+        words = [f"PATH={path}" if word.startswith("PATH=") else word for word in rest]
+        words = [str(self.host.in_guest(vmid, word)) if word.startswith("/") else word for word in words]
+        for word in words:
+            _refuse_leaving(Path(word))
+        environment = {**(os.environ if keep else {}), "PATH": path}
+        try:
+            status = subprocess.run(words, env=environment, cwd=self.host.guest(vmid), check=False).returncode
+        except OSError as error:
+            print(f"lxc-attach: {vmid}: {rest[0]}: {error.strerror}", file=sys.stderr)
+            return 127
+        return status if status >= 0 else 128 - status
+
+    def _guest_path(self, vmid: str) -> Path:
+        folder = self.host.directory / "guest-bin" / vmid
+        if not folder.exists():
+            for name in (*GUEST_COMMANDS, "test", "touch"):
+                self.host.add_command(folder, name, f"guest:{vmid}:{name}")
+            link_tools(folder, GUEST_TOOLS)
+        return folder
+
+    def _mount(self, vmid: str, config: dict[str, Any]) -> None:
+        """Show in a container's directory what the running one has mounted."""
+        guest = self.host.guest(vmid)
+        wanted = {}
+        for key, value in config.items():
+            if re.fullmatch(r"mp\d+", key):
+                source, *words = value.split(",")
+                options = dict(word.split("=", 1) for word in words)
+                wanted[os.path.normpath(f"/{options['mp']}")] = [source, options.get("ro", "0")]
+        with self.host.changing() as state:
+            if not guest.exists():
+                # A container of the same id may have been here before.
+                state["mounts"].pop(vmid, None)
+                forget_owners(state, f"guests/{vmid}")
+                for name in ("etc", "opt", "root", "run", "srv", "tmp", "var/lib"):
+                    (guest / name).mkdir(parents=True)
+            if state["mounts"].get(vmid, {}) != wanted:
+                for path in state["mounts"].get(vmid, {}):
+                    if (place := self.host.in_guest(vmid, path)).is_symlink():
+                        place.unlink()
+                        place.mkdir()
+                for path, (source, _) in sorted(wanted.items()):
+                    self._bind(vmid, path, source)
+                state["mounts"][vmid] = wanted
+            self.state = state
+
+    def _bind(self, vmid: str, path: str, source: str) -> None:
+        place = self.host.in_guest(vmid, path)
+        if not Path(os.path.realpath(place)).is_relative_to(self.host.guest(vmid)):
+            fail(f"virtual node: {path} of container {vmid} lies in another mount")
+        place.mkdir(parents=True, exist_ok=True)
+        if source.startswith("/"):
+            place.rmdir()
+            place.symlink_to(self.real(source))
+
+
+class Guest(Machine):
+    """The commands inside a container, for root or for the user that setpriv has named."""
+
+    def __init__(self, host: VirtualHost, vmid: str, name: str) -> None:
+        super().__init__(host, f"guest-{name}")
+        self.vmid = vmid
+        self.command = name
+        uid, gid = os.environ.get("GUEST_USER", "0:0").split(":")
+        self.user = (int(uid) + GUEST_IDS.start, int(gid) + GUEST_IDS.start)
+
+    def real(self, path: str) -> Path:
+        return self.host.in_guest(self.vmid, path) if path.startswith("/") else Path(path).absolute()
+
+    def owner(self, path: str) -> str:
+        return ":".join(str(it - GUEST_IDS.start if it in GUEST_IDS else NOBODY) for it in self.ids(self.real(path)))
+
+    def run(self, arguments: list[str]) -> int:
+        commands: dict[str, Callable[[list[str]], int]] = {
+            **{"stat": self.stat, "setpriv": self._setpriv, "test": self._test},
+            **{"chown": self._chown, "touch": self._touch},
+        }
+        return commands.get(self.command, self._real_command)(arguments)
+
+    def _setpriv(self, arguments: list[str]) -> int:
+        """Know `--reuid UID --regid GID --clear-groups [--] COMMAND...`, and nothing else."""
+        match arguments:
+            case ["--reuid", uid, "--regid", gid, "--clear-groups", *command]:
+                command = command[command[:1] == ["--"] :]
+                os.environ["GUEST_USER"] = f"{uid}:{gid}"
+                os.execvp(command[0], command)  # noqa: S606
+        fail(f"setpriv: the virtual node does not know {shlex.join(arguments)}")
+
+    def _test(self, arguments: list[str]) -> int:
+        match arguments:
+            case ["-r" | "-w" | "-x" as flag, path]:
+                bit = {"-r": READ, "-w": WRITE, "-x": SEARCH}[flag]
+                return 0 if self.real(path).exists() and self._allowed(self.real(path), bit) else 1
+        return self._spawn(arguments)
+
+    def _chown(self, arguments: list[str]) -> int:
+        self._change(arguments)
+        uid, gid = (int(number) + GUEST_IDS.start for number in arguments[-2].split(":"))
+        self.state["owners"][self.key(self.real(arguments[-1]))] = f"{uid}:{gid}"
+        return self.finish()
+
+    def _touch(self, arguments: list[str]) -> int:
+        place = self.real(arguments[-1])
+        if not self._allowed(place if place.exists() else place.parent, WRITE):
+            fail(f"touch: cannot touch '{arguments[-1]}': Permission denied")
+        self._change(arguments)
+        if not place.exists():
+            self._give(place)
+        place.touch()
+        return self.finish()
+
+    def _real_command(self, arguments: list[str]) -> int:
+        """mkdir, mv, rm, tar: done by the real one, and remembered."""
+        self._change(arguments)
+        if status := self._spawn(arguments):
+            return status
+        places = [self.real(word) for word in arguments if not word.startswith("-")]
+        if self.command == "mkdir":
+            self._give(places[-1])
+        elif self.command == "rm":
+            for place in places:
+                forget_owners(self.state, os.path.relpath(place, self.host.node))
+        elif self.command == "mv":
+            source, target = (os.path.relpath(place, self.host.node) for place in places[-2:])
+            forget_owners(self.state, target)
+            for key in [key for key in self.state["owners"] if f"{key}/".startswith(f"{source}/")]:
+                self.state["owners"][target + key.removeprefix(source)] = self.state["owners"].pop(key)
+            if target not in self.state["owners"]:
+                self._give(places[-1])
+        return self.finish()
+
+    def _change(self, arguments: list[str]) -> None:
+        self.change([word.removeprefix(str(self.host.guest(self.vmid))) for word in arguments])
+
+    def _spawn(self, arguments: list[str]) -> int:
+        words = [str(self.real(word)) if word.startswith("/") else word for word in arguments]
+        return subprocess.run([shutil.which(self.command, path=os.defpath) or "false", *words], check=False).returncode
+
+    def _give(self, place: Path) -> None:
+        """A new file belongs to whoever makes it."""
+        self.state["owners"][self.key(place)] = "{}:{}".format(*self.user)
+
+    def _allowed(self, place: Path, bit: int) -> bool:
+        """May the user do it? Each directory above must let him through, and a mount may be read-only."""
+        guest = self.host.guest(self.vmid)
+        if bit == WRITE:
+            for source, read_only in self.state["mounts"].get(self.vmid, {}).values():
+                if read_only == "1" and f"{self.key(place)}/".startswith(f"root{source}/"):
+                    return False
+        above = [parent for parent in place.parents if parent.is_relative_to(guest)]
+        return all(self._permits(parent, SEARCH) for parent in above) and self._permits(place, bit)
+
+    def _permits(self, place: Path, bit: int) -> bool:
+        uid, gid = self.user
+        owner, group = self.ids(place)
+        if uid == GUEST_IDS.start and owner in GUEST_IDS and group in GUEST_IDS:
+            return bit != SEARCH or place.is_dir() or bool(self.bits(place) & 0o111)
+        shift = 6 if uid == owner else 3 if gid == group else 0
+        return bool(self.bits(place) >> shift & bit)
+
+
+def forget_owners(state: dict[str, Any], prefix: str) -> None:
+    """What is not there any more belongs to nobody."""
+    for name in ("owners", "modes"):
+        state[name] = {key: it for key, it in state[name].items() if not f"{key}/".startswith(f"{prefix}/")}
+
+
+def _refuse_leaving(script: Path) -> None:
+    if script.is_file() and script.open("rb").read(2) == b"#!":
+        found = LEAVES_THE_GUEST.search(script.read_text(errors="replace"))
+        if found:
+            fail(f"virtual node: {script.name} would write to this machine's own files: {found[0].strip()}")
+
+
+# The operator's ways to the host ------------------------------------------------------------------------------------
+
+
+def ssh(host: VirtualHost, arguments: list[str]) -> int:
+    """What ssh does with these arguments, on a network whose only host is the node."""
+    with (host.directory / "ssh-calls").open("a") as log:
+        log.write(json.dumps(arguments) + "\n")
+    login, words = parse_ssh(arguments)
+    user, _, name = login.rpartition("@")
+    if name not in ("127.0.0.1", "::1", "localhost", host.load()["node"]):
+        print(f"ssh: Could not resolve hostname {name}: Name or service not known", file=sys.stderr)
+        return SSH_FAILED
+    if user != "root":
+        print(f"{login}: Permission denied (publickey,password).", file=sys.stderr)
+        return SSH_FAILED
+    if words == ["bash", "-s"]:
+        status = host.shell(sys.stdin.read()).returncode
+    else:
+        # Restricted: no redirection, and no command but those of PATH.
+        status = host.run(["bash", "-r", *(["-c", " ".join(words)] if words else [])]).returncode
+    # A command that a signal ends has no exit status that ssh could pass on.
+    return status if status >= 0 else SSH_FAILED
+
+
+def parse_ssh(arguments: list[str]) -> tuple[str, list[str]]:
+    """The destination and the command, by ssh's own rules: options may stand on both sides of the destination."""
+    words, login, user = list(arguments), "", ""
+    while words:
+        word = words.pop(0)
+        if word == "--" or not word.startswith("-") or word == "-":
+            if word == "--":
+                if not words:
+                    break
+                word = words.pop(0)
+            if login:
+                words.insert(0, word)
+                break
+            login = word
+            continue
+        for index, letter in enumerate(word[1:], start=2):
+            if letter in SSH_FLAGS_WITH_VALUE:
+                value = word[index:] or (words.pop(0) if words else "")
+                user = value if letter == "l" else user
+                break
+    if not login:
+        fail("usage: ssh [options] destination [command]")
+    login = login.removeprefix("ssh://")
+    return login if "@" in login or not user else f"{user}@{login}", words
+
+
+def local(host: VirtualHost, arguments: list[str]) -> int:
+    """The bash of an operator who is root on the node: only `bash -s` is its shell, the rest is this machine's."""
+    if arguments != ["-s"]:
+        bash = host.bin / "bash"
+        os.execv(bash, ["bash", *arguments])  # noqa: S606
+    status = host.shell(sys.stdin.read()).returncode
+    return status if status >= 0 else 128 - status
+
+
+def main() -> None:
+    """Be the command that the arguments name: `DIRECTORY NAME ARGUMENT...`."""
+    directory, name, *arguments = sys.argv[1:]
+    host = VirtualHost(Path(directory))
+    try:
+        sys.exit(_run(host, name, arguments))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        sys.exit(SSH_FAILED)
+    except OSError as error:
+        print(f"{name}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
+    if name in ("ssh", "bash"):
+        return {"ssh": ssh, "bash": local}[name](host, arguments)
+    if name.startswith("guest:"):
+        _, vmid, command = name.split(":")
+        guest = Guest(host, vmid, command)
+        guest.log("calls", arguments)
+        return guest.run(arguments)
+    machine = Host(host, name)
+    machine.log("calls", arguments)
+    if name == "dpkg-query":
+        return machine.dpkg_query()
+    commands = {
+        "pct": machine.pct,
+        "mkdir": machine.mkdir,
+        "chown": machine.chown,
+        "chmod": machine.chmod,
+        "stat": machine.stat,
+    }
+    return commands[name](arguments)
