@@ -111,7 +111,7 @@ class VirtualHost(Records):
     def _inside(self, root: Path, path: str) -> Path:
         place = root / os.path.normpath(f"/{path}").lstrip("/")
         if not Path(os.path.realpath(place)).is_relative_to(self.node):
-            fail(f"virtual node: {path} leads out of it")
+            raise ValueError(f"virtual node: {path} leads out of it")
         return place
 
     @contextlib.contextmanager
@@ -271,10 +271,16 @@ class Host(Machine):
         from tests.virtual_node.client import HTTP_SERVER_ERROR, ApiError  # noqa: PLC0415
 
         commands: dict[str, Callable[[str, list[str]], int]] = {
-            **{"status": self._status, "config": self._config, "set": self._set, "exec": self._exec},
-            **{"push": self._push, "reboot": self._power, "start": self._power, "stop": self._power},
+            "status": self._status,
+            "config": self._config,
+            "set": self._set,
+            "exec": self._exec,
+            "push": self._push,
+            "reboot": self._power,
+            "start": self._power,
+            "stop": self._power,
         }
-        if len(arguments) < 2 or arguments[0] not in commands:  # noqa: PLR2004
+        if len(arguments) < 2 or arguments[0] not in commands:
             fail(f"ERROR: unknown command 'pct {' '.join(arguments)}'")
         self.arguments = arguments
         self.api = self.host.client()
@@ -411,8 +417,11 @@ class Guest(Machine):
 
     def run(self, arguments: list[str]) -> int:
         commands: dict[str, Callable[[list[str]], int]] = {
-            **{"stat": self.stat, "setpriv": self._setpriv, "test": self._test},
-            **{"chown": self._chown, "touch": self._touch},
+            "stat": self.stat,
+            "setpriv": self._setpriv,
+            "test": self._test,
+            "chown": self._chown,
+            "touch": self._touch,
         }
         return commands.get(self.command, self._real_command)(arguments)
 
@@ -556,7 +565,7 @@ def parse_ssh(arguments: list[str]) -> tuple[str, list[str]]:
                 user = value if letter == "l" else user
                 break
     if not login:
-        fail("usage: ssh [options] destination [command]")
+        raise ValueError("usage: ssh [options] destination [command]")
     login = login.removeprefix("ssh://")
     return login if "@" in login or not user else f"{user}@{login}", words
 

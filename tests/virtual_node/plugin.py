@@ -374,7 +374,7 @@ class Service(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc]
         state = None if prior is None else prior if planned is None else known(planned)
         with _reporting(diags) as failed:
             if prior is None:
-                state = resource.create(planned, diags)
+                state = resource.create(planned or {}, diags)
             elif planned is None:
                 resource.delete(prior, diags)
                 state = None

@@ -219,7 +219,7 @@ class VirtualPve(FakePve):  # type: ignore[misc]
 
     def _check_hotplug(self, ct: Any, key: str, value: str) -> None:
         """A new mount of a running container is made at once, or not at all; fakepve looks at no directory."""
-        source = value.split(",")[0]
+        source = fake_lxc.parse_mount(value)["volume"]
         new = ct.status == "running" and key not in ct.config and fake_lxc.mount_type(source) == "bind"
         if new and not self.machine.real(source).is_dir():
             raise param_error(**{key: f"unable to hotplug {key}: directory '{source}' does not exist\n"})
