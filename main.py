@@ -19,6 +19,7 @@ def main() -> int:
     try:
         from pve_agents import SettingsError, load_settings  # noqa: PLC0415
         from stacks.agent import AgentStack  # noqa: PLC0415
+        from stacks.agent_root import AgentRootStack  # noqa: PLC0415
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         remedy = "make bindings" if missing == "imports" else "make setup"
@@ -32,6 +33,7 @@ def main() -> int:
         app = App(stack_traces=False)
         for agent in homelab.agents.values():
             AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
+            AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
         app.synth()
     except SettingsError as error:
         return _refuse(*error.messages)

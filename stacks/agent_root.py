@@ -9,7 +9,7 @@ from cdktf import App, AssetType, ITerraformDependable, TerraformAsset, Terrafor
 from cdktf_cdktf_provider_null.provider import NullProvider
 from constructs import Construct
 
-from pve_agents import HostScripts, HostStep
+from pve_agents import Host, HostStep
 from pve_agents.payload import GuestFile, Payload
 from pve_agents.settings import Agent, Backend
 from stacks.backend import store_state
@@ -108,17 +108,8 @@ class AgentRootStack(TerraformStack):
         archive.write_bytes(payload_of(agent).archive())
         payload = TerraformAsset(self, "payload", path=str(archive), type=AssetType.FILE)
 
-        scripts = HostScripts(self, "scripts", directory=_SCRIPTS / "host")
-        spec = root_spec(agent, archive=payload.path)
+        host = Host(self, "host", spec=root_spec(agent, archive=payload.path), scripts=_SCRIPTS / "host")
         previous: list[ITerraformDependable] = []
         for step, owns in STEPS.items():
-            host_step = HostStep(
-                self,
-                f"{agent.name}_{step.replace('-', '_')}",
-                step=step,
-                spec=spec,
-                owns=owns,
-                scripts=scripts,
-                depends_on=previous,
-            )
-            previous = [host_step.resource]
+            name = f"{agent.name}_{step.replace('-', '_')}"
+            previous = [HostStep(self, name, host=host, step=step, owns=owns, depends_on=previous).resource]

@@ -20,7 +20,7 @@ from pve_agents.settings import (
 
 # isort: split
 from pve_agents.container import AgentContainer, Container, ExistingContainer
-from pve_agents.host_step import HostScripts, HostStep
+from pve_agents.host_step import Host, HostStep
 from pve_agents.payload import GuestFile, Payload
 from pve_agents.template import LxcTemplate
 from pve_agents.token_check import TokenCheck
@@ -36,7 +36,7 @@ __all__ = [
     "ExistingContainer",
     "GuestFile",
     "Homelab",
-    "HostScripts",
+    "Host",
     "HostStep",
     "LxcTemplate",
     "Memory",

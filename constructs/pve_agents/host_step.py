@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cdktf import AssetType, ITerraformDependable, LocalExecProvisioner, TerraformAsset
+from cdktf import AssetType, Fn, ITerraformDependable, LocalExecProvisioner, TerraformAsset, TerraformLocal
 from cdktf_cdktf_provider_null.resource import Resource as NullResource
 from constructs import Construct
 
@@ -16,30 +16,41 @@ from pve_agents.terraform import literal
 _IDENTITY = ("agent", "vmid", "node", "hostname")
 
 
-class HostScripts(Construct):
-    """The scripts that carry out the steps: one for the operator's machine, one for the host.
+class Host(Construct):
+    """What is wanted of an agent's host and container, and the scripts that see to it.
 
-    They are copied into the synthesized stack, so that a plan made there runs the text that it was made with.
+    The scripts are copied into the synthesized stack: a plan that was made there runs the text that it was made with.
     """
+
+    spec: Mapping[str, object]
+    """What is wanted, in the words of ``host-step``. In Terraform it is ``local.spec``."""
+
+    reference: str
+    """The spec as JSON, as an expression for Terraform."""
 
     command: str
     """What starts a step; its name and flags follow."""
 
     digest: str
-    """A hash of their text: new scripts run the steps again, which then find what they did."""
+    """A hash of the scripts: new ones run every step again, which then finds what it has done."""
 
-    def __init__(self, scope: Construct, id_: str, *, directory: Path) -> None:
-        """Copy the scripts.
+    def __init__(self, scope: Construct, id_: str, *, spec: Mapping[str, object], scripts: Path) -> None:
+        """State what is wanted.
 
         Args:
             scope: The stack.
             id_: The construct id.
-            directory: Holds ``host-step`` and ``on-host`` and nothing else.
+            spec: Plain values and names of secrets, never a secret.
+            scripts: A directory that holds ``host-step`` and ``on-host`` and nothing else.
         """
         super().__init__(scope, id_)
-        asset = TerraformAsset(self, "asset", path=str(directory), type=AssetType.DIRECTORY)
+        self.spec = spec
+        local = TerraformLocal(self, "spec", json.loads(literal(json.dumps(spec))))
+        local.override_logical_id("spec")
+        self.reference = str(Fn.jsonencode(local.expression))
+        asset = TerraformAsset(self, "scripts", path=str(scripts), type=AssetType.DIRECTORY)
         self.command = f"python3 {asset.path}/host-step"
-        texts = [path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()]
+        texts = [path.read_bytes() for path in sorted(scripts.iterdir()) if path.is_file()]
         self.digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
@@ -61,10 +72,9 @@ class HostStep(Construct):
         scope: Construct,
         id_: str,
         *,
+        host: Host,
         step: str,
-        spec: Mapping[str, object],
         owns: Sequence[str],
-        scripts: HostScripts,
         depends_on: Sequence[ITerraformDependable] = (),
     ) -> None:
         """Add the step.
@@ -72,16 +82,14 @@ class HostStep(Construct):
         Args:
             scope: The stack.
             id_: Also the name in the resource's address.
+            host: What is wanted as a whole.
             step: The step's name, as ``host-step`` knows it.
-            spec: What is wanted of the agent's host and container as a whole.
-            owns: The keys of the spec that are this step's business: a change elsewhere does not run it again.
-            scripts: The scripts.
+            owns: The keys of the host's spec that are this step's business: a change elsewhere does not run it again.
             depends_on: The step before.
         """
         super().__init__(scope, id_)
-        whole = json.dumps(spec, sort_keys=True)
-        own = json.dumps({key: spec[key] for key in (*_IDENTITY, *owns) if key in spec}, sort_keys=True)
-        revision = hashlib.sha256(f"{own}\0{scripts.digest}".encode()).hexdigest()[:16]
+        own = json.dumps({key: host.spec[key] for key in (*_IDENTITY, *owns) if key in host.spec}, sort_keys=True)
+        revision = hashlib.sha256(f"{own}\0{host.digest}".encode()).hexdigest()[:16]
         self.resource = NullResource(
             self,
             "Default",
@@ -90,13 +98,13 @@ class HostStep(Construct):
             provisioners=[
                 LocalExecProvisioner(
                     type="local-exec",
-                    command=f"{scripts.command} {step}",
-                    environment={"HOST_STEP_SPEC": literal(whole)},
+                    command=f"{host.command} {step}",
+                    environment={"HOST_STEP_SPEC": host.reference},
                 ),
                 LocalExecProvisioner(
                     type="local-exec",
                     when="destroy",
-                    command=f"{scripts.command} {step} --destroy",
+                    command=f"{host.command} {step} --destroy",
                     environment={
                         "HOST_STEP_SPEC": "${self.triggers.spec}",
                         # A changed step is destroyed and created again. Only what has left the settings is then taken

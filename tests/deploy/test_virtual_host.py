@@ -200,7 +200,7 @@ def test_a_step_that_dies_goes_on_from_there(operator: Operator, virtual_node: V
 
 def test_paste(operator: Operator, virtual_node: VirtualNode) -> None:
     command = [sys.executable, str(ROOT / "scripts/host/host-step"), "payload"]
-    variables = {"PVE_TRANSPORT": "paste", "PVE_PASTE_DEADLINE_SECONDS": "30"}
+    variables = {"PVE_TRANSPORT": "paste", "PVE_PASTE_DEADLINE_SECONDS": "20"}
     with subprocess.Popen(
         command, env=operator.environment(**variables), stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as step:

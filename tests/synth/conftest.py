@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,6 +15,7 @@ from syrupy.extensions.json import JSONSnapshotExtension
 
 from pve_agents import load_settings
 from stacks.agent import AgentStack
+from stacks.agent_root import AgentRootStack
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -33,10 +35,18 @@ def synthesize(tmp_path: Path) -> Synthesize:
         app = cdktf.Testing.stub_version(cdktf.App(outdir=str(tmp_path / "cdktf.out")))
         for agent in homelab.agents.values():
             AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
+            AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
         app.synth()
         return dict(json.loads((tmp_path / "cdktf.out" / "stacks" / stack / "cdk.tf.json").read_text()))
 
     return run
+
+
+def reviewable(stack: dict[str, Any]) -> Any:
+    """The stack without the hashes of each script's text, which say nothing to a reader."""
+    text = re.sub(r"(assets/\w+)/[0-9A-F]{32}", r"\1/HASH", json.dumps(stack))
+    text = re.sub(r"\b[0-9a-f]{64}\b", "SHA256", text)
+    return json.loads(re.sub(r"(revision[^0-9a-f]{1,8})[0-9a-f]{16}\b", r"\1REVISION", text))
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from typing import Any
 
 import cdktf
@@ -12,7 +10,7 @@ from imports.proxmox.provider import ProxmoxProvider
 from syrupy.assertion import SnapshotAssertion
 
 from pve_agents import AgentContainer, LxcTemplate, Template
-from tests.synth.conftest import Synthesize
+from tests.synth.conftest import Synthesize, reviewable
 
 CONTAINER = "proxmox_virtual_environment_container"
 TEMPLATE = "proxmox_download_file"
@@ -59,11 +57,6 @@ EVERY_SETTING: dict[str, Any] = {
         }
     },
 }
-
-
-def reviewable(stack: dict[str, Any]) -> Any:
-    """The stack without the hash of each script's text, which says nothing to a reader."""
-    return json.loads(re.sub(r"(assets/\w+)/[0-9A-F]{32}/", r"\1/HASH/", json.dumps(stack)))
 
 
 def resource(stack: dict[str, Any], kind: str, name: str = "hermes") -> dict[str, Any]:

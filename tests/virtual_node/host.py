@@ -79,11 +79,13 @@ class VirtualHost(Records):
             state = self.load()
         for path in (*DISKS, "/etc/pve/ha", "/dev", "/root", "/tmp"):  # noqa: S108 (below the node's own root)
             self.real(path).mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self.node / "guests", ignore_errors=True)
+        for leftover in (self.node / "guests", self.directory / "guest-bin"):
+            shutil.rmtree(leftover, ignore_errors=True)
         for folder, names in ((self.bin, HOST_COMMANDS), (self.ssh_bin, ("ssh",)), (self.local_bin, ("bash",))):
             for name in names:
                 self.add_command(folder, name)
         link_tools(self.bin, HOST_TOOLS)
+        link_tools(self.directory / "guest-tools", GUEST_TOOLS)
         self.forget()
         (self.directory / "ssh-calls").unlink(missing_ok=True)
         self.save({**state, "node": node, "url": url, "certificate": certificate, "changes": 0, "mounts": {}})
@@ -342,11 +344,12 @@ class Host(Machine):
             keep, rest = rest[0] == "1", rest[1:]
         if not rest:
             fail("400 not enough arguments")
-        path = str(self._guest_path(vmid))
+        path = self._guest_path(vmid)
         words = [f"PATH={path}" if word.startswith("PATH=") else word for word in rest]
         words = [str(self.host.in_guest(vmid, word)) if word.startswith("/") else word for word in words]
         for word in words:
-            _refuse_leaving(Path(word))
+            if word.startswith("/"):
+                _refuse_leaving(Path(word))
         environment = {**(os.environ if keep else {}), "PATH": path}
         try:
             status = subprocess.run(words, env=environment, cwd=self.host.guest(vmid), check=False).returncode
@@ -355,13 +358,12 @@ class Host(Machine):
             return 127
         return status if status >= 0 else 128 - status
 
-    def _guest_path(self, vmid: str) -> Path:
+    def _guest_path(self, vmid: str) -> str:
         folder = self.host.directory / "guest-bin" / vmid
         if not folder.exists():
             for name in (*GUEST_COMMANDS, "test", "touch"):
                 self.host.add_command(folder, name, f"guest:{vmid}:{name}")
-            link_tools(folder, GUEST_TOOLS)
-        return folder
+        return f"{folder}:{self.host.directory / 'guest-tools'}"
 
     def _mount(self, vmid: str, config: dict[str, Any]) -> None:
         """Show in a container's directory what the running one has mounted."""
@@ -482,7 +484,8 @@ class Guest(Machine):
 
     def _spawn(self, arguments: list[str]) -> int:
         words = [str(self.real(word)) if word.startswith("/") else word for word in arguments]
-        return subprocess.run([shutil.which(self.command, path=os.defpath) or "false", *words], check=False).returncode
+        environment = {**os.environ, "PATH": os.defpath}
+        return subprocess.run([self.command, *words], env=environment, check=False).returncode
 
     def _give(self, place: Path) -> None:
         """A new file belongs to whoever makes it."""
