@@ -1786,6 +1786,7 @@ def test_a_backend_keeps_each_stack_apart(load: Load, text: str, expected: dict[
 # Mounts, devices, secrets
 
 MOUNT = "host_path: /mnt/pve/hdd/x, guest_path: /x"
+JSON_MOUNT = '"host_path": "/mnt/pve/hdd/x", "guest_path": "/x"'
 
 
 def mount(**fields: Any) -> BindMount:
@@ -1951,9 +1952,12 @@ def test_variables_change_a_mount_that_is_stated(load: Load, monkeypatch: pytest
 
 
 def test_a_variable_states_all_mounts(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(H, f'{{"mounts": {{"mp3": {{{JSON_MOUNT}}}}}}}')
+    assert load_settings(tmp_path).agents["hermes"].mounts == {"mp3": mount()}
+    monkeypatch.delenv(H)
     monkeypatch.setenv(f"{H}__MOUNTS", "{}")
     assert load_settings(tmp_path).agents["hermes"].mounts == {}
-    monkeypatch.setenv(f"{H}__MOUNTS__MP3", '{"host_path": "/mnt/pve/hdd/x", "guest_path": "/x"}')
+    monkeypatch.setenv(f"{H}__MOUNTS__MP3", f"{{{JSON_MOUNT}}}")
     assert load("agents: {hermes: {}}").agents["hermes"].mounts == {"mp3": mount()}
 
 

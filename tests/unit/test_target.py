@@ -284,6 +284,8 @@ def test_ctrl_c_while_synthesizing(project: Project) -> None:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Whoever starts the tests in the background makes them inherit an ignored SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as run:
         deadline = time.monotonic() + 20
         while not (project.directory / "started").exists() and time.monotonic() < deadline:

@@ -316,6 +316,13 @@ def test_an_idmap_gives_each_id_of_the_container_its_own_on_the_disk(ranges: lis
         assert refusal(IdMap, idmap)
 
 
+def test_a_range_of_groups_moves_no_user() -> None:
+    assert refusal(IdMap, "u:10000:100500:1;g:500:1:1") == (
+        "u:10000:100500:1 takes the uid 100500 on the disk, which is the uid 500 of the container; "
+        "write ids on the disk below 100000, or a range for that id too"
+    )
+
+
 def test_an_id_on_the_disk() -> None:
     idmap = "u:5:1000:2;g:5:2000:1"
     assert [id_on_disk(idmap, "uid", 5), id_on_disk(idmap, "uid", 6), id_on_disk(idmap, "gid", 5)] == [1000, 1001, 2000]
