@@ -1,9 +1,9 @@
 """The settings: ``homelab.yaml`` and ``HOMELAB_...`` variables, read into frozen models.
 
-Every setting has a default but the VMID of an agent that is not ``hermes``, and the paths of a mount or device. A
-variable such as ``HOMELAB_AGENTS__HERMES__VMID=119`` overrides one key of the file; its value is read as JSON where it is
-JSON (``119``, ``true``, ``null``, ``["ai", "agent"]``) and as text otherwise. An agent's hyphens become underscores in a
-variable's name.
+Every setting has a default but the VMID of an agent that is not ``hermes``, and the paths of a mount or device.
+A variable such as ``HOMELAB_AGENTS__HERMES__VMID=119`` overrides one key of the file; its value is read as JSON where
+it is JSON (``119``, ``true``, ``null``, ``["ai", "agent"]``) and as text otherwise. An agent's hyphens become
+underscores in a variable's name.
 
 ``python -m pve_agents.settings`` prints the JSON Schema of the file, for editors.
 """
@@ -353,10 +353,10 @@ class BindMount(_Settings):
     """Whether the directory is the same on every node, so that the container can migrate. Defaults to false."""
 
     keepattrs: _Flag = False
-    """Whether the mount takes over owner and mode of what it covers; pve-container 6.1.2 or newer. Defaults to false."""
+    """Whether the mount takes on owner and mode of what it covers; pve-container 6.1.2 or newer. Defaults to false."""
 
     idmap: IdMap | None = None
-    """Ids of the container on the disk: passthrough or ranges; pve-container 6.1.6 or newer. Defaults to 100000 more."""
+    """Ids of the container on the disk: passthrough or ranges; pve-container 6.1.6 or newer. Defaults to +100000."""
 
     @property
     def host_uid(self) -> int:
@@ -763,8 +763,9 @@ def _directory_problems(one: Agent, other: Agent) -> list[str]:
             problems += [_nested_problem((name, mount), (its_name, its))] if _nested(mount, its) else []
         elif owner != its_owner:
             problems.append(
-                f"{name} and {its_name} both have the host_path {shown(mount.host_path)}, which on the node would belong "
-                f"to {owner} and to {its_owner}; give both the same owner and mode, or each agent its own directory"
+                f"{name} and {its_name} both have the host_path {shown(mount.host_path)}, which on the node would "
+                f"belong to {owner} and to {its_owner}; "
+                "give both the same owner and mode, or each agent its own directory"
             )
     return problems
 

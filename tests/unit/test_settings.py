@@ -1952,9 +1952,9 @@ def test_variables_change_a_mount_that_is_stated(load: Load, monkeypatch: pytest
 
 
 def test_a_variable_states_all_mounts(tmp_path: Path, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(H, f'{{"mounts": {{"mp3": {{{JSON_MOUNT}}}}}}}')
+    monkeypatch.setenv("HOMELAB_AGENTS", f'{{"hermes": {{"mounts": {{"mp3": {{{JSON_MOUNT}}}}}}}}}')
     assert load_settings(tmp_path).agents["hermes"].mounts == {"mp3": mount()}
-    monkeypatch.delenv(H)
+    monkeypatch.delenv("HOMELAB_AGENTS")
     monkeypatch.setenv(f"{H}__MOUNTS", "{}")
     assert load_settings(tmp_path).agents["hermes"].mounts == {}
     monkeypatch.setenv(f"{H}__MOUNTS__MP3", f"{{{JSON_MOUNT}}}")
