@@ -923,11 +923,20 @@ def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
     return label, data
 
 
+_RIGHT_BELOW = 2
+
+
 class _Environment(EnvSettingsSource):
     """The variables, as JSON where they are JSON and as text otherwise."""
 
     def __call__(self) -> dict[str, Any]:
         values = super().__call__()
+        # pydantic-settings decodes what lies deeper, and leaves out what lies right below a field.
+        for key in _variables():
+            section = values.get(str(key[0]))
+            name = str(key[-1]).replace("-", "_")
+            if len(key) == _RIGHT_BELOW and isinstance(section, dict) and isinstance(section.get(name), str):
+                section[name] = self.decode_complex_value("", None, section[name])
         if isinstance(values.get("agents"), dict):
             values["agents"] = {name.replace("_", "-"): agent for name, agent in values["agents"].items()}
         # Unknown ones go along, to be refused with the words that the file's get.

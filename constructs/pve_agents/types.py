@@ -510,9 +510,9 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _NAME = rf"{_LABEL}(?:\.{_LABEL})*"
 _STORE = r"[A-Za-z][A-Za-z0-9._-]*[A-Za-z0-9]"
 _PATH = r"""/[^,="'\\\x00-\x1f\x7f-\x9f]+"""
-_LONGEST_PATH = 4096
+_LONGEST_PATH = 1024
 _PATH_WRITE = (
-    "an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters"
+    "an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters"
 )
 _SLOT = r"(?:[0-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
 _ID = r"(?:0|[1-9][0-9]{0,9})"

@@ -24,6 +24,7 @@ from pve_agents.settings import (
     LocalBackend,
     Network,
     PgBackend,
+    S3Backend,
     SettingsError,
     Startup,
     Template,
@@ -547,15 +548,15 @@ IN_AN_AGENT = {
     "host-path": {
         "relative": (
             "mounts: {mp0: {host_path: mnt/x, guest_path: /x}}",
-            'mounts.mp0.host_path: "mnt/x" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "mnt/x" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "home": (
             "mounts: {mp0: {host_path: ~/x, guest_path: /x}}",
-            'mounts.mp0.host_path: "~/x" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "~/x" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "null": (
             "mounts: {mp0: {host_path: null, guest_path: /x}}",
-            "mounts.mp0.host_path: null is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.",
+            "mounts.mp0.host_path: null is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.",
         ),
         "number": (
             "mounts: {mp0: {host_path: 5, guest_path: /x}}",
@@ -579,27 +580,27 @@ IN_AN_AGENT = {
         ),
         "comma": (
             "mounts: {mp0: {host_path: '/mnt/a,b', guest_path: /x}}",
-            'mounts.mp0.host_path: "/mnt/a,b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "/mnt/a,b" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "equals": (
             "mounts: {mp0: {host_path: /mnt/a=b, guest_path: /x}}",
-            'mounts.mp0.host_path: "/mnt/a=b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "/mnt/a=b" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "quote": (
             "mounts: {mp0: {host_path: '/mnt/a\"b', guest_path: /x}}",
-            'mounts.mp0.host_path: "/mnt/a\\"b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "/mnt/a\\"b" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "apostrophe": (
             'mounts: {mp0: {host_path: "/mnt/a\'b", guest_path: /x}}',
-            'mounts.mp0.host_path: "/mnt/a\'b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "/mnt/a\'b" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "backslash": (
             "mounts: {mp0: {host_path: '/mnt/a\\b', guest_path: /x}}",
-            'mounts.mp0.host_path: "/mnt/a\\\\b" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "/mnt/a\\\\b" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "control": (
             'mounts: {mp0: {host_path: "/mnt/a\\tb", guest_path: /x}}',
-            'mounts.mp0.host_path: "/mnt/a\\tb" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "/mnt/a\\tb" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "invisible": (
             'mounts: {mp0: {host_path: "/mnt/a\\u200bb", guest_path: /x}}',
@@ -611,7 +612,7 @@ IN_AN_AGENT = {
         ),
         "root": (
             "mounts: {mp0: {host_path: /, guest_path: /x}}",
-            'mounts.mp0.host_path: "/" is not a path on the host; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.host_path: "/" is not a path on the host; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "etc": (
             "mounts: {mp0: {host_path: /etc/x, guest_path: /x}}",
@@ -657,11 +658,11 @@ IN_AN_AGENT = {
     "guest-path": {
         "relative": (
             "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: data}}",
-            'mounts.mp0.guest_path: "data" is not a path in the container; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.guest_path: "data" is not a path in the container; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "root": (
             "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /}}",
-            'mounts.mp0.guest_path: "/" is not a path in the container; write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters.',
+            'mounts.mp0.guest_path: "/" is not a path in the container; write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters.',
         ),
         "parent": (
             "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /data/..}}",
@@ -1425,6 +1426,16 @@ def test_variables_override_the_file_key_by_key(load: Load, monkeypatch: pytest.
         tags=("lab",),
         description="Hermes: the agent",
     )
+
+
+def test_a_variable_right_below_a_section_is_read_as_json_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "homelab.yaml").write_text("backend: {type: s3, bucket: states}\nagents: {hermes: {}}\n")
+    monkeypatch.setenv("HOMELAB_BACKEND__USE_PATH_STYLE", "true")
+    monkeypatch.setenv("HOMELAB_AGENTS__HERMES", '{"vmid": 120}')
+    homelab = load_settings(tmp_path)
+    assert isinstance(homelab.backend, S3Backend)
+    assert homelab.backend.use_path_style is True
+    assert homelab.agents["hermes"].vmid == 120
 
 
 def test_a_variable_without_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,7 +92,7 @@ def refusal(type_: Any, value: object) -> str:
         (HostPath, "/var/lib/hermes"),
         (HostPath, "/var/lib/systemd-like/x"),
         (HostPath, "/mnt/pve2/hdd"),
-        (HostPath, "/mnt/" + "ä" * 2045 + "x"),
+        (HostPath, "/mnt/" + "ä" * 509 + "x"),
         (GuestPath, "/devices"),
         (GuestPath, "/srv"),
         (GuestPath, "/mnt"),
@@ -136,7 +136,7 @@ def test_accepted_as_it_is(type_: Any, value: object) -> None:
     assert read(type_, value) == value
 
 
-PATH = "write an absolute path below / of at most 4096 bytes, without comma, =, quotes, backslash or control characters"
+PATH = "write an absolute path below / of at most 1024 bytes, without comma, =, quotes, backslash or control characters"
 PLAIN = 'has an empty, "." or ".." part; write the plain path, without a slash at its end'
 
 
@@ -162,10 +162,10 @@ PLAIN = 'has an empty, "." or ".." part; write the plain path, without a slash a
         (GuestPath, "/\ud800", '"/\\ud800" has a character that cannot be printed; write the path without it'),
         (
             GuestPath,
-            "/" + "ä" * 2048,
-            f'"/{"ä" * 59}…" is 4097 bytes long; {PATH}',
+            "/" + "ä" * 512,
+            f'"/{"ä" * 59}…" is 1025 bytes long; {PATH}',
         ),
-        (GuestPath, "/" + "a" * 4096, f'"/{"a" * 59}…" is not a path in the container; {PATH}'),
+        (GuestPath, "/" + "a" * 1024, f'"/{"a" * 59}…" is not a path in the container; {PATH}'),
         (HostPath, "~/x", f'"~/x" is not a path on the host; {PATH}'),
         (HostPath, "/mnt/../etc", f'"/mnt/../etc" {PLAIN}'),
         (HostPath, "/dev/sda", '"/dev/sda" is a device for Proxmox VE; write a directory outside /dev'),
