@@ -46,7 +46,7 @@ imports/.generated: $(SCHEMA) cdktf.json node_modules/.package-lock.json
 	@touch $@
 
 synth: setup ## write Terraform's JSON to cdktf.out/
-	@cdktf synth
+	@scripts/cdktf synth
 
 demo: setup ## deploy Hermes on a virtual node and show it
 	@scripts/demo

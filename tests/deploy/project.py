@@ -23,11 +23,18 @@ CONTAINER = "proxmox_virtual_environment_container.hermes"
 TEMPLATE = "proxmox_download_file.debian12_template_gihyeon"
 TOKEN_CHECK = "terraform_data.hermes_token_check"
 
+HERMES_ROOT = "hermes-root"
+STEPS = tuple(
+    f"null_resource.hermes_{step}" for step in ("host_directories", "container_config", "payload", "bootstrap")
+)
+# The default mounts of hermes.
+HDD, FAST = "/mnt/pve/hdd/hermes", "/media/2tb/hermes"
+
 TEMPLATE_FILE = "debian-12-standard_12.12-1_amd64.tar.zst"
 TEMPLATE_ID = f"local:vztmpl/{TEMPLATE_FILE}"
 
 # Whatever the caller has for a real node, or for this one from another test, stays out.
-_FOREIGN = re.compile(r"(TF|PROXMOX|HOMELAB|CDKTF|TERRAFORM|CHECK_TOKEN)_")
+_FOREIGN = re.compile(r"(TF|PROXMOX|PVE|HERMES|HOST_STEP|LITELLM|API_SERVER|HOMELAB|CDKTF|TERRAFORM|CHECK_TOKEN)_")
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # cdktf puts the stack's name before what Terraform says, Terraform a bar before what went wrong.
 _MARGIN = re.compile(r"^([a-z-]+(?=  ))?[\s│╷╵]*", re.MULTILINE)
@@ -107,8 +114,10 @@ class Project:
         self.env = {
             **outside,
             **node.env,
-            "PATH": os.pathsep.join([*map(str, tools), outside["PATH"]]),
+            "PATH": os.pathsep.join([*map(str, tools), node.env["PATH"]]),
             "HOMELAB_FILE": str(self.settings),
+            # Where host-step keeps what the steps of one deploy share.
+            "XDG_RUNTIME_DIR": str(directory),
             "TERRAFORM_BINARY_NAME": Path(self.binary).name,
             # cdktf draws a spinner otherwise, and looks for a newer version of itself.
             "CI": "1",
@@ -151,6 +160,30 @@ class Project:
         self.configure(**hermes)
         self.synthesize()
         return self.apply()
+
+    def deploy_both(self, **hermes: Any) -> TerraformRun:
+        """Synthesize these settings, apply them under the token and then as root, and return what the latter said."""
+        self.deploy(**hermes)
+        return self.apply(stack=HERMES_ROOT)
+
+    def destroy(self, *, ok: bool | None = True, stack: str = "hermes") -> TerraformRun:
+        """Run `terraform destroy` on what is synthesized."""
+        return self.terraform("destroy", "-auto-approve", ok=ok, stack=stack)
+
+    def steps(self, *args: str, ok: bool | None = True) -> Ran:
+        """Run the root steps without Terraform, as `scripts/steps ARGS`."""
+        return self.run(sys.executable, ROOT / "scripts" / "steps", *args, ok=ok)
+
+    def create_container(self, vmid: int = 118, hostname: str = "hermes", **options: str | int) -> None:
+        """What the stack hermes leaves of a container, without it."""
+        self.node.pve.store_file("local", TEMPLATE_FILE, 1000, "vztmpl")
+        self.node.api(
+            "POST",
+            "/nodes/gihyeon/lxc",
+            **{"vmid": vmid, "hostname": hostname, "ostemplate": TEMPLATE_ID, "rootfs": "local-lvm:24"},
+            **{"features": "nesting=1", "net0": "name=eth0,bridge=intra01,ip=dhcp", "start": 1, **options},
+        )
+        self.node.mutations.clear()
 
     # What happens ----------------------------------------------------------------------------------------------------
 
