@@ -180,7 +180,10 @@ class Project:
         self.node.api(
             "POST",
             "/nodes/gihyeon/lxc",
-            **{"vmid": vmid, "hostname": hostname, "ostemplate": TEMPLATE_ID, "rootfs": "local-lvm:24"},
+            vmid=vmid,
+            hostname=hostname,
+            ostemplate=TEMPLATE_ID,
+            rootfs="local-lvm:24",
             **{"features": "nesting=1", "net0": "name=eth0,bridge=intra01,ip=dhcp", "start": 1, **options},
         )
         self.node.mutations.clear()
