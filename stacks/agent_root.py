@@ -15,7 +15,7 @@ from pve_agents.settings import Agent, Backend
 from stacks.backend import store_state
 
 STEPS = {
-    "host-directories": ("directories",),
+    "host-directories": ("directories", "mounts", "devices"),
     "container-config": ("mounts", "devices", "features"),
     "payload": ("payload", "secrets"),
     "bootstrap": ("bootstrap", "payload", "secrets"),

@@ -39,6 +39,12 @@ _TERMINAL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 # cdktf puts the stack's name before what Terraform says, Terraform a bar before what went wrong.
 _MARGIN = re.compile(r"^([a-z-]+(?=  ))?[\s│╷╵]*", re.MULTILINE)
 
+# Hands on to the real program, after noting what it was called with.
+_RECORDER = """#!/bin/sh
+printf '%s\\n' "$0" "$@" >>"{record}"
+exec "{program}" "$@"
+"""
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -187,6 +193,18 @@ class Project:
             **{"features": "nesting=1", "net0": "name=eth0,bridge=intra01,ip=dhcp", "start": 1, **options},
         )
         self.node.mutations.clear()
+
+    def record_arguments(self, *programs: str) -> Path:
+        """Write down what each of these programs is called with from now on; returns the file with it."""
+        folder, record = self.directory.parent / "recorders", self.directory.parent / "arguments"
+        folder.mkdir()
+        for name in programs:
+            program = shutil.which(name, path=self.env["PATH"])
+            if program:
+                (folder / name).write_text(_RECORDER.format(record=record, program=program))
+                (folder / name).chmod(0o755)
+        self.env["PATH"] = f"{folder}:{self.env['PATH']}"
+        return record
 
     # What happens ----------------------------------------------------------------------------------------------------
 

@@ -376,7 +376,7 @@ def test_missing_secrets_are_loud_and_harmless(operator: Operator, node: Node) -
         "[hermes] secrets … MISSING: TELEGRAM_BOT_TOKEN. /opt/hermes-data/.env in the container stays as it is."
         in run.stdout
     )
-    assert "run: HERMES_ENV_FILE=hermes.env HOST_STEP_SPEC_FILE=SPEC.json" in run.stdout
+    assert "run: HERMES_ENV_FILE=hermes.env pipenv run secrets hermes\n" in run.stdout
     assert not (node.guest / "opt/hermes-data").exists()
 
 
@@ -431,7 +431,7 @@ def prepared(operator: Operator) -> None:
     operator.node.forget()
 
 
-@pytest.mark.parametrize("step", ["host-directories", "payload", "bootstrap"])
+@pytest.mark.parametrize("step", ["payload", "bootstrap"])
 def test_destroy_removes_no_data(operator: Operator, step: str) -> None:
     run = operator.run(step, "--destroy")
     assert run.returncode == 0
@@ -439,9 +439,25 @@ def test_destroy_removes_no_data(operator: Operator, step: str) -> None:
     assert operator.logged("ssh-arguments") == ""
 
 
-def test_destroy_detaches_and_reboots_once(operator: Operator, node: Node) -> None:
+def test_a_relative_file_of_secrets_is_found_from_where_terraform_runs_the_step(
+    operator: Operator, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     prepared(operator)
-    assert operator.run("container-config", "--destroy").returncode == 0
+    stack = tmp_path / "project" / "cdktf.out" / "stacks" / "hermes-root"
+    stack.mkdir(parents=True)
+    file = tmp_path / "project" / "hermes.env"
+    file.write_text("LITELLM_API_KEY=sk-1\nAPI_SERVER_KEY=0123456789abcdef\n")
+    file.chmod(0o600)
+    monkeypatch.chdir(stack)
+    run = operator.run("payload", HERMES_ENV_FILE="hermes.env")
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+# Terraform destroys the steps from the last to the first, and runs nothing for one that failed when it was created.
+@pytest.mark.parametrize("step", ["container-config", "host-directories"])
+def test_destroy_detaches_and_reboots_once(operator: Operator, node: Node, step: str) -> None:
+    prepared(operator)
+    assert operator.run(step, "--destroy").returncode == 0
     assert node.changes() == ["pct set 118 --delete mp0", "pct reboot 118"]
     node.forget()
     assert operator.run("container-config", "--destroy").returncode == 0
