@@ -21,11 +21,12 @@ def store_state(stack: cdktf.TerraformStack, backend: Backend) -> None:
     Credentials are none of the configuration's business: each backend takes them from the environment
     (``AWS_ACCESS_KEY_ID``, ``TF_HTTP_PASSWORD``, ``PG_CONN_STR``).
     """
-    backend = backend.for_stack(stack.node.id)
+    name = stack.node.id
+    backend = backend.for_stack(name)
     match backend:
         case LocalBackend():
             # Relative to cdktf.out/stacks/<name>, where Terraform runs: the same JSON on every machine.
-            cdktf.LocalBackend(stack, path=f"../../../terraform.{stack.node.id}.tfstate")
+            cdktf.LocalBackend(stack, path=f"../../../terraform.{name}.tfstate")
         case S3Backend():
             cdktf.S3Backend(
                 stack,

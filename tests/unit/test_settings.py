@@ -1013,7 +1013,7 @@ IN_AN_AGENT = {
             "network.password: secrets do not go into homelab.yaml; put password into the environment or .env.",
         ),
         "pasted": (
-            "hostname: root@pam!x=12345678-1234-1234-1234-123456789abc",
+            "hostname: root@pam!x=11111111-1111-1111-1111-111111111111",
             "hostname: the value, hidden because it may be a secret, is not a hostname; write letters, digits and hyphens, such as hermes or hermes.example.net.",
         ),
     },

@@ -499,7 +499,7 @@ def test_values_in_messages(value: object, spelled: str) -> None:
     "value",
     [
         "-----BEGIN OPENSSH PRIVATE KEY-----",
-        "root@pam!tf=12345678-1234-1234-1234-123456789abc",
+        "root@pam!tf=11111111-1111-1111-1111-111111111111",
         "https://me:hunter2@host/",
         "sk-0123456789abcdef",
         "ghp_0123456789abcdef",
