@@ -14,6 +14,7 @@ import ssl
 import sys
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent import futures
 from pathlib import Path
@@ -79,36 +80,34 @@ class Plan:
         self.state, self.replace, self.private = state, list(replace), private
 
 
-class Resource:
+class Resource(ABC):
     """One type of managed resource. Values are plain Python; None is null."""
 
     # Providers on the old SDK may plan and return what today's Terraform would not let pass; the protocol has a flag.
     legacy = False
 
-    def validate(self, config: State, diags: Diagnostics) -> None:
+    def validate(self, config: State, diags: Diagnostics) -> None:  # noqa: B027 - most have nothing to check
         """Check a configuration, in which anything may be unknown."""
 
-    def plan(
-        self, prior: State | None, proposed: State, config: State, private: bytes, diags: Diagnostics
-    ) -> Plan:  # pragma: no cover
+    @abstractmethod
+    def plan(self, prior: State | None, proposed: State, config: State, private: bytes, diags: Diagnostics) -> Plan:
         """Plan the step from `prior` (None: nothing yet) to `proposed`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def create(self, planned: State, diags: Diagnostics) -> State:
         """Make it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, state: State, private: bytes, diags: Diagnostics) -> tuple[State | None, bytes]:
         """Look at it: what is there now (None: gone), and the private note to keep."""
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self, prior: State, planned: State, diags: Diagnostics) -> State:
         """Change it in place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def delete(self, state: State, diags: Diagnostics) -> None:
         """Take it away."""
-        raise NotImplementedError
 
     def import_state(self, identifier: str) -> State:
         """Turn what the user typed into a state that `read` can start from."""
@@ -120,15 +119,15 @@ class Resource:
         return False
 
 
-class DataSource:
+class DataSource(ABC):
     """One type of data source."""
 
-    def validate(self, config: State, diags: Diagnostics) -> None:
+    def validate(self, config: State, diags: Diagnostics) -> None:  # noqa: B027 - most have nothing to check
         """Check a configuration, in which anything may be unknown."""
 
+    @abstractmethod
     def read(self, config: State, diags: Diagnostics) -> State:
         """Answer it."""
-        raise NotImplementedError
 
 
 class Provider:

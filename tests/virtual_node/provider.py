@@ -11,6 +11,7 @@ import re
 import ssl
 import urllib.parse
 import uuid
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -202,11 +203,11 @@ class StoredFile(Resource):
                 break
         raise ProviderError("Error when reading file from datastore", "file does not exists in datastore", state=state)
 
-    def _file_name(self, planned: State) -> str:
-        raise NotImplementedError
+    @abstractmethod
+    def _file_name(self, planned: State) -> str: ...
 
-    def _fetch(self, state: State, deadline: Deadline, diags: Diagnostics) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _fetch(self, state: State, deadline: Deadline, diags: Diagnostics) -> None: ...
 
     def _worded(self, state: State, failure: ProviderError) -> ProviderError:
         if "refusing to override existing file" in failure.detail:
