@@ -61,6 +61,8 @@ def test_one_command_deploys_both_stacks_one_after_the_other(project: Project, v
     project.run(ROOT / "scripts" / "cdktf", "deploy", "hermes", HERMES_ROOT, *options)
 
     assert (project.addresses() >= {CONTAINER}, project.addresses(HERMES_ROOT)) == (True, set(STEPS))
+    token_stack_done, root_stack_began = project.state(), virtual_node.host.real(HDD)
+    assert token_stack_done.stat().st_mtime_ns < root_stack_began.stat().st_mtime_ns
     assert virtual_node.container_config(118)["mp0"] == f"{HDD},mp=/data,replicate=0"
 
 
@@ -103,7 +105,7 @@ def test_a_changed_setting_changes_what_it_names_and_nothing_else(project: Proje
     # A flag of a mount waits for a start.
     read_only = {**DATA, "read_only": True}
     assert host_changes_after(mounts={"mp0": read_only, "mp1": WORK}) == (
-        {CONFIG, PAYLOAD, BOOTSTRAP},
+        set(STEPS),
         [f"pct set 118 --mp0 {HDD},mp=/data,replicate=0,ro=1", "pct reboot 118"],
     )
 
@@ -194,14 +196,30 @@ def test_root_stacks_of_two_agents_leave_each_other_alone(project: Project, virt
     assert project.plan(stack=HERMES_ROOT).actions == {}
 
 
-def test_what_a_failed_step_attached_is_detached_by_destroy(project: Project, virtual_node: VirtualNode) -> None:
+@pytest.fixture
+def half_deployed(project: Project, virtual_node: VirtualNode) -> Project:
+    """An agent whose second step has attached its mount and then failed."""
     project.create_container()
     project.configure(mounts={"mp0": DATA})
     project.synthesize()
     virtual_node.kill_host_command_at(4, "before")
     assert "FAILED" in project.apply(stack=HERMES_ROOT, ok=False).errors[0]
     assert virtual_node.host_changes[-1] == "pct reboot 118"
+    virtual_node.forget_host_changes()
+    return project
 
-    project.destroy(stack=HERMES_ROOT)
 
+def test_what_a_failed_step_attached_is_detached_by_destroy(half_deployed: Project, virtual_node: VirtualNode) -> None:
+    half_deployed.destroy(stack=HERMES_ROOT)
+
+    assert virtual_node.host_changes == ["pct set 118 --delete mp0", "pct reboot 118"]
     assert "mp0" not in virtual_node.container_config(118)
+
+
+def test_what_a_failed_step_attached_can_be_moved(half_deployed: Project, virtual_node: VirtualNode) -> None:
+    half_deployed.configure(mounts={"mp0": {**DATA, "host_path": OTHER}})
+    half_deployed.synthesize()
+    half_deployed.apply(stack=HERMES_ROOT)
+
+    assert virtual_node.container_config(118)["mp0"] == f"{OTHER},mp=/data,replicate=0"
+    assert virtual_node.host.real(HDD).is_dir()

@@ -79,8 +79,8 @@ def test_what_took_our_key_behind_our_back_is_left_alone_by_destroy(
 def test_a_container_that_is_not_ours_to_change_is_refused(
     project: Project, virtual_node: VirtualNode, made: dict[str, str | int], says: str
 ) -> None:
-    project.create_container(**{"hostname": "hermes", **{key: made[key] for key in made if key != "lock"}})
-    virtual_node.pve.ct(118).config |= {key: made[key] for key in made if key == "lock"}
+    project.create_container()
+    virtual_node.pve.ct(118).config |= made
 
     assert says in refused(project, virtual_node)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shutil
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,17 @@ def env_file(project: Project, mode: int = 0o600) -> Path:
     return path
 
 
+def note_environment_of_ssh(project: Project) -> Path:
+    """Write down what ssh inherits: it may be configured to hand it on to the host."""
+    folder, note = project.directory.parent / "ssh", project.directory.parent / "ssh-environment"
+    folder.mkdir()
+    ssh = shutil.which("ssh", path=project.env["PATH"])
+    (folder / "ssh").write_text(f'#!/bin/sh\nenv >>"{note}"\nexec "{ssh}" "$@"\n')
+    (folder / "ssh").chmod(0o755)
+    project.env["PATH"] = f"{folder}:{project.env['PATH']}"
+    return note
+
+
 def credentials(project: Project, *prefixes: str) -> None:
     """Leave only these in the environment."""
     for name in list(project.env):
@@ -51,6 +63,7 @@ def test_secrets_are_in_one_file_of_the_container_and_nowhere_else(
         "CDKTF_LOG_LEVEL": "debug",
         "CDKTF_LOG_FILE_DIRECTORY": str(logs),
     }
+    environment = note_environment_of_ssh(project)
     arguments = project.record_arguments(Path(project.binary).name, "python3", "python", "node", "sh", "cdktf", "ssh")
 
     deployed = project.cdktf("deploy", HERMES_ROOT, "--auto-approve")
@@ -61,13 +74,11 @@ def test_secrets_are_in_one_file_of_the_container_and_nowhere_else(
 
     target = virtual_node.guest(118, ENV_FILE)
     assert target.read_text() == "".join(f"{name}={value}\n" for name, value in sorted(GIVEN.items()))
-    owner = project.run("ssh", "root@127.0.0.1", f"pct exec 118 -- stat -c '%u:%g %a' {ENV_FILE}")
-    assert owner.text == "10000:10000 600"
 
     files = written(tmp_path)
     names = {Path(name).name for name in files}
     assert {"cdk.tf.json", "hermes.tar.gz", "terraform.hermes-root.tfstate", "plan", "terraform.log"} <= names
-    assert {"arguments", "calls", "ssh-calls", "host-step"} <= names
+    assert {"arguments", "calls", "ssh-calls", "host-step", environment.name} <= names
     assert "container-config" in arguments.read_text()
     said = {"deploy": deployed.raw, "plan": plan.raw, "show": shown.raw, "check": checked.raw}
     places = files | {name: text.encode() for name, text in said.items()}
@@ -76,6 +87,9 @@ def test_secrets_are_in_one_file_of_the_container_and_nowhere_else(
     secrets = [value.encode() for value in (*GIVEN.values(), *AROUND.values())]
     secrets.append(base64.b64encode(target.read_bytes())[:60])
     assert [name for name, content in places.items() if any(secret in content for secret in secrets)] == []
+
+    owner = project.run("ssh", "root@127.0.0.1", f"pct exec 118 -- stat -c '%u:%g %a' {ENV_FILE}")
+    assert owner.text == "10000:10000 600"
 
 
 def test_a_file_of_secrets_that_others_can_read_is_refused(project: Project, virtual_node: VirtualNode) -> None:
@@ -147,5 +161,5 @@ def test_neither_stack_deploys_with_the_others_credential(project: Project, virt
     credentials(project, "PROXMOX_VE_")
     refused = project.apply(stack=HERMES_ROOT, ok=False)
     assert "PVE_SSH is not set: name the node's root login, for example PVE_SSH=root@10.1.10.10" in refused.errors[0]
-    assert virtual_node.host_changes == virtual_node.ssh_calls == []
+    assert (virtual_node.host_changes, virtual_node.ssh_calls) == ([], [])
     assert CONTAINER in project.addresses()
