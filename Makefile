@@ -20,7 +20,7 @@ endif
 endif
 
 SCHEMA := $(wildcard schemas/proxmox@*.json)
-SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* .ci/run 2>/dev/null)
+SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* .ci/run 2>/dev/null) $(wildcard tests/scripts/*.bats tests/scripts/*.bash)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null)
 
 .PHONY: help setup bindings synth demo test scripts lint bench lock clean
