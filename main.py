@@ -2,10 +2,7 @@
 
 import re
 import sys
-from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 
 _BAD_INPUT = 2
 # How cdktf words what the constructs' own validations found: a line each, with the construct's path.
@@ -14,9 +11,9 @@ _REFUSED_BY_A_CONSTRUCT = re.compile(r"^  \[(?P<path>[^]]+)\] (?P<problem>.+)$",
 
 def main() -> int:
     """Write Terraform's JSON of every stack; what is wrong with the input is said in one sentence each."""
-    # cdktf spends most of its start waiting for Node; meanwhile the settings' library loads.
-    Thread(target=_load, args=["cdktf"]).start()
     try:
+        from cdktf import App  # noqa: PLC0415
+
         from pve_agents import SettingsError, load_settings  # noqa: PLC0415
         from stacks.agent import AgentStack  # noqa: PLC0415
         from stacks.agent_root import AgentRootStack  # noqa: PLC0415
@@ -26,8 +23,6 @@ def main() -> int:
         return _refuse(f"The Python package {missing} is missing: run `{remedy}`.")
 
     try:
-        from cdktf import App  # noqa: PLC0415
-
         homelab = load_settings(Path(__file__).parent)
         # Stack traces would write this machine's paths into the manifest.
         app = App(stack_traces=False)
@@ -44,12 +39,6 @@ def main() -> int:
             raise
         return _refuse(*problems)
     return 0
-
-
-def _load(module: str) -> None:
-    # What goes wrong here goes wrong again where main() imports it, and is said there.
-    with suppress(ImportError):
-        import_module(module)
 
 
 def _refuse(*sentences: str) -> int:

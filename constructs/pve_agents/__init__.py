@@ -3,7 +3,9 @@
 What is imported from here is the public interface; everything else may change.
 """
 
-# First, so that main.py can read the settings while cdktf still waits for Node.
+from pve_agents.container import AgentContainer, Container, ExistingContainer
+from pve_agents.host_step import Host, HostStep
+from pve_agents.payload import GuestFile, Payload
 from pve_agents.settings import (
     Agent,
     Cpu,
@@ -17,11 +19,6 @@ from pve_agents.settings import (
     Template,
     load_settings,
 )
-
-# isort: split
-from pve_agents.container import AgentContainer, Container, ExistingContainer
-from pve_agents.host_step import Host, HostStep
-from pve_agents.payload import GuestFile, Payload
 from pve_agents.template import LxcTemplate
 from pve_agents.token_check import TokenCheck
 from pve_agents.vmid_guard import VmidGuard
