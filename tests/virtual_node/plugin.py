@@ -466,7 +466,10 @@ def serve(provider: Provider) -> None:
     der = base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate.decode())).decode().rstrip("=")
     sys.stdout.write(f"1|6|tcp|127.0.0.1:{port}|grpc|{der}\n")
     sys.stdout.flush()
-    done.wait()
+    terraform = os.getppid()
+    # A Terraform that was killed says no goodbye.
+    while not done.wait(1) and os.getppid() == terraform:
+        pass
     server.stop(grace=0.2).wait()
     # Nothing is left to be flushed, and tearing the interpreter down takes longer than the plugin's whole work.
     os._exit(0)
