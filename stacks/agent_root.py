@@ -43,14 +43,14 @@ def payload_of(agent: Agent) -> Payload:
     )
 
 
-def root_spec(agent: Agent, *, archive: str) -> dict[str, object]:
+def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, object]:
     """What is wanted of the agent's host and container, in the words of ``scripts/host/host-step``.
 
     Args:
         agent: The agent's settings.
+        payload: What goes into its container.
         archive: Path of the packed payload, relative to where the step runs.
     """
-    payload = payload_of(agent)
     return {
         "agent": agent.name,
         "vmid": agent.vmid,
@@ -71,7 +71,7 @@ def root_spec(agent: Agent, *, archive: str) -> dict[str, object]:
         "payload": {
             "directory": payload.directory,
             "archive": archive,
-            "sha256": hashlib.sha256(payload.archive()).hexdigest(),
+            "sha256": hashlib.sha256(payload.archive).hexdigest(),
         },
         "secrets": {
             "names": list(agent.secrets),
@@ -105,10 +105,11 @@ class AgentRootStack(TerraformStack):
 
         archive = Path(App.of(self).outdir, "payload", f"{agent.name}.tar.gz").absolute()
         archive.parent.mkdir(parents=True, exist_ok=True)
-        archive.write_bytes(payload_of(agent).archive())
-        payload = TerraformAsset(self, "payload", path=str(archive), type=AssetType.FILE)
+        payload = payload_of(agent)
+        archive.write_bytes(payload.archive)
+        asset = TerraformAsset(self, "payload", path=str(archive), type=AssetType.FILE)
 
-        host = Host(self, "host", spec=root_spec(agent, archive=payload.path), scripts=_SCRIPTS / "host")
+        host = Host(self, "host", spec=root_spec(agent, payload, archive=asset.path), scripts=_SCRIPTS / "host")
         previous: list[ITerraformDependable] = []
         for step, owns in STEPS.items():
             name = f"{agent.name}_{step.replace('-', '_')}"

@@ -7,6 +7,7 @@ import io
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Payload:
     files: Mapping[str, GuestFile]
     """The files by their path below the directory."""
 
+    @cached_property
     def archive(self) -> bytes:
         """The files as tar.gz, without owner, time or order of this machine."""
         packed = io.BytesIO()

@@ -39,7 +39,7 @@ class Operator:
             },
         )
         archive = directory / "payload.tar.gz"
-        archive.write_bytes(payload.archive())
+        archive.write_bytes(payload.archive)
         self.spec: dict[str, Any] = {
             "agent": "hermes",
             "vmid": 118,
