@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from cdktf import App, AssetType, ITerraformDependable, TerraformAsset, TerraformStack
+from cdktf import ITerraformDependable, TerraformStack
 from cdktf_cdktf_provider_null.provider import NullProvider
 from constructs import Construct
 
-from pve_agents import Host, HostStep
-from pve_agents.payload import GuestFile, Payload
+from pve_agents import GuestPayload, HermesAgent, Host, HostStep, Payload
+from pve_agents.agents.hermes.agent import hermes_payload
+from pve_agents.payload import container_payload
 from pve_agents.settings import Agent, Backend
 from stacks.backend import store_state
 
@@ -24,23 +25,12 @@ STEPS = {
 
 _SCRIPTS = Path(__file__).parent.parent / "scripts"
 _BOOTSTRAP_SECONDS = 1800
-# The user that Hermes runs as, in its image and in its service.
-_AGENT_UID = 10000
 
 
 def payload_of(agent: Agent) -> Payload:
     """What goes into the agent's container."""
-    workspaces = "".join(
-        f"{'read' if mount.read_only else 'write'} {mount.uid}:{mount.gid} {mount.guest_path}\n"
-        for mount in agent.mounts.values()
-    )
-    return Payload(
-        directory=f"/opt/pve-agents/{agent.name}",
-        files={
-            "bootstrap": GuestFile((_SCRIPTS / "guest" / "bootstrap").read_text(), mode=0o755),
-            "workspaces": GuestFile(workspaces),
-        },
-    )
+    make = hermes_payload if agent.hermes else container_payload
+    return make(agent, scripts=_SCRIPTS / "guest")
 
 
 def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, object]:
@@ -74,10 +64,12 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
             "sha256": hashlib.sha256(payload.archive).hexdigest(),
         },
         "secrets": {
-            "names": list(agent.secrets),
+            "names": list(payload.secrets),
+            "minimum_lengths": dict(payload.minimum_lengths),
             "path": f"/etc/pve-agents/{agent.name}.env",
-            "uid": _AGENT_UID,
-            "gid": _AGENT_UID,
+            # Only the bootstrap reads it, and hands each service what is its own.
+            "uid": 0,
+            "gid": 0,
         },
         "bootstrap": {"command": f"{payload.directory}/bootstrap", "timeout_seconds": _BOOTSTRAP_SECONDS},
     }
@@ -103,13 +95,14 @@ class AgentRootStack(TerraformStack):
         store_state(self, backend)
         NullProvider(self, "null")
 
-        archive = Path(App.of(self).outdir, "payload", f"{agent.name}.tar.gz").absolute()
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        payload = payload_of(agent)
-        archive.write_bytes(payload.archive)
-        asset = TerraformAsset(self, "payload", path=str(archive), type=AssetType.FILE)
-
-        host = Host(self, "host", spec=root_spec(agent, payload, archive=asset.path), scripts=_SCRIPTS / "host")
+        guest = _SCRIPTS / "guest"
+        content = (
+            HermesAgent(self, "payload", agent=agent, scripts=guest)
+            if agent.hermes
+            else GuestPayload(self, "payload", name=agent.name, payload=container_payload(agent, scripts=guest))
+        )
+        spec = root_spec(agent, content.payload, archive=content.path)
+        host = Host(self, "host", spec=spec, scripts=_SCRIPTS / "host")
         previous: list[ITerraformDependable] = []
         for step, owns in STEPS.items():
             name = f"{agent.name}_{step.replace('-', '_')}"

@@ -3,11 +3,13 @@
 What is imported from here is the public interface; everything else may change.
 """
 
+from pve_agents.agents.hermes.agent import HermesAgent
 from pve_agents.container import AgentContainer, Container, ExistingContainer
 from pve_agents.host_step import Host, HostStep
-from pve_agents.payload import GuestFile, Payload
+from pve_agents.payload import GuestFile, GuestPayload, Payload
 from pve_agents.settings import (
     Agent,
+    BindMount,
     Cpu,
     Disk,
     Dns,
@@ -26,12 +28,15 @@ from pve_agents.vmid_guard import VmidGuard
 __all__ = [
     "Agent",
     "AgentContainer",
+    "BindMount",
     "Container",
     "Cpu",
     "Disk",
     "Dns",
     "ExistingContainer",
     "GuestFile",
+    "GuestPayload",
+    "HermesAgent",
     "Homelab",
     "Host",
     "HostStep",

@@ -6,8 +6,14 @@ import gzip
 import io
 import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+
+from cdktf import App, AssetType, TerraformAsset
+from constructs import Construct
+
+from pve_agents.settings import Agent
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,12 @@ class Payload:
     files: Mapping[str, GuestFile]
     """The files by their path below the directory."""
 
+    secrets: tuple[str, ...] = ()
+    """Names of what it needs besides; the values come from the environment of whoever deploys."""
+
+    minimum_lengths: Mapping[str, int] = field(default_factory=dict)
+    """How many characters a secret has at least, by its name."""
+
     @cached_property
     def archive(self) -> bytes:
         """The files as tar.gz, without owner, time or order of this machine."""
@@ -45,3 +57,52 @@ class Payload:
                 entry.size, entry.mode = len(content), file.mode
                 tar.addfile(entry, io.BytesIO(content))
         return packed.getvalue()
+
+
+def container_payload(agent: Agent, *, scripts: Path) -> Payload:
+    """Return what goes into any agent's container, whatever runs in it.
+
+    Args:
+        agent: The agent's settings.
+        scripts: The directory of the scripts that run in the container: ``bootstrap``, ``verify`` and what they use.
+    """
+    workspaces = "".join(
+        f"{'read' if mount.read_only else 'write'} {mount.uid}:{mount.gid} {mount.guest_path}\n"
+        for mount in agent.mounts.values()
+    )
+    files = {
+        path.name: GuestFile(path.read_text(), mode=0o644 if path.suffix else 0o755)
+        for path in sorted(scripts.iterdir())
+        if path.is_file()
+    }
+    return Payload(
+        directory=f"/opt/pve-agents/{agent.name}",
+        files={**files, "workspaces": GuestFile(workspaces)},
+        secrets=agent.secrets,
+    )
+
+
+class GuestPayload(Construct):
+    """A payload, staged with the synthesized stack so that a plan delivers the bytes that it was made with."""
+
+    payload: Payload
+    """What is staged."""
+
+    path: str
+    """The packed files, relative to where Terraform runs in the stack."""
+
+    def __init__(self, scope: Construct, id_: str, *, name: str, payload: Payload) -> None:
+        """Pack the files and stage them.
+
+        Args:
+            scope: The stack.
+            id_: The construct id.
+            name: Name of the archive, unique in the app: the agent's.
+            payload: What goes into the container.
+        """
+        super().__init__(scope, id_)
+        self.payload = payload
+        archive = Path(App.of(self).outdir, "payload", f"{name}.tar.gz").absolute()
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        archive.write_bytes(payload.archive)
+        self.path = str(TerraformAsset(self, "archive", path=str(archive), type=AssetType.FILE).path)

@@ -15,22 +15,18 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     SkipValidation,
-    Strict,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -41,6 +37,9 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Slack, Telegram
+from pve_agents.agents.hermes.settings import Hermes, Place, Profile
+from pve_agents.model import Flag, InFile, Key, Model, distinct, dotted, flattened, listed
 from pve_agents.types import (
     AgentName,
     Bridge,
@@ -86,6 +85,7 @@ from pve_agents.types import (
     plain_url,
     shown,
 )
+from pve_agents.yaml_text import parse_yaml
 
 __all__ = [
     "Agent",
@@ -113,9 +113,6 @@ _FILE = "homelab.yaml"
 _PREFIX = "HOMELAB_"
 _FILE_VARIABLE = "HOMELAB_FILE"
 
-_Key = tuple[str | int, ...]
-"""A setting's place: the keys on the way to it."""
-
 _HERMES: Mapping[str, object] = MappingProxyType(
     {
         "vmid": 118,
@@ -124,10 +121,12 @@ _HERMES: Mapping[str, object] = MappingProxyType(
             "mp0": {"host_path": "/mnt/pve/hdd/hermes", "guest_path": "/data"},
             "mp1": {"host_path": "/media/2tb/hermes", "guest_path": "/fast"},
         },
-        "secrets": ["LITELLM_API_KEY", "API_SERVER_KEY"],
+        "hermes": {},
     }
 )
-_HERMES_MOUNTS: _Key = ("agents", "hermes", "mounts")
+_HERMES_MIB = 1024
+_HERMES_GIB = 16
+_HERMES_MOUNTS: Key = ("agents", "hermes", "mounts")
 
 
 class SettingsError(Exception):
@@ -148,22 +147,10 @@ _DEBIAN_SHA512 = (
     "50c85eaaece677a3ebe01cc909b83872e9da2a22c29ae652838afce71e83222f"
     "df40f6accecd7d52b180e912fc1f85ecdf7b3fc4d3027da4d865e509a9e76597"
 )
-_Flag = Annotated[bool, Strict()]
 _CHECKSUM_DIGITS = {"md5": 32, "sha1": 40, "sha224": 56, "sha256": 64, "sha384": 96, "sha512": 128}
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
-    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
-    if twice is not None:
-        raise ValueError(f"{shown(twice)} stands twice in the list; keep one")
-    return values
-
-
-class Cpu(_Settings):
+class Cpu(Model):
     """CPU of a container."""
 
     cores: CpuCores = 2
@@ -173,7 +160,7 @@ class Cpu(_Settings):
     """CPU time in cores' worth, 0 to 8192, with fractions. Defaults to 0, no limit."""
 
 
-class Memory(_Settings):
+class Memory(Model):
     """Memory of a container."""
 
     dedicated_mib: MemoryMebibytes = 4096
@@ -183,7 +170,7 @@ class Memory(_Settings):
     """Swap in MiB. Defaults to 512; 0 means none."""
 
 
-class Disk(_Settings):
+class Disk(Model):
     """Root disk of a container."""
 
     datastore: DatastoreId = "local-lvm"
@@ -193,7 +180,7 @@ class Disk(_Settings):
     """Size in GiB. Defaults to 24; a disk can grow, never shrink."""
 
 
-class Network(_Settings):
+class Network(Model):
     """Network card ``eth0`` of a container."""
 
     bridge: Bridge = "intra01"
@@ -214,7 +201,7 @@ class Network(_Settings):
     mtu: Mtu | None = None
     """Largest packet in bytes, 64 to 65535. Defaults to the bridge's."""
 
-    firewall: _Flag = False
+    firewall: Flag = False
     """Whether Proxmox VE's firewall filters the card. Defaults to false."""
 
     @property
@@ -244,17 +231,17 @@ class Network(_Settings):
         return gateway
 
 
-class Dns(_Settings):
+class Dns(Model):
     """Name resolution in a container."""
 
-    servers: Annotated[tuple[DnsServer, ...], AfterValidator(_distinct)] = ("1.1.1.1",)
+    servers: Annotated[tuple[DnsServer, ...], AfterValidator(distinct)] = ("1.1.1.1",)
     """IP addresses of DNS servers. Defaults to 1.1.1.1; an empty list means the node's own."""
 
     domain: Domain | None = None
     """Search domain. Defaults to the node's."""
 
 
-class Template(_Settings):
+class Template(Model):
     """Container template: one to download, or one that a datastore already holds."""
 
     url: TemplateUrl | None = None
@@ -309,7 +296,7 @@ class Template(_Settings):
         return self
 
 
-class Startup(_Settings):
+class Startup(Model):
     """Place of a container among the guests that its node starts and stops."""
 
     order: StartupOrder | None = None
@@ -322,7 +309,7 @@ class Startup(_Settings):
     """Time to shut down in seconds. Defaults to the node's."""
 
 
-class BindMount(_Settings):
+class BindMount(Model):
     """Directory of the node in a container, made and mounted by the agent's root stack."""
 
     host_path: HostPath
@@ -340,19 +327,19 @@ class BindMount(_Settings):
     mode: FileMode = "0750"
     """Permissions of the directory in octal digits, in quotes. Defaults to "0750"."""
 
-    read_only: _Flag = False
+    read_only: Flag = False
     """Whether the container may only read. Defaults to false."""
 
-    backup: _Flag = False
+    backup: Flag = False
     """The mount's backup flag, though Proxmox VE never backs up a directory of the node. Defaults to false."""
 
-    replicate: _Flag = False
+    replicate: Flag = False
     """The mount's replicate flag; true keeps Proxmox VE from replicating the container at all. Defaults to false."""
 
-    shared: _Flag = False
+    shared: Flag = False
     """Whether the directory is the same on every node, so that the container can migrate. Defaults to false."""
 
-    keepattrs: _Flag = False
+    keepattrs: Flag = False
     """Whether the mount takes on owner and mode of what it covers; pve-container 6.1.2 or newer. Defaults to false."""
 
     idmap: IdMap | None = None
@@ -395,7 +382,7 @@ class BindMount(_Settings):
         return idmap
 
 
-class Device(_Settings):
+class Device(Model):
     """Device of the node in a container, passed on by the agent's root stack."""
 
     path: DevicePath
@@ -410,7 +397,7 @@ class Device(_Settings):
     mode: DeviceMode = "0660"
     """Permissions of the device in octal digits, in quotes. Defaults to "0660"."""
 
-    deny_write: _Flag = False
+    deny_write: Flag = False
     """Whether the container may only read from the device. Defaults to false."""
 
     @property
@@ -483,14 +470,7 @@ def _devices_as_dict(devices: Mapping[str, Device]) -> dict[str, Device]:
     return dict(devices)
 
 
-def _listed(names: object) -> object:
-    # What stands here instead of a list may be a secret, and is not shown.
-    if not isinstance(names, list | tuple):
-        raise ValueError("this is not a list; write the names of environment variables, such as [LITELLM_API_KEY]")  # noqa: TRY004 - pydantic's way
-    return names
-
-
-class _Backend(_Settings):
+class _Backend(Model):
     def for_stack(self, stack: str) -> Self:
         """Return a copy in which ``{stack}`` is the stack's name."""
         return self.model_copy(
@@ -566,7 +546,7 @@ class S3Backend(_Backend):
     endpoint: Annotated[str, Text("an URL", _URL, _URL_WRITE, check=plain_url)] | None = None
     """URL of a store other than Amazon's. Defaults to Amazon's."""
 
-    use_path_style: _Flag = False
+    use_path_style: Flag = False
     """Whether the bucket is named in the path, as most stores other than Amazon's need. Defaults to false."""
 
 
@@ -618,7 +598,7 @@ Backend = Annotated[LocalBackend | S3Backend | HttpBackend | PgBackend, Field(di
 """Where Terraform keeps its state."""
 
 
-class Agent(_Settings):
+class Agent(Model):
     """One agent and its container.
 
     Left out, a key has the default that is named with it. ``hermes`` alone has a default VMID.
@@ -639,7 +619,7 @@ class Agent(_Settings):
     description: Description = Field(default_factory=lambda data: f"{data['name']}, managed by Terraform")
     """Notes, shown in the web interface. Defaults to "<name>, managed by Terraform"."""
 
-    tags: Annotated[tuple[Tag, ...], AfterValidator(_distinct)] = ("ai", "agent", "terraform")
+    tags: Annotated[tuple[Tag, ...], AfterValidator(distinct)] = ("ai", "agent", "terraform")
     """Tags in lower case. Defaults to ai, agent, terraform."""
 
     cpu: Cpu = Cpu()
@@ -675,22 +655,22 @@ class Agent(_Settings):
     ] = "debian"
     """Operating system in the template. Defaults to debian."""
 
-    start_on_boot: _Flag = True
+    start_on_boot: Flag = True
     """Whether the node starts the container when it boots. Defaults to true."""
 
-    started: _Flag = True
+    started: Flag = True
     """Whether the container runs. Defaults to true."""
 
-    protect: _Flag = True
+    protect: Flag = True
     """Whether Terraform refuses to destroy or replace the container. Defaults to true."""
 
-    adopt: _Flag = False
+    adopt: Flag = False
     """Whether to take over a container that already has this VMID. Defaults to false."""
 
     pool: PoolId | None = None
     """Resource pool. Defaults to none."""
 
-    ssh_public_keys: Annotated[tuple[SshPublicKey, ...], AfterValidator(_distinct)] = ()
+    ssh_public_keys: Annotated[tuple[SshPublicKey, ...], AfterValidator(distinct)] = ()
     """Public keys that may log in as root in the container. Defaults to none."""
 
     startup: Startup | None = None
@@ -710,11 +690,16 @@ class Agent(_Settings):
     ] = Field(default={}, validate_default=True, json_schema_extra={"additionalProperties": False})
     """Devices of the node in the container, by dev0 to dev255. Defaults to none."""
 
-    keyctl: _Flag = True
+    keyctl: Flag = True
     """Whether the container may use the kernel's keyring, as Docker in it wants. Defaults to true."""
 
-    secrets: Annotated[tuple[EnvName, ...], BeforeValidator(_listed), AfterValidator(_distinct)] = ()
-    """Names of the variables that the agent gets. Defaults to none; hermes has LITELLM_API_KEY and API_SERVER_KEY."""
+    hermes: Hermes | None = None
+    """Hermes Agent in the container. Defaults to none; hermes has it with all its defaults."""
+
+    secrets: Annotated[tuple[EnvName, ...], BeforeValidator(listed), AfterValidator(distinct)] = Field(
+        default_factory=lambda data: data["hermes"].secret_names(data["name"]) if data["hermes"] else ()
+    )
+    """Names of the variables that the agent gets, besides those that Hermes needs. Defaults to those alone."""
 
     @model_validator(mode="before")
     @classmethod
@@ -722,6 +707,41 @@ class Agent(_Settings):
         if isinstance(values, Mapping) and values.get("name") == "hermes":
             return {**_HERMES, **values}
         return values
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth a second look, a sentence each."""
+        return tuple(
+            f"{dotted(('agents', self.name, *key))}: {sentence}" + ("" if sentence.endswith("?") else ".")
+            for key, sentence in self._second_looks()
+        )
+
+    def _second_looks(self) -> Iterator[tuple[Key, str]]:
+        if self.hermes is None:
+            return
+        if self.memory.dedicated_mib < _HERMES_MIB:
+            yield ("memory", "dedicated_mib"), f"Hermes needs {_HERMES_MIB} MiB at least; write more"
+        if self.disk.size_gib < _HERMES_GIB:
+            yield ("disk", "size_gib"), f"the image of Hermes alone takes more than 5 GiB; write {_HERMES_GIB} or more"
+        if not self.keyctl:
+            yield ("keyctl",), "Docker in an unprivileged container wants it; write true"
+        for key, sentence in self.hermes.warnings():
+            yield ("hermes", *key), sentence
+
+    @field_validator("hermes")
+    @classmethod
+    def _hermes_fits_its_container(cls, hermes: Hermes | None, info: ValidationInfo) -> Hermes | None:
+        known = info.data
+        if hermes is None or not {"name", "cpu", "memory", "mounts"} <= known.keys():
+            return hermes
+        return hermes.fitted(
+            Place(
+                name=known["name"],
+                mounts={mount.guest_path: not mount.read_only for mount in known["mounts"].values()},
+                memory_mib=known["memory"].dedicated_mib,
+                cores=known["cpu"].cores,
+            )
+        )
 
     @field_validator("startup")
     @classmethod
@@ -793,7 +813,7 @@ def _as_dict(agents: Mapping[str, Agent]) -> dict[str, Agent]:
     return dict(agents)
 
 
-class Homelab(_Settings):
+class Homelab(Model):
     """All settings."""
 
     backend: Backend = LocalBackend()
@@ -807,93 +827,20 @@ class Homelab(_Settings):
     ] = Field(default={"hermes": {}}, validate_default=True)
     """Agents by name. Defaults to hermes."""
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth a second look, a sentence each."""
+        return tuple(sentence for agent in self.agents.values() for sentence in agent.warnings)
+
 
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads YAML 1.2's plain values, as editors do: ``no``, ``12:34``, ``0200`` and dates stay text."""
-
-    yaml_implicit_resolvers = {}  # noqa: RUF012 - as inherited
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self._open: set[str] = set()
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor in self._open:
-                raise _refusal(event.start_mark, f"*{event.anchor} stands inside itself; write the value out")
-            return super().compose_node(parent, index)
-        if event.tag is not None:
-            raise _refusal(event.start_mark, f"the tag {event.tag} is not used here; leave it out")
-        self._open.add(event.anchor)
-        node = super().compose_node(parent, index)
-        self._open.discard(event.anchor)
-        return node
-
-    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            mark = key.start_mark
-            if not isinstance(key, yaml.ScalarNode):
-                raise _refusal(mark, "a list or mapping cannot be a key; write a name")
-            if key.tag not in {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}:
-                raise _refusal(mark, f"{_dotted((key.value,))} is not text and cannot be a key; write a name")
-            if key.value in lines:
-                raise _refusal(
-                    mark,
-                    f"the key {_dotted((key.value,))} stands twice here, first in line {lines[key.value]}; keep one",
-                )
-            lines[key.value] = mark.line + 1
-        return node
-
-
-for _tag_name, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", list("-+0123456789")),
-    ("float", r"[-+]?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?", list("-+0123456789")),
-    ("merge", r"<<", ["<"]),
-):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag_name}", re.compile(f"^(?:{_pattern})$"), _first)
-
-
-def _refusal(mark: Any, problem: str) -> yaml.MarkedYAMLError:  # noqa: ANN401 - the C loader has marks of its own
-    return yaml.MarkedYAMLError(note="ours", problem=problem, problem_mark=mark)
-
-
-def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
-    if isinstance(error, yaml.reader.ReaderError):
-        line = text.count("\n", 0, error.position) + 1
-        return f"line {line}: the character U+{ord(text[error.position]):04X} is not allowed in YAML; remove it"
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "this is not YAML; compare it with homelab.example.yaml"
-    mark = error.problem_mark
-    where = f"line {mark.line + 1}, column {mark.column + 1}"
-    if error.note == "ours":
-        return f"{where}: {error.problem}"
-    if "'\\t'" in (error.problem or ""):
-        return f"{where}: there is a tab; write spaces"
-    return f"{where}: this is not YAML ({error.problem}); check the indentation, quotes and colons there"
-
-
 def _parse(label: str, raw: bytes) -> object:
     try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise SettingsError([f"{label}: line {line}: this is not UTF-8; save the file as UTF-8."]) from None
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
-        raise SettingsError([f"{label}: {_yaml_problem(error, text)}."]) from None
-    except RecursionError:
-        raise SettingsError(
-            [f"{label}: the file is nested too deeply; compare it with homelab.example.yaml."]
-        ) from None
+        return parse_yaml(raw)
+    except ValueError as error:
+        raise SettingsError([f"{label}: {error}."]) from None
 
 
 def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
@@ -971,9 +918,9 @@ class _Layers(BaseSettings):
         return _Environment(settings_cls), init_settings
 
 
-def _variables() -> dict[_Key, str]:
+def _variables() -> dict[Key, str]:
     """Return the variables that set something, by the key that they set."""
-    variables: dict[_Key, str] = {}
+    variables: dict[Key, str] = {}
     for name, value in os.environ.items():
         if name.upper().startswith(_PREFIX) and name.upper() != _FILE_VARIABLE and value:
             key = name[len(_PREFIX) :].lower().split("__")
@@ -985,18 +932,6 @@ def _variables() -> dict[_Key, str]:
 
 # Messages -------------------------------------------------------------------------------------------------------------
 
-_SECTIONS: Mapping[str, type[_Settings]] = MappingProxyType(
-    {
-        "cpu": Cpu,
-        "memory": Memory,
-        "disk": Disk,
-        "network": Network,
-        "dns": Dns,
-        "template": Template,
-        "startup": Startup,
-    }
-)
-_ITEMS: Mapping[str, type[_Settings]] = MappingProxyType({"mounts": BindMount, "devices": Device})
 _BACKENDS: Mapping[str, type[_Backend]] = MappingProxyType(
     {"local": LocalBackend, "s3": S3Backend, "http": HttpBackend, "pg": PgBackend}
 )
@@ -1010,6 +945,8 @@ _REQUIRED = {
     "host_path": "the directory on the node, such as /mnt/pve/hdd/hermes",
     "guest_path": "where the directory shows in the container, such as /data",
     "path": "the path of the device on the node, such as /dev/dri/renderD128",
+    "image": "the image with its tag, such as redis:8.2",
+    "pulse_cookie": "where PulseAudio's cookie is in the container, such as /mnt/pulse/cookie",
 }
 
 _NOT_HERE: Mapping[str, str] = {
@@ -1029,7 +966,19 @@ _NOT_HERE: Mapping[str, str] = {
     "unprivileged": "every container here is unprivileged, always; leave it out",
 }
 
-_SYNONYMS: Mapping[type[_Settings], Mapping[str, str]] = {
+_PROFILE_SYNONYMS = {
+    "auth_file": "auth",
+    "auth_json": "auth",
+    "config": "settings",
+    "env": "environment",
+    "environment_files": "secrets",
+    "extra_volumes": "volumes",
+    "mounts": "volumes",
+    "soul": "documents",
+    "working_directory": "settings.terminal.cwd",
+}
+
+_SYNONYMS: Mapping[type[Model], Mapping[str, str]] = {
     Agent: {"device_passthrough": "devices", "env": "secrets", "environment": "secrets", "mount_points": "mounts"},
     BindMount: {
         "mp": "guest_path",
@@ -1040,6 +989,8 @@ _SYNONYMS: Mapping[type[_Settings], Mapping[str, str]] = {
         "volume": "host_path",
     },
     Device: {"host_path": "path", "read_only": "deny_write"},
+    Hermes: _PROFILE_SYNONYMS | {"networking": "network_mode", "ports": "api_server.port", "services": "sidecars"},
+    Profile: _PROFILE_SYNONYMS,
 }
 
 _CARRIERS: Mapping[str, Mapping[str, str]] = {
@@ -1056,11 +1007,20 @@ _CARRIERS: Mapping[str, Mapping[str, str]] = {
 }
 
 
-def _dotted(key: _Key) -> str:
-    return ".".join(str(part) if re.fullmatch(r"[\w-]{1,60}", str(part)) else shown(part) for part in key)
+_CARRIED: Mapping[type[Model], Mapping[str, str]] = {
+    ApiServer: dict.fromkeys(("api_key", "key", "token"), "API_SERVER_KEY"),
+    Dashboard: {
+        "password": "HERMES_DASHBOARD_BASIC_AUTH_PASSWORD",
+        "secret": "HERMES_DASHBOARD_BASIC_AUTH_SECRET",
+    },
+    Discord: dict.fromkeys(("bot_token", "token"), "DISCORD_BOT_TOKEN"),
+    Slack: dict.fromkeys(("bot_token", "token"), "SLACK_BOT_TOKEN") | {"app_token": "SLACK_APP_TOKEN"},
+    Telegram: dict.fromkeys(("bot_token", "token"), "TELEGRAM_BOT_TOKEN")
+    | {"webhook_secret": "TELEGRAM_WEBHOOK_SECRET"},
+}
 
 
-def _origin(label: str, file: object, key: _Key, value: object) -> str:
+def _origin(label: str, file: object, key: Key, value: object) -> str:
     """Name what states the key: the file, the variable at or above it, or the file and the variables below it."""
     in_file = file
     for part in key:
@@ -1078,36 +1038,68 @@ def _origin(label: str, file: object, key: _Key, value: object) -> str:
     return " with ".join(filter(None, ["" if below and in_file is _ABSENT else label, ", ".join(sorted(below))]))
 
 
-def _unknown(key: _Key, backend: str) -> str:
+def _unknown(key: Key, backend: str) -> str:
     """Say what to do with a key that is no setting."""
     *parents, name = map(str, key)
-    model: type[_Settings] = Homelab
+    model: type[Model] = Homelab
     match parents:
         case ["backend"]:
             model = _BACKENDS[backend]
             if carrier := _CARRIERS.get(backend, {}).get(name):
                 return f"secrets do not go into {_FILE}; put this one into the environment or .env, as {carrier}"
-        case ["agents", agent]:
-            model = Agent
-            if name in _NOT_HERE:
+        case ["agents", agent, *inner]:
+            model = _model_below(Agent, inner)
+            if carrier := _CARRIED.get(model, {}).get(name):
+                return f"secrets do not go into {_FILE}; put this one into the environment or .env, as {carrier}"
+            if model is Agent and name in _NOT_HERE:
                 return _NOT_HERE[name].format(agent=agent)
-        case ["agents", _, section]:
-            model = _SECTIONS[section]
-        case ["agents", _, section, _]:
-            model = _ITEMS[section]
+    if model is Profile and name in Hermes.model_fields:
+        return "all profiles share this; write it beside profiles"
     if is_credential_name(name):
         return f"secrets do not go into {_FILE}; put {name} into the environment or .env"
     return f"there is no such setting; {_suggestion(model, name)}"
 
 
-def _suggestion(model: type[_Settings], name: str) -> str:
+def _model_in(annotation: object) -> type[Model] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Model):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
+
+
+def _is_mapping(annotation: object) -> bool:
+    return isinstance(origin := get_origin(annotation), type) and issubclass(origin, Mapping)
+
+
+def _model_below(model: type[Model], keys: Sequence[str]) -> type[Model]:
+    """Return the model of what stands at the keys below a model."""
+    rest = iter(keys)
+    for key in rest:
+        annotation = model.model_fields[key].annotation
+        if _is_mapping(annotation):
+            next(rest)  # The item's own key.
+        model = _model_in(annotation) or model
+    return model
+
+
+_FIRST_ITEM = {"mounts": "mp0", "devices": "dev0"}
+
+
+def _parts(model: type[Model]) -> dict[str, type[Model]]:
+    """Return the models right below a model, by the key of each."""
+    return {
+        f"{name}.{_FIRST_ITEM.get(name, '<name>')}" if _is_mapping(field.annotation) else name: part
+        for name, field in model.model_fields.items()
+        if (part := _model_in(field.annotation))
+    }
+
+
+def _suggestion(model: type[Model], name: str) -> str:
     if synonym := _SYNONYMS.get(model, {}).get(name):
         return f"did you mean {synonym}?"
     if model is Agent and (slot := re.fullmatch(r"(?:mp|(dev))[0-9]+", name)):
         return f"did you mean {'devices' if slot[1] else 'mounts'}.{name}?"
-    parts: Mapping[str, type[_Settings]] = {**_SECTIONS, "mounts.mp0": BindMount, "devices.dev0": Device}
-    inner = [f"{section}.{field}" for section, part in parts.items() for field in part.model_fields]
-    if model is Agent and (nested := [path for path in inner if path.endswith(f".{name}")]):
+    inner = [f"{path}.{field}" for path, part in _parts(model).items() for field in part.model_fields]
+    if nested := [path for path in inner if path.endswith(f".{name}")]:
         return f"did you mean {' or '.join(nested)}?"
     names = [field for field, info in model.model_fields.items() if not info.exclude]
     if close := difflib.get_close_matches(name.lower(), names, n=1):
@@ -1129,7 +1121,7 @@ _PHRASES: Mapping[str, str] = {
 }
 
 
-def _problem(error: ErrorDetails, key: _Key, backend: str) -> str:
+def _problem(error: ErrorDetails, key: Key, backend: str) -> str:
     """Say in plain words what pydantic found."""
     context = error.get("ctx", {})
     if error["type"] == "value_error":
@@ -1146,6 +1138,13 @@ def _problem(error: ErrorDetails, key: _Key, backend: str) -> str:
     )
 
 
+def _where(label: str, file: object, key: Key, value: object) -> str:
+    for i, part in enumerate(key):
+        if isinstance(part, InFile):
+            return ": ".join(filter(None, (part, dotted(key[i + 1 :]))))
+    return f"{_origin(label, file, key, value)}: {dotted(key)}"
+
+
 def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
     """Return a sentence for each problem that pydantic's error stands for."""
     if error["type"] == "default_factory_not_called":
@@ -1153,7 +1152,7 @@ def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
     backend = ""
     match error["loc"]:
         case ("backend",) if error["type"].startswith("union_tag"):
-            key: _Key = ("backend", "type")
+            key: Key = ("backend", "type")
         case ("backend", kind, *rest):
             backend, key = str(kind), ("backend", *rest)
         case ("agents", agent, "name"):
@@ -1162,7 +1161,7 @@ def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
             key = tuple(item)
         case loc:
             key = loc
-    where = f"{_origin(label, file, key, error['input'])}: {_dotted(key)}"
+    where = _where(label, file, key, error["input"])
     return [
         f"{where}: {problem}" + ("" if problem.endswith("?") else ".")
         for problem in _problem(error, key, backend).splitlines()
@@ -1197,7 +1196,7 @@ def _merged(label: str, file: dict[str, Any]) -> tuple[dict[str, Any], list[str]
         place = ("agents", agent)
         there = f"the agents there are {', '.join(stated)}" if stated else "it has none"
         messages.append(
-            f"{_origin(label, file, place, agents[agent])}: {_dotted(place)}: {label} has no such agent; {there}."
+            f"{_origin(label, file, place, agents[agent])}: {dotted(place)}: {label} has no such agent; {there}."
         )
     return values | {"agents": {name: agents.get(name, stated[name]) for name in stated}}, messages
 
@@ -1217,9 +1216,9 @@ def load_settings(directory: Path = Path()) -> Homelab:
     label, file = _read_file(directory)
     values, messages = _merged(label, file)
     try:
-        homelab = Homelab.model_validate(values)
+        homelab = Homelab.model_validate(values, context={"directory": (directory / label).parent})
     except ValidationError as error:
-        for details in error.errors():
+        for details in flattened(error.errors()):
             messages += _sentences(details, label, file)
     if messages:
         raise SettingsError(messages)

@@ -61,6 +61,8 @@ __all__ = [
     "Text",
     "VlanId",
     "Vmid",
+    "env_name",
+    "holds_token",
     "id_on_disk",
     "is_credential_name",
     "lies_in",
@@ -83,6 +85,25 @@ _LOOKS_SECRET = re.compile(
 )
 
 
+_TOKEN = re.compile(
+    r"(?<![A-Za-z0-9/_.-])(?:"
+    r"(?:sk-|hf_|gsk_|gh[pousr]_|glpat-)(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{16,}"
+    r"|(?:xox[a-z]-|xapp-|github_pat_|AIza)[A-Za-z0-9_-]{8,}"
+    r"|AKIA[A-Z0-9]{12,}"
+    r"|[0-9]{6,}:[A-Za-z0-9_-]{30,}"  # a Telegram bot's
+    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"  # a JSON web token
+    r")"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY"
+    r"|://[^/\s:@]*:(?!\$\{)[^/\s@]+@"  # a password in an URL
+    r"|\bBearer +(?=[A-Za-z0-9._~+/=-]*[0-9])[A-Za-z0-9._~+/=-]{8,}"
+)
+
+
+def holds_token(text: str) -> bool:
+    """Tell whether a text has in it what looks like a key or token of a service that is widely used."""
+    return bool(_TOKEN.search(text))
+
+
 def is_credential_name(name: str) -> bool:
     """Tell whether a key names a secret, such as ``api_token``, ``password`` or ``litellm_api_key``."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
@@ -96,7 +117,7 @@ def shown(value: object) -> str:
     if isinstance(value, list | tuple | set):
         return "a list"
     if isinstance(value, str):
-        if _LOOKS_SECRET.search(value):
+        if _LOOKS_SECRET.search(value) or holds_token(value):
             return "the value, hidden because it may be a secret,"
         cut = value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "…"
         return json.dumps(cut, ensure_ascii=not cut.isprintable())
@@ -387,7 +408,12 @@ _ENV_REASONS = {
 }
 
 
-def _env_name(value: object) -> str:
+def env_name(value: object) -> str:
+    """Return the name of an environment variable that an agent may have.
+
+    Raises:
+        ValueError: It is none. The phrase never repeats what may be the secret itself.
+    """
     # The value is never shown before it is known to be a name: it may be the secret itself.
     if isinstance(value, str) and "=" in value:
         raise ValueError(
@@ -678,7 +704,7 @@ IdMap = Annotated[
 
 EnvName = Annotated[
     str,
-    BeforeValidator(_env_name),
+    BeforeValidator(env_name),
     WithJsonSchema({"type": "string", "pattern": f"^(?:{_ENV_NAME})$", "maxLength": _LONGEST_ENV_NAME}),
 ]
 """Name of an environment variable that an agent may have."""

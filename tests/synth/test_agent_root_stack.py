@@ -91,10 +91,11 @@ def test_a_changed_step_takes_back_only_what_left(root: dict[str, Any]) -> None:
     [
         ({"cpu": {"cores": 4}}, set()),
         ({"keyctl": False}, {"hermes_container_config"}),
-        ({"secrets": ["LITELLM_API_KEY"]}, {"hermes_payload", "hermes_bootstrap"}),
+        ({"secrets": ["EXTRA_KEY"]}, {"hermes_payload", "hermes_bootstrap"}),
+        ({"hermes": {"image": {"tag": "v2026.7.20"}}}, {"hermes_payload", "hermes_bootstrap"}),
         ({"hostname": "agent7"}, set(STEPS)),
     ],
-    ids=["cores", "keyctl", "secrets", "hostname"],
+    ids=["cores", "keyctl", "secrets", "image", "hostname"],
 )
 def test_a_setting_runs_only_the_steps_again_that_it_concerns(
     synthesize: Synthesize, root: dict[str, Any], change: dict[str, Any], again: set[str]

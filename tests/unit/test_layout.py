@@ -16,6 +16,13 @@ PACKAGE = PROJECT / "constructs" / "pve_agents"
 # Each module may import those before it: types, then settings, then constructs.
 LAYERS = [
     "types",
+    "model",
+    "yaml_text",
+    "agents.hermes.config",
+    "agents.hermes.docker",
+    "agents.hermes.platforms",
+    "agents.hermes.variables",
+    "agents.hermes.settings",
     "settings",
     "terraform",
     "vmid_guard",
@@ -24,6 +31,8 @@ LAYERS = [
     "container",
     "payload",
     "host_step",
+    "agents.hermes.render",
+    "agents.hermes.agent",
 ]
 
 
@@ -38,7 +47,7 @@ def test_everything_public_has_a_docstring() -> None:
 
 @pytest.mark.parametrize("module", LAYERS)
 def test_dependencies_point_one_way(module: str) -> None:
-    tree = ast.parse((PACKAGE / f"{module}.py").read_text())
+    tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text())
     imported = {
         node.module.partition(".")[2]
         for node in ast.walk(tree)
@@ -48,7 +57,15 @@ def test_dependencies_point_one_way(module: str) -> None:
 
 
 def test_every_module_has_its_layer() -> None:
-    assert {path.stem for path in PACKAGE.glob("*.py")} - {"__init__"} == set(LAYERS)
+    modules = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if path.stem != "__init__"]
+    assert sorted(".".join(module.parts) for module in modules) == sorted(LAYERS)
+
+
+@pytest.mark.parametrize("package", ["agents", "agents.hermes"])
+def test_a_package_of_agents_imports_nothing_by_itself(package: str) -> None:
+    # The settings of all agents import an agent's: its constructs must not come along.
+    tree = ast.parse((PACKAGE / package.replace(".", "/") / "__init__.py").read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def test_the_lock_names_no_package_index() -> None:

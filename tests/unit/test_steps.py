@@ -119,7 +119,7 @@ def test_what_is_wanted_is_in_no_argument(steps: Steps, tmp_path: Path) -> None:
     arguments = tmp_path / "arguments"
     ssh = tmp_path / "bin" / "ssh"
     ssh.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" >>'{arguments}'\ncat >/dev/null\n")
-    secret = "sk-of-the-agent"
+    secret = "sk-of-the-agent-0123"
     assert steps("--only", "payload", "hermes", LITELLM_API_KEY=secret, API_SERVER_KEY=secret).returncode == 0
     assert json.dumps(secret)[1:-1] not in arguments.read_text()
     assert "/opt/pve-agents" not in arguments.read_text()

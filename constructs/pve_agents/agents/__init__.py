@@ -1,0 +1,1 @@
+"""Agents: what runs in a container, one package for each kind."""

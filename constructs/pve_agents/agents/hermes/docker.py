@@ -1,0 +1,356 @@
+"""Docker in the container: Hermes' image and limits, and the services beside it in the words of Compose.
+
+https://hermes-agent.nousresearch.com/docs/user-guide/docker
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from pve_agents.agents.hermes.config import HttpUrl
+from pve_agents.model import Model, OpenModel, ProblemsError, ReadOnly, checked, distinct, listed, problem
+from pve_agents.types import EnvName, Number, Text, is_credential_name, lies_in, shown
+
+__all__ = [
+    "DATA",
+    "RESERVED_SOURCES",
+    "RESERVED_TARGETS",
+    "Argument",
+    "Audio",
+    "Docker",
+    "Healthcheck",
+    "Image",
+    "Limits",
+    "Logging",
+    "Service",
+    "Sidecar",
+    "Size",
+    "Variables",
+    "Volumes",
+    "in_bytes",
+    "overlap",
+]
+
+DATA = "/opt/data"
+"""The agent's data as its own container sees it."""
+
+RESERVED_TARGETS = (
+    *("/bin", "/dev", "/etc", "/init", "/lib", "/managed", "/opt/hermes", "/proc", "/run/service", "/sbin", "/sys"),
+    DATA,
+)
+"""What the image of Hermes has in its container, where nothing else may be mounted."""
+
+RESERVED_SOURCES = (
+    *("/etc/pve-agents", "/opt/pve-agents", "/run/docker.sock", "/var/lib/docker", "/var/lib/pve-agents"),
+    *("/proc", "/sys", "/var/run"),
+)
+"""What no service may see of the LXC container: Docker, this project's own files, the kernel."""
+
+_MOVING = frozenset({"beta", "canary", "dev", "develop", "edge", "latest", "main", "master", "nightly", "stable"})
+_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
+_VOLUME_WRITE = "host:container or host:container:ro with absolute paths, such as /srv/books:/srv/books:ro"
+
+# Values -----------------------------------------------------------------------------------------------------------
+
+
+def in_bytes(size: str) -> int:
+    """Return how much a size such as ``3g`` is."""
+    return int(float(size[:-1]) * _UNITS[size[-1]])
+
+
+def _memory(value: str) -> str:
+    if in_bytes(value.lower()) < _UNITS["g"]:
+        raise ValueError(f"{shown(value)} is less than Hermes needs; write at least 1g")
+    return value.lower()
+
+
+def overlap(path: str, directories: Iterable[str]) -> bool:
+    """Tell whether a path is, holds or lies in one of the directories."""
+    return path == "/" or any(lies_in(path, it) or lies_in(it, path) for it in directories)
+
+
+def _volume(_: object, value: Any) -> Iterator[tuple[object, str]]:  # noqa: ANN401 - not checked yet
+    source, target, mode = (*str(value).split(":"), "rw", "", "")[:3]
+    plain = r"/(?:[^/:\x00-\x1f\x7f]+(?:/[^/:\x00-\x1f\x7f]+)*)?"
+    if (
+        not isinstance(value, str)
+        or len(value.split(":")) not in {2, 3}
+        or mode not in {"ro", "rw"}
+        or not (re.fullmatch(plain, source) and re.fullmatch(plain, target))
+        or {".", ".."} & set(f"{source}/{target}".split("/"))
+    ):
+        raise ValueError(f"{shown(value)} is not a volume; write {_VOLUME_WRITE}")
+    if source.endswith("/docker.sock"):
+        raise ValueError(
+            f"{shown(value)} gives Docker away, and who speaks to Docker is root in the LXC container; leave it out"
+        )
+    if overlap(source, RESERVED_SOURCES):
+        raise ValueError(
+            f"{shown(source)} holds Docker's socket, this project's secrets or the system; write another directory"
+        )
+    if overlap(target, RESERVED_TARGETS):
+        raise ValueError(f"{shown(target)} is Hermes' own in its container; write another place, such as {source}")
+    yield _, value
+
+
+def _volumes(values: object) -> object:
+    return [it for _, it in checked(values, _volume)] if isinstance(values, list | tuple) else values
+
+
+_SIZE_WRITE = 'a number with k, m or g behind it, such as "1g"'
+_SIZE = r"[1-9][0-9]{0,9}(?:\.[0-9]{1,3})?[kmgKMG]"
+Size = Annotated[str, Text("a size", _SIZE, _SIZE_WRITE, 16, str.lower)]
+"""A size as Docker spells it, such as ``10m``."""
+
+_MemorySize = Annotated[str, Text("a size", _SIZE, _SIZE_WRITE, 16, _memory)]
+Argument = Annotated[str, Text("an argument", r"[^\x00-\x1f\x7f]+", "one line of text in quotes", 4096)]
+"""A word of a command."""
+
+Variables = Annotated[Mapping[str, str], ReadOnly()]
+"""Variables with their values, which are no secrets."""
+
+Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_volumes)]
+"""Directories of the LXC container in a service's own."""
+
+Service = Annotated[str, Text("a service or network", r"[a-z][a-z0-9_-]*", "its name, such as browser", 64)]
+"""What Compose calls a service or a network."""
+
+_Path = Annotated[
+    str,
+    Text(
+        "a path", r"(?:/[^/:\x00-\x1f\x7f]+)+", "an absolute one without a slash at its end, such as /mnt/pulse", 1024
+    ),
+]
+_Seconds = Annotated[int, Number("a number of seconds", 1, 86_400)]
+_ImageName = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
+_Repository = rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{{1,5}})?/)?{_ImageName}(?:/{_ImageName})*"
+_Tag = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_Digest = r"sha256:[0-9a-f]{64}"
+_Package = Annotated[
+    str, Text("a Debian package", r"[a-z0-9][a-z0-9+.-]+", "its name, such as libasound2-plugins", 100)
+]
+
+
+class Image(Model):
+    """The image of Hermes."""
+
+    repository: Annotated[
+        str, Text("an image", _Repository, "its name without a tag, such as nousresearch/hermes-agent", 255)
+    ] = "nousresearch/hermes-agent"
+    """Its name without a tag. Defaults to nousresearch/hermes-agent."""
+
+    tag: Annotated[
+        str, Text("a tag", _Tag, "letters, digits, dots, hyphens and underscores, such as v2026.8.31", 128)
+    ] = "v2026.8.31"
+    """Its tag; latest, main and stable change by themselves. Defaults to v2026.8.31, which is 0.21.0."""
+
+    digest: Annotated[str, Text("a digest", _Digest, "sha256: and 64 hexadecimal digits", 71)] | None = None
+    """Digest that pins the very bytes, as sha256:<64 digits>. Defaults to none."""
+
+    apt_packages: Annotated[tuple[_Package, ...], AfterValidator(distinct)] = ()
+    """Debian packages to add, in an image that is built in the container. Defaults to none."""
+
+    @property
+    def reference(self) -> str:
+        """How Docker calls it."""
+        return f"{self.repository}:{self.tag}" + (f"@{self.digest}" if self.digest else "")
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether the tag means another image from time to time."""
+        return self.tag in _MOVING
+
+
+class Docker(Model):
+    """Docker in the container."""
+
+    source: Literal["docker", "debian"] = "docker"
+    """Where it is installed from: Docker's own packages or Debian's. Defaults to docker."""
+
+    registry_mirrors: Annotated[tuple[HttpUrl, ...], AfterValidator(distinct)] = ()
+    """URLs of mirrors of Docker Hub. Defaults to none."""
+
+
+class Limits(Model):
+    """What one profile may use of the container."""
+
+    memory: _MemorySize | None = "3g"
+    """Memory, at least 1g. Defaults to 3g, or none where the container has less than 4 GiB."""
+
+    cpus: Annotated[float, Number("a number of CPUs", 0, 128, whole=False)] | None = 2.0
+    """CPU time in cores' worth. Defaults to 2, or none where the container has a single core."""
+
+    pids: Annotated[int, Number("a number of processes", 64, 4_194_304)] | None = None
+    """Number of processes. Defaults to none."""
+
+    @field_validator("cpus")
+    @classmethod
+    def _something(cls, cpus: float | None) -> float | None:
+        if cpus == 0:
+            raise ValueError("0 is no CPU time at all; write more, or null for no limit")
+        return cpus
+
+
+class Healthcheck(Model):
+    """How Docker sees whether Hermes is up."""
+
+    interval_seconds: _Seconds = 30
+    """Pause between two checks in seconds. Defaults to 30."""
+
+    timeout_seconds: _Seconds = 5
+    """Time for one check in seconds. Defaults to 5."""
+
+    retries: Annotated[int, Number("a number of checks", 1, 100)] = 3
+    """Failed checks in a row that make it unhealthy. Defaults to 3."""
+
+    start_period_seconds: _Seconds = 120
+    """Time to start in seconds; a platform that cannot be reached takes 30 of them. Defaults to 120."""
+
+
+class Logging(Model):
+    """What Docker keeps of the output."""
+
+    max_size: Size = "10m"
+    """Size of a file. Defaults to 10m."""
+
+    max_file: Annotated[int, Number("a number of files", 1, 1000)] = 3
+    """Number of files. Defaults to 3."""
+
+
+class Audio(Model):
+    """Bridge to the sound of a desktop."""
+
+    pulse_socket: _Path = "/run/user/1000/pulse"
+    """Directory of PulseAudio's socket in the container. Defaults to /run/user/1000/pulse."""
+
+    pulse_cookie: _Path
+    """PulseAudio's cookie, a file in the container."""
+
+
+_COMPOSE_REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "build": "an image is made elsewhere; write image",
+        "cap_add": "more rights than a container has by default are not given here; leave it out",
+        "cgroup": "no sidecar shares the control groups of the LXC container; leave it out",
+        "cgroup_parent": "no sidecar shares the control groups of the LXC container; leave it out",
+        "configs": "files come by volumes; write volumes",
+        "container_name": "the name is made from the agent's and the sidecar's; leave it out",
+        "credential_spec": "this is for another system; leave it out",
+        "device_cgroup_rules": "devices belong to the agent; write devices there",
+        "devices": "devices belong to the agent; write devices there",
+        "env_file": "secrets come by their names; write secrets",
+        "extends": "no other file is read; write the keys out",
+        "ipc": "no sidecar shares memory with another container; leave it out",
+        "network_mode": "a sidecar is in the network that Hermes' own network_mode says; leave it out",
+        "pid": "no sidecar sees the processes of another container; leave it out",
+        "privileged": "who is privileged is root in the LXC container; leave it out",
+        "profiles": "a sidecar always runs; leave it out",
+        "runtime": "there is one runtime; leave it out",
+        "security_opt": "the guards of a container stay on; leave it out",
+        "sysctls": "the kernel is the node's; leave it out",
+        "userns_mode": "ids stay as Docker has them; leave it out",
+        "uts": "a sidecar has its own host name; leave it out",
+        "volumes_from": "volumes are written out; write volumes",
+    }
+)
+_PORT = r"(?:[0-9]{1,5}(?:-[0-9]{1,5})?)"
+
+
+class Sidecar(OpenModel):
+    """Another service beside Hermes, in the words of Compose; what is not named here is passed on to it."""
+
+    image: Annotated[
+        str,
+        Text(
+            "an image with a tag",
+            rf"{_Repository}(?::{_Tag}(?:@{_Digest})?|@{_Digest})",
+            "its name with a tag or digest, such as redis:8.2",
+            512,
+        ),
+    ]
+    """Image with its tag, digest or both."""
+
+    command: tuple[Argument, ...] | None = None
+    """Command, as a list. Defaults to the image's."""
+
+    environment: Variables = Field(default={}, validate_default=True)
+    """Environment variables that are no secrets, as a mapping. Defaults to none."""
+
+    volumes: Volumes = ()
+    """Directories of the container, as host:container or host:container:ro. Defaults to none."""
+
+    networks: tuple[Service, ...] = ()
+    """Names of networks; with network_mode bridge only. Defaults to Compose's."""
+
+    ports: tuple[
+        Annotated[
+            str,
+            Text(
+                "a port",
+                rf"(?:[0-9.]+:)?{_PORT}:{_PORT}(?:/(?:tcp|udp))?",
+                'one in quotes such as "127.0.0.1:8080:80"',
+                64,
+            ),
+        ],
+        ...,
+    ] = ()
+    """Ports that show outside; with network_mode bridge only. Defaults to none."""
+
+    depends_on: tuple[Service, ...] = ()
+    """Names of services that start before. Defaults to none."""
+
+    restart: Literal["unless-stopped", "always", "on-failure", "no"] | None = None
+    """What becomes of it when it ends. Defaults to Hermes' own."""
+
+    healthcheck: Mapping[str, Any] | None = None
+    """How Docker sees whether it is up. Defaults to the image's."""
+
+    secrets: Annotated[tuple[EnvName, ...], BeforeValidator(listed), AfterValidator(distinct)] = ()
+    """Names of the secrets that it gets as variables. Defaults to none."""
+
+    @property
+    def compose(self) -> dict[str, Any]:
+        """What is stated of it, as Compose wants it; without the secrets, which are delivered as a file."""
+        stated = self.model_dump(mode="json", exclude_unset=True, exclude={"secrets"})
+        return {key: value for key, value in stated.items() if value is not None}
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether its tag means another image from time to time, and no digest pins it."""
+        return "@" not in self.image and self.image.rpartition(":")[2] in _MOVING
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _environment_is_no_secret(cls, values: object) -> object:
+        return dict(checked(values, _sidecar_variable)) if isinstance(values, Mapping) else values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _within_bounds(cls, values: object) -> object:
+        if isinstance(values, Mapping):
+            refused = [
+                problem((key,), _COMPOSE_REFUSED[key], value)
+                for key, value in values.items()
+                if key in _COMPOSE_REFUSED
+            ]
+            if refused:
+                raise ProblemsError(refused)
+        return values
+
+
+def _sidecar_variable(name: Any, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - not checked yet
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("this is not the name of an environment variable; write letters, digits and underscores")
+    if is_credential_name(name):
+        raise ValueError(
+            "this is a secret by its name; list the name under the sidecar's secrets, "
+            "and put the value into the environment or .env"
+        )
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not text; write it in quotes")  # noqa: TRY004 - pydantic's way
+    if "${" in value:
+        raise ValueError(f"{shown(value)} refers to another variable; write the value, or list the name under secrets")
+    yield name, value

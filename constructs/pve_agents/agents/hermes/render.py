@@ -1,0 +1,357 @@
+"""The files that Hermes Agent needs in its container, made from the settings.
+
+Docker, Hermes and the scripts in ``scripts/guest`` read them; none holds a secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
+from pve_agents.payload import GuestFile
+from pve_agents.settings import Agent
+
+UID = GID = 10000
+"""The user that Hermes runs as, in its image and in its service."""
+
+STATE_ROOT = "/var/lib/pve-agents"
+"""Where the bootstrap keeps what it makes of the payload."""
+
+_MANAGED = "/managed"
+_LOOPBACK = "127.0.0.1"
+_EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container with a network of its own
+# Where Hermes reads these; all others are read in its working directory (hermes-agent 0.19, section "Documents").
+_HOME_DOCUMENTS = {"SOUL.md": "SOUL.md", "USER.md": "memories/USER.md", "MEMORY.md": "memories/MEMORY.md"}
+_HEALTH_MARGIN_SECONDS = 60
+_ASOUND = """\
+pcm.!default {
+    type pulse
+    hint {
+        show on
+        description "Default ALSA Output (PulseAudio)"
+    }
+}
+pcm.pulse { type pulse }
+ctl.!default { type pulse }
+"""
+
+
+def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
+    """Return the payload's files by their path, without the scripts.
+
+    Args:
+        agent: The settings of the agent's container.
+        hermes: What runs in it.
+    """
+    services = hermes.services(agent.name)
+    files = {
+        "plan": _plan(agent, hermes, services),
+        "docker-compose.yml": _yaml(_compose(agent, hermes, services)),
+    }
+    if hermes.packages:
+        files["image/Dockerfile"] = _dockerfile(hermes)
+    if hermes.docker.registry_mirrors:
+        files["daemon.json"] = _json({"registry-mirrors": list(hermes.docker.registry_mirrors)})
+    if hermes.audio:
+        files["asound.conf"] = _ASOUND
+    for service, profile in services.items():
+        place = f"services/{service}"
+        files[f"{place}/plan"] = _service_plan(agent, profile)
+        files[f"{place}/managed/config.yaml"] = _yaml(profile.config)
+        files[f"{place}/managed/env"] = _dotenv(_managed_environment(hermes, profile))
+        for name, text in profile.documents.items():
+            files[f"{place}/documents/{_document_place(name)}"] = text
+    for name, sidecar in hermes.sidecars.items():
+        files[f"sidecars/{name}/plan"] = _assignments({"secrets": [f"{it}={it}" for it in sidecar.secrets]})
+    return {name: GuestFile(text) for name, text in files.items()}
+
+
+# docker-compose.yml ---------------------------------------------------------------------------------------------------
+
+
+def _compose(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> dict[str, Any]:
+    compose: dict[str, Any] = {
+        "name": agent.name,
+        "services": {name: _service(agent, hermes, name, profile) for name, profile in services.items()}
+        | {name: _sidecar(agent, hermes, name) for name in hermes.sidecars},
+    }
+    if hermes.networks:
+        compose["networks"] = _escaped(hermes.networks)
+    return compose
+
+
+def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[str, Any]:
+    bridged = hermes.network_mode == "bridge"
+    service: dict[str, Any] = {
+        "image": _run_image(agent, hermes),
+        "container_name": name,
+        # The image's entrypoint supervises the gateway; its default command would be a chat that ends at once.
+        "command": ["gateway", "run", *profile.extra_args],
+        "restart": hermes.restart,
+        "environment": _environment(agent, hermes, profile),
+        "volumes": _volumes(agent, hermes, name, profile),
+        "shm_size": profile.shm_size,
+        "healthcheck": {
+            "test": ["CMD", "curl", "-fsS", f"{_api_url(profile)}/health"],
+            "interval": f"{hermes.healthcheck.interval_seconds}s",
+            "timeout": f"{hermes.healthcheck.timeout_seconds}s",
+            "retries": hermes.healthcheck.retries,
+            "start_period": f"{hermes.healthcheck.start_period_seconds}s",
+        },
+        "logging": _logging(hermes),
+        "labels": {"pve-agents.revision": _revision(name)},
+    }
+    if bridged:
+        service["ports"] = [f"{profile.api_server.host}:{profile.api_server.port}:{profile.api_server.port}"]
+        if profile.dashboard.enabled:
+            service["ports"].append(f"{profile.dashboard.host}:{profile.dashboard.port}:{profile.dashboard.port}")
+        if hermes.networks:
+            service["networks"] = list(hermes.networks)
+    else:
+        service["network_mode"] = hermes.network_mode
+    limits = {"memory": profile.limits.memory, "cpus": profile.limits.cpus, "pids": profile.limits.pids}
+    limits = {key: str(value) if key == "cpus" else value for key, value in limits.items() if value is not None}
+    if limits:
+        service["deploy"] = {"resources": {"limits": limits}}
+    return _without_variables(service)
+
+
+def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, str]:
+    writable = [mount.guest_path for mount in agent.mounts.values() if not mount.read_only]
+    environment = {
+        "HERMES_UID": str(UID),
+        "HERMES_GID": str(GID),
+        "HERMES_MANAGED_DIR": _MANAGED,
+        # The image allows the agent's file tools its data directory only.
+        "HERMES_WRITE_SAFE_ROOT": ":".join([DATA, *writable]),
+    }
+    if profile.dashboard.enabled:
+        # The image's supervisor reads these before Hermes reads any file.
+        environment |= {
+            "HERMES_DASHBOARD": "1",
+            "HERMES_DASHBOARD_HOST": _EVERYWHERE if hermes.network_mode == "bridge" else profile.dashboard.host,
+            "HERMES_DASHBOARD_PORT": str(profile.dashboard.port),
+        }
+    if hermes.audio:
+        environment |= {
+            "XDG_RUNTIME_DIR": str(PurePosixPath(hermes.audio.pulse_socket).parent),
+            "PULSE_SERVER": f"unix:{hermes.audio.pulse_socket}/native",
+            "PULSE_COOKIE": "/tmp/pulse-cookie",  # noqa: S108 - where the guide of Hermes has it
+        }
+    return environment
+
+
+def _volumes(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> list[dict[str, Any]]:
+    state = f"{STATE_ROOT}/{agent.name}"
+    binds = [
+        (profile.data_directory, DATA, False),
+        (f"{state}/services/{name}/managed", _MANAGED, True),
+        *((mount.guest_path, mount.guest_path, mount.read_only) for mount in agent.mounts.values()),
+    ]
+    if hermes.audio:
+        binds += [
+            (hermes.audio.pulse_socket, hermes.audio.pulse_socket, False),
+            (hermes.audio.pulse_cookie, "/tmp/pulse-cookie", True),  # noqa: S108
+            (f"{state}/asound.conf", "/etc/asound.conf", True),
+        ]
+    for volume in profile.volumes:
+        source, target, *mode = volume.split(":")
+        binds.append((source, target, mode == ["ro"]))
+    return [
+        {
+            "type": "bind",
+            "source": source,
+            "target": target,
+            **({"read_only": True} if read_only else {}),
+            # Docker would make a missing directory, owned by root, and hide that a disk is not there.
+            "bind": {"create_host_path": False},
+        }
+        for source, target, read_only in binds
+    ]
+
+
+def _sidecar(agent: Agent, hermes: Hermes, name: str) -> dict[str, Any]:
+    sidecar = hermes.sidecars[name]
+    service: dict[str, Any] = {
+        "container_name": f"{agent.name}-{name}",
+        "restart": hermes.restart,
+        "logging": _logging(hermes),
+        **sidecar.compose,
+    }
+    if sidecar.secrets:
+        service["env_file"] = [f"{STATE_ROOT}/{agent.name}/sidecars/{name}.env"]
+    service["labels"] = {"pve-agents.revision": _revision(name)}
+    return _without_variables(service)
+
+
+def _logging(hermes: Hermes) -> dict[str, Any]:
+    return {
+        "driver": "json-file",
+        "options": {"max-size": hermes.logging.max_size, "max-file": str(hermes.logging.max_file)},
+    }
+
+
+def _revision(service: str) -> str:
+    # The bootstrap sets it from the service's files, so that Compose recreates what a change concerns and no more.
+    return f"${{REVISION_{_shell_name(service)}}}"
+
+
+def _without_variables(service: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a service in which no text is a variable for Compose, but for the label that is meant so."""
+    return {key: it if key == "labels" else _escaped(it) for key, it in service.items()}
+
+
+def _escaped(value: Any) -> Any:  # noqa: ANN401 - plain data
+    if isinstance(value, Mapping):
+        return {key: _escaped(it) for key, it in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escaped(it) for it in value]
+    return value.replace("$", "$$") if isinstance(value, str) else value
+
+
+# The image -----------------------------------------------------------------------------------------------------------
+
+
+def _dockerfile(hermes: Hermes) -> str:
+    return (
+        f"FROM {hermes.image.reference}\n"
+        "USER root\n"
+        "RUN apt-get update \\\n"
+        f" && apt-get install -y --no-install-recommends {' '.join(hermes.packages)} \\\n"
+        " && rm -rf /var/lib/apt/lists/*\n"
+    )
+
+
+def _run_image(agent: Agent, hermes: Hermes) -> str:
+    if not hermes.packages:
+        return hermes.image.reference
+    return f"pve-agents/{agent.name}:{hashlib.sha256(_dockerfile(hermes).encode()).hexdigest()[:12]}"
+
+
+# For the bootstrap ---------------------------------------------------------------------------------------------------
+
+
+def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
+    return _assignments(
+        {
+            "agent": agent.name,
+            "docker_source": hermes.docker.source,
+            "registry_mirrors": list(hermes.docker.registry_mirrors),
+            "image": hermes.image.reference,
+            "run_image": _run_image(agent, hermes),
+            "repository": hermes.image.repository,
+            "pull": "always" if hermes.image.is_moving and not hermes.image.digest else "missing",
+            "network": hermes.network_mode,
+            "services": list(services),
+            "sidecars": list(hermes.sidecars),
+            "health_seconds": str(hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS),
+        }
+    )
+
+
+def _service_plan(agent: Agent, profile: Profile) -> str:
+    config = profile.config
+    workspace = _in_guest(profile, profile.workspace) if profile.workspace else ""
+    directories = [
+        f"{mount.guest_path.rstrip('/')}/workspace" for mount in agent.mounts.values() if not mount.read_only
+    ]
+    if workspace and workspace not in directories:
+        directories.insert(0, workspace)
+    model, endpoint = config["model"], _endpoint(config)
+    return _assignments(
+        {
+            "data_directory": profile.data_directory,
+            "directories": directories,
+            "workspace": workspace,
+            "api_url": _api_url(profile),
+            "platforms": ["api_server", *profile.platforms.enabled],
+            "secrets": [f"{name}={source}" for name, source in profile.secret_map.items()],
+            "provider": model["provider"],
+            "base_url": endpoint.get("base_url", ""),
+            "key_name": _key_name(endpoint),
+            "model": model["default"],
+            "auth_secret": profile.auth.secret if profile.auth else "",
+            "auth_overwrite": "yes" if profile.auth and profile.auth.overwrite else "no",
+        }
+    )
+
+
+def _endpoint(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return where the main model is asked for; empty where Hermes alone knows."""
+    model = config["model"]
+    provider = str(model["provider"]).removeprefix("custom:")
+    found: Mapping[str, Any] = model if provider == "custom" else config.get("providers", {}).get(provider, {})
+    return found
+
+
+def _key_name(endpoint: Mapping[str, Any]) -> str:
+    if reference := re.fullmatch(r"\$\{(\w+)\}", str(endpoint.get("api_key", ""))):
+        return reference[1]
+    return str(endpoint.get("key_env", ""))
+
+
+def _in_guest(profile: Profile, path: str) -> str:
+    """Return where a path of the agent's container is in the LXC container."""
+    inside = PurePosixPath(path)
+    if inside.is_relative_to(DATA):
+        return str(PurePosixPath(profile.data_directory) / inside.relative_to(DATA))
+    return path
+
+
+def _document_place(name: str) -> str:
+    return f"home/{_HOME_DOCUMENTS[name]}" if name in _HOME_DOCUMENTS else f"workspace/{name}"
+
+
+def _api_url(profile: Profile) -> str:
+    host = profile.api_server.host
+    return f"http://{_LOOPBACK if host == _EVERYWHERE else host}:{profile.api_server.port}"
+
+
+def _managed_environment(hermes: Hermes, profile: Profile) -> dict[str, str]:
+    environment = dict(profile.managed_environment)
+    if hermes.network_mode == "bridge":
+        # Its own loopback is not the LXC container's: `ports` decides who may reach it.
+        environment["API_SERVER_HOST"] = _EVERYWHERE
+    return environment
+
+
+# Spelling ------------------------------------------------------------------------------------------------------------
+
+
+def _shell_name(name: str) -> str:
+    return re.sub(r"\W", "_", name).upper()
+
+
+def _assignments(values: Mapping[str, str | Sequence[str]]) -> str:
+    """Return bash assignments; a list becomes an array."""
+    lines = []
+    for name, value in values.items():
+        quoted = shlex.quote(value) if isinstance(value, str) else f"({' '.join(map(shlex.quote, value))})"
+        lines.append(f"{name}={quoted}\n")
+    return "".join(lines)
+
+
+def _dotenv(values: Mapping[str, str]) -> str:
+    """Return lines that python-dotenv reads back as they were; single quotes keep all but themselves and backslashes."""
+    lines = []
+    for name, value in values.items():
+        plain = re.fullmatch(r"[A-Za-z0-9_./:@%+=,-]*", value)
+        quoted = value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        lines.append(f"{name}={quoted}\n")
+    return "".join(lines)
+
+
+def _yaml(value: object) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,742 @@
+"""The section ``hermes`` of an agent: Hermes Agent in Docker, with the names of its Docker guide and NixOS module.
+
+https://hermes-agent.nousresearch.com/docs/user-guide/docker
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    Field,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from pve_agents.agents.hermes.config import (
+    BUILT_IN_PROVIDERS,
+    Settings,
+    literal_secrets,
+    merged,
+    named,
+    names_needed,
+    near_misses,
+    tree_problems,
+)
+from pve_agents.agents.hermes.docker import (
+    DATA,
+    RESERVED_SOURCES,
+    RESERVED_TARGETS,
+    Argument,
+    Audio,
+    Docker,
+    Healthcheck,
+    Image,
+    Limits,
+    Logging,
+    Service,
+    Sidecar,
+    Size,
+    Variables,
+    Volumes,
+    in_bytes,
+    overlap,
+)
+from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Platforms, Slack, Telegram
+from pve_agents.agents.hermes.variables import Secrets, variable
+from pve_agents.model import (
+    Flag,
+    InFile,
+    Key,
+    Model,
+    ProblemsError,
+    ReadOnly,
+    below,
+    checked,
+    dotted,
+    flattened,
+    problem,
+)
+from pve_agents.types import EnvName, GuestPath, Text, holds_token, lies_in, shown
+from pve_agents.yaml_text import parse_yaml
+
+__all__ = ["DATA", "Auth", "Hermes", "Place", "Profile"]
+
+_DATA_DIRECTORY = "/opt/hermes-data"
+
+# Values -----------------------------------------------------------------------------------------------------------
+
+_ProfileName = Annotated[
+    str,
+    Text("the name of a profile", r"[a-z][a-z0-9]{0,19}", "lower-case letters and digits, such as work", 20),
+]
+_SidecarName = Annotated[
+    str,
+    Text(
+        "the name of a sidecar",
+        r"[a-z][a-z0-9-]{0,28}[a-z0-9]",
+        "2 to 30 lower-case letters, digits and hyphens, such as browser",
+        30,
+    ),
+]
+_LocalPath = Annotated[str, Text("the path of a file", r"[^\x00-\x1f\x7f]+", "one such as hermes/config.yaml", 1024)]
+
+
+class Auth(Model):
+    """Logins that Hermes begins with."""
+
+    secret: EnvName = "HERMES_AUTH_JSON"  # noqa: S105 - a name
+    """Name of the secret that holds auth.json on one line. Defaults to HERMES_AUTH_JSON."""
+
+    overwrite: Flag = False
+    """Whether it replaces an auth.json that is there, with what Hermes renewed since. Defaults to false."""
+
+
+# A profile --------------------------------------------------------------------------------------------------------
+
+HOME_DOCUMENTS = ("SOUL.md", "USER.md", "MEMORY.md")
+_LONGEST_DOCUMENT = 1_000_000
+
+
+def _read(path: str, info: ValidationInfo) -> bytes:
+    """Read a file of the operator's, relative to the file of the settings."""
+    directory = (info.context or {}).get("directory", Path())
+    try:
+        return Path(directory, path).read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{shown(path)} does not exist; name a file relative to homelab.yaml") from None
+    except IsADirectoryError:
+        raise ValueError(f"{shown(path)} is a directory; name a file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it has no such name"
+        raise ValueError(f"{shown(path)} cannot be read ({reason}); check its permissions") from None
+
+
+def _document(name: Any, content: Any, info: ValidationInfo) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - not checked
+    parts = name.split("/") if isinstance(name, str) else [""]
+    if any(part in {"", ".", ".."} or not part.isprintable() for part in parts) or len(str(name)) > 255:  # noqa: PLR2004
+        raise ValueError(
+            f"{shown(name)} is not a document; write SOUL.md, USER.md, MEMORY.md, AGENTS.md, or a path below the "
+            "working directory"
+        )
+    if isinstance(content, Mapping):
+        if content.keys() != {"file"} or not isinstance(content["file"], str):
+            raise ValueError("this is neither a text nor a file; write the text, or {file: path}")
+        try:
+            content = _read(content["file"], info).decode()
+        except UnicodeDecodeError:
+            raise ValueError(f"{shown(content['file'])} is not UTF-8; save the file as UTF-8") from None
+    if not isinstance(content, str) or "\0" in content:
+        raise ValueError(f"{shown(content)} is neither a text nor a file; write the text, or {{file: path}}")
+    if len(content.encode()) > _LONGEST_DOCUMENT:
+        raise ValueError(f"the document is {len(content.encode())} bytes long; write at most {_LONGEST_DOCUMENT}")
+    if holds_token(content):
+        raise ValueError("there seems to be a secret in the document; take it out, since the agent would read it aloud")
+    yield name, content
+
+
+_DOCUMENTS_SCHEMA = {
+    "type": "object",
+    "additionalProperties": {
+        "anyOf": [
+            {"type": "string"},
+            {
+                "type": "object",
+                "properties": {"file": {"type": "string"}},
+                "required": ["file"],
+                "additionalProperties": False,
+            },
+        ]
+    },
+}
+_REMEDIES = {
+    "settings": "write ${NAME} in its place, and put the value into the environment or .env under that name",
+    "config_file": "write ${NAME} in its place, and put the value into the environment or .env under that name",
+    "platforms": "write ${NAME} in its place, and put the value into the environment or .env under that name",
+    "environment": "list a name for it under secrets, and put the value into the environment or .env",
+    "sidecars": "list a name for it under the sidecar's secrets, and put the value into the environment or .env",
+    "extra_args": "leave it out, since every process sees arguments",
+    "networks": "leave it out",
+}
+
+
+def _found_secrets(area: str, tree: object) -> Iterator[ErrorDetails]:
+    for key, value in literal_secrets(tree, (area,)):
+        # A sidecar's are names; what is no list there is refused without being shown.
+        if area != "sidecars" or "secrets" not in key:
+            yield problem(key, f"this seems to be a secret; {_REMEDIES[area]}", value)
+
+
+def _plain(values: object) -> object:
+    return values.model_dump(mode="json", exclude_unset=True) if isinstance(values, BaseModel) else values
+
+
+class Profile(Model):
+    """One Hermes: its own container, data and settings."""
+
+    settings: Settings = Settings()
+    """Hermes' configuration; excludes config_file."""
+
+    config_file: _LocalPath | None = None
+    """A config.yaml of Hermes on this machine instead, relative to homelab.yaml. Defaults to none."""
+
+    environment: Variables = Field(default={}, validate_default=True)
+    """Variables for Hermes that are no secrets. Defaults to none."""
+
+    documents: Annotated[Mapping[str, str], ReadOnly(), WithJsonSchema(_DOCUMENTS_SCHEMA)] = Field(
+        default={}, validate_default=True
+    )
+    """Documents by name, as text or {file: path}: SOUL.md, USER.md, MEMORY.md, or one of the working directory."""
+
+    auth: Auth | None = None
+    """Logins that Hermes begins with. Defaults to none."""
+
+    platforms: Platforms = Platforms()
+    """Where people talk to the agent; one that is stated is on. Defaults to none."""
+
+    api_server: ApiServer = ApiServer()
+    """The API server, on which programs talk to the agent."""
+
+    dashboard: Dashboard = Dashboard()
+    """The web dashboard, which is off by default."""
+
+    limits: Limits = Limits()
+    """Memory, CPU time and processes that it may use."""
+
+    shm_size: Size = "1g"
+    """Shared memory, which the browser needs. Defaults to 1g."""
+
+    volumes: Volumes = ()
+    """Further directories of the container, as host:container or host:container:ro. Defaults to none."""
+
+    data_directory: GuestPath = _DATA_DIRECTORY
+    """Directory of the container for Hermes' data. Defaults to /opt/hermes-data; a profile's to -<profile> behind it."""
+
+    extra_args: tuple[Argument, ...] = ()
+    """Further arguments of the gateway. Defaults to none."""
+
+    secrets: Secrets = Field(default={}, validate_default=True)
+    """Names of further secrets that Hermes gets; a mapping gives one another name here. Defaults to none."""
+
+    _file_tree: dict[str, Any] | None = PrivateAttr(default=None)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Hermes' configuration as plain data: the whole of what is declared."""
+        tree = merged({}, self.settings.tree if self._file_tree is None else self._file_tree)
+        for name, platform in self.platforms.stated.items():
+            if block := platform.block:
+                tree[name] = merged(tree.get(name) or {}, block)
+        return tree
+
+    @property
+    def workspace(self) -> str | None:
+        """Working directory as Hermes' container sees it; none where another machine has it."""
+        terminal = self.config["terminal"]
+        return terminal["cwd"] if terminal.get("backend", "local") == "local" else None
+
+    @property
+    def managed_environment(self) -> dict[str, str]:
+        """Hermes' variables that are no secrets."""
+        return {
+            **self.api_server.environment,
+            **self.dashboard.environment,
+            "GATEWAY_ALLOW_ALL_USERS": "false",
+            **{name: value for it in self.platforms.stated.values() for name, value in it.environment.items()},
+            **self.environment,
+        }
+
+    @property
+    def ports(self) -> dict[Key, int]:
+        """The ports that it listens on, by the keys of the settings that say so."""
+        ports: dict[Key, int] = {("api_server", "port"): self.api_server.port}
+        return ports | ({("dashboard", "port"): self.dashboard.port} if self.dashboard.enabled else {})
+
+    @property
+    def own_secret_names(self) -> tuple[str, ...]:
+        """Names of the secrets that no two profiles share."""
+        platforms = self.platforms.stated.values()
+        return ("API_SERVER_KEY", *(name for it in platforms for name in it.secret_names), *self.dashboard.secret_names)
+
+    @property
+    def secret_map(self) -> dict[str, str]:
+        """What each secret is called that Hermes gets: its name for Hermes, and the name under which it is delivered."""
+        there = self.managed_environment
+        needed = [name for name in names_needed(self.config) if name not in there]
+        return {
+            name: self.secrets.get(name, name)
+            for name in dict.fromkeys([*needed, *self.own_secret_names, *self.secrets])
+        }
+
+    @field_serializer("settings")
+    def _what_is_stated(self, settings: Settings) -> dict[str, Any]:
+        return settings.stated
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _environment_is_no_setting(cls, values: object) -> object:
+        return dict(checked(values, variable)) if isinstance(values, Mapping) else values
+
+    @field_validator("documents", mode="before")
+    @classmethod
+    def _documents_are_read(cls, values: object, info: ValidationInfo) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        return dict(checked(values, lambda name, content: _document(name, content, info)))
+
+    @field_validator("data_directory")
+    @classmethod
+    def _data_has_a_place_of_its_own(cls, path: str) -> str:
+        if overlap(path, ("/boot", "/etc", "/home", "/root", "/usr", "/var/lib/apt", *RESERVED_SOURCES)):
+            raise ValueError(f"{shown(path)} belongs to the system; write another directory, such as /opt/hermes-data")
+        return path
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:  # noqa: ANN401
+        if isinstance(values, cls):
+            return handler(values)
+        errors = list(cls._secrets_in(values)) if isinstance(values, Mapping) else []
+        profile = None
+        try:
+            profile = handler(values)
+        except ValidationError as error:
+            # What a setting says by itself is nearer to the point.
+            found = flattened(error.errors())
+            said = {it["loc"] for it in found}
+            errors = [it for it in errors if it["loc"] not in said] + found
+        else:
+            errors += profile._problems(info)  # noqa: SLF001 - our own
+        if errors or profile is None:
+            raise ProblemsError(errors)
+        return profile
+
+    @classmethod
+    def _secrets_in(cls, values: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+        for area in ("settings", "environment", "extra_args"):
+            yield from _found_secrets(area, _plain(values.get(area)))
+        platforms = _plain(values.get("platforms"))
+        for name, platform in platforms.items() if isinstance(platforms, Mapping) else ():
+            if isinstance(platform, Mapping):
+                for it in _found_secrets("platforms", platform.get("extra")):
+                    yield problem(("platforms", name, "extra", *it["loc"][1:]), it["msg"], it["input"])
+
+    def _problems(self, info: ValidationInfo) -> list[ErrorDetails]:
+        """Say what is wrong although each setting is right by itself."""
+        errors = []
+        if self.config_file is not None:
+            errors += self._read_config(self.config_file, info)
+        errors += [
+            problem(("secrets", name), "environment has this name too; keep one of them")
+            for name in self.secrets
+            if name in self.environment
+        ]
+        for name, platform in (("telegram", Telegram), ("discord", Discord), ("slack", Slack)):
+            if name not in self.platforms.enabled and (found := [it for it in platform.needs if it in self.secrets]):
+                errors.append(
+                    problem(
+                        ("secrets", found[0]),
+                        f"this turns {platform.label} on with nothing said about who may talk to the agent; "
+                        f"write platforms.{name}",
+                    )
+                )
+        if self.dashboard.enabled and self.dashboard.port == self.api_server.port:
+            errors.append(
+                problem(("dashboard", "port"), f"the API server has the port {self.api_server.port}; write another one")
+            )
+        return errors
+
+    def _read_config(self, path: str, info: ValidationInfo) -> list[ErrorDetails]:
+        if self.settings.stated:
+            return [problem(("config_file",), "settings are given too; keep one of them", path)]
+        try:
+            tree = parse_yaml(_read(path, info))
+        except ValueError as error:
+            return [problem(("config_file",), str(error), path)]
+        where = ("config_file", InFile(path))
+        if not isinstance(tree, dict):
+            return [problem(where, f"the file holds {shown(tree)}, not a mapping; write keys such as model")]
+        found = list(_found_secrets("config_file", tree))
+        errors = [problem((*where, *it["loc"][1:]), it["msg"]) for it in found]
+        try:
+            Settings.model_validate(tree)
+        except ValidationError as error:
+            return errors + below(where, error.errors())
+        for place, write in _FILE_NEEDS.items():
+            there: Any = tree
+            for part in place:
+                there = there.get(part) if isinstance(there, Mapping) else None
+            if there is None:
+                errors.append(problem((*where, *place), f"this is missing; write {write}"))
+        if errors:
+            return errors
+        self._file_tree = tree
+        return below(where, tree_problems(tree))
+
+
+_FILE_NEEDS: Mapping[tuple[str, ...], str] = MappingProxyType(
+    {
+        ("model", "provider"): "the provider, without which Hermes may send the key to a third party",
+        ("model", "default"): "the model's name",
+        ("terminal", "cwd"): "the working directory, such as /data/workspace",
+    }
+)
+
+
+_P = TypeVar("_P", bound=Profile)
+
+
+# All of it --------------------------------------------------------------------------------------------------------
+
+
+# What the default limits need.
+_ROOMY_MIB = 4096
+_ROOMY_CORES = 2
+
+
+@dataclass(frozen=True)
+class Place:
+    """The container that Hermes runs in."""
+
+    name: str
+    """Name of the agent."""
+
+    mounts: Mapping[str, bool]
+    """Paths at which directories of the node are mounted, and whether they can be written."""
+
+    memory_mib: int
+    """Memory in MiB."""
+
+    cores: int
+    """Cores."""
+
+
+class Hermes(Profile):
+    """Hermes Agent in Docker, in the agent's container. What is a profile's belongs to the main one."""
+
+    image: Image = Image()
+    """Image of Hermes."""
+
+    docker: Docker = Docker()
+    """Docker and where it comes from."""
+
+    network_mode: Literal["host", "bridge"] = "host"
+    """Network: the container's own, or one of Docker's with ports let through. Defaults to host."""
+
+    restart: Literal["unless-stopped", "always", "on-failure", "no"] = "unless-stopped"
+    """What becomes of Hermes when it ends. Defaults to unless-stopped."""
+
+    healthcheck: Healthcheck = Healthcheck()
+    """When Docker takes Hermes for unhealthy."""
+
+    logging: Logging = Logging()
+    """How much of the output Docker keeps."""
+
+    audio: Audio | None = None
+    """Bridge to the sound of a desktop. Defaults to no sound."""
+
+    networks: Mapping[Service, Any] = Field(default={})
+    """Networks in the words of Compose; with network_mode bridge only. Defaults to Compose's own."""
+
+    sidecars: Annotated[Mapping[_SidecarName, Sidecar], ReadOnly()] = Field(default={}, validate_default=True)
+    """Services beside Hermes, by name. Defaults to none."""
+
+    profiles: Annotated[Mapping[_ProfileName, Profile], ReadOnly()] = Field(default={}, validate_default=True)
+    """Further profiles by name, whose settings start from those here. Defaults to none."""
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Debian packages that the image needs besides."""
+        audio = ("libasound2-plugins",) if self.audio else ()
+        return tuple(dict.fromkeys([*self.image.apt_packages, *audio]))
+
+    def services(self, agent_name: str) -> dict[str, Profile]:
+        """Return what runs by the name of its service, the main profile first, with nothing left to inherit."""
+        return {
+            agent_name: self,
+            **{f"{agent_name}-{name}": self._complete(name, profile) for name, profile in self.profiles.items()},
+        }
+
+    def secret_names(self, agent_name: str) -> tuple[str, ...]:
+        """Return the names of all secrets that are to be delivered."""
+        profiles = self.services(agent_name).values()
+        return tuple(
+            dict.fromkeys(
+                [
+                    *(name for profile in profiles for name in profile.secret_map.values()),
+                    *(profile.auth.secret for profile in profiles if profile.auth),
+                    *(name for sidecar in self.sidecars.values() for name in sidecar.secrets),
+                ]
+            )
+        )
+
+    def warnings(self) -> Iterator[tuple[Key, str]]:
+        """Find what may be meant, and yet is worth a second look.
+
+        Yields:
+            The place of each, and a sentence without its full stop.
+        """
+        if self.image.is_moving and not self.image.digest:
+            sentence = (
+                f"{self.image.tag} means another image from time to time, and nothing says which one runs; "
+                "write a release such as v2026.8.31, or a digest"
+            )
+            yield ("image", "tag"), sentence
+        for name, sidecar in self.sidecars.items():
+            if sidecar.is_moving:
+                sentence = f"{sidecar.image} means another image from time to time; write a release, or a digest"
+                yield ("sidecars", name, "image"), sentence
+        for place, profile in self._by_place():
+            for key, sentence in _second_looks(profile):
+                yield (*place, *key), sentence
+
+    def fitted(self, place: Place) -> Self:
+        """Return a copy with the defaults that follow from the container.
+
+        Args:
+            place: The container.
+
+        Raises:
+            ProblemsError: Something does not fit into it.
+        """
+        writable = [path for path, can_write in place.mounts.items() if can_write]
+        workspace = f"{writable[0] if writable else DATA}/workspace"
+        own = f"{workspace}-{{}}" if writable else workspace
+        profiles = {name: self._placed(it, place, own.format(name)) for name, it in self.profiles.items()}
+        fitted = self._placed(self, place, workspace).model_copy(update={"profiles": MappingProxyType(profiles)})
+        errors = [*fitted._misfits(place, [DATA, *writable])]  # noqa: SLF001 - our own
+        if errors:
+            raise ProblemsError(errors)
+        return fitted
+
+    def _complete(self, name: str, profile: Profile) -> Profile:
+        prefix = f"{name.upper()}_"
+        update: dict[str, Any] = {
+            "secrets": {it: prefix + it for it in profile.own_secret_names} | dict(profile.secrets)
+        }
+        if profile.config_file is None:
+            update["settings"] = Settings.model_validate(merged(self.settings.stated, profile.settings.stated))
+        return profile.model_copy(update=update)
+
+    def _by_place(self) -> Iterator[tuple[Key, Profile]]:
+        """Yield each profile, complete, with the keys on the way to it."""
+        yield (), self
+        for name, profile in self.profiles.items():
+            yield ("profiles", name), self._complete(name, profile)
+
+    def _placed(self, profile: _P, place: Place, workspace: str) -> _P:
+        """Return a profile with the defaults that follow from the container."""
+        update: dict[str, Any] = {}
+        stated = merged(self.settings.stated, profile.settings.stated)
+        if (
+            profile.config_file is None
+            and profile.settings.terminal.cwd is None
+            and stated.get("terminal", {}).get("backend", "local") == "local"
+        ):
+            terminal = profile.settings.terminal.model_copy(update={"cwd": workspace})
+            update["settings"] = profile.settings.model_copy(update={"terminal": terminal})
+        unfit = {
+            "memory": place.memory_mib < _ROOMY_MIB and "memory" not in profile.limits.model_fields_set,
+            "cpus": place.cores < _ROOMY_CORES and "cpus" not in profile.limits.model_fields_set,
+        }
+        if any(unfit.values()):
+            update["limits"] = profile.limits.model_copy(update={name: None for name, does in unfit.items() if does})
+        return profile.model_copy(update=update)
+
+    @field_validator("profiles")
+    @classmethod
+    def _profiles_keep_their_things_apart(cls, profiles: Mapping[str, Profile]) -> Mapping[str, Profile]:
+        apart = {}
+        for name, profile in profiles.items():
+            update: dict[str, Any] = {}
+            if "data_directory" not in profile.model_fields_set:
+                update["data_directory"] = f"{_DATA_DIRECTORY}-{name}"
+            if profile.auth and "secret" not in profile.auth.model_fields_set:
+                its_own = f"{name.upper()}_{profile.auth.secret}"
+                update["auth"] = profile.auth.model_copy(update={"secret": its_own})
+            apart[name] = profile.model_copy(update=update)
+        return MappingProxyType(apart)
+
+    @classmethod
+    def _secrets_in(cls, values: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+        yield from super()._secrets_in(values)
+        for area in ("sidecars", "networks"):
+            yield from _found_secrets(area, _plain(values.get(area)))
+
+    def _problems(self, info: ValidationInfo) -> list[ErrorDetails]:
+        errors = super()._problems(info)
+        of_main = tree_problems(self.settings.tree) if self.config_file is None else []
+        errors += below(("settings",), of_main)
+        said = {(it["loc"], it["msg"]) for it in of_main}
+        for name, profile in self.profiles.items():
+            if profile.config_file is None:
+                # What it inherits is said once, where it stands.
+                found = [it for it in self._inherited_problems(name, profile) if (it["loc"], it["msg"]) not in said]
+                errors += below(("profiles", name, "settings"), found)
+        return [*errors, *self._network_problems(), *self._clashes()]
+
+    def _inherited_problems(self, name: str, profile: Profile) -> list[ErrorDetails]:
+        try:
+            return tree_problems(self._complete(name, profile).settings.tree)
+        except ValidationError as error:
+            return error.errors()
+
+    def _network_problems(self) -> Iterator[ErrorDetails]:
+        if self.network_mode == "bridge":
+            for name, sidecar in self.sidecars.items():
+                if unknown := [it for it in sidecar.networks if it not in {*self.networks, "default"}]:
+                    yield problem(
+                        ("sidecars", name, "networks"),
+                        f"{', '.join(unknown)} is not under networks; write it there too",
+                    )
+            return
+        reason = (
+            "with network_mode: host all services are in the container's own network, where Docker has none to offer; "
+            "leave it out, or write network_mode: bridge"
+        )
+        if self.networks:
+            yield problem(("networks",), reason)
+        for name, sidecar in self.sidecars.items():
+            for key in ("networks", "ports"):
+                if getattr(sidecar, key):
+                    yield problem(("sidecars", name, key), reason)
+
+    def _clashes(self) -> Iterator[ErrorDetails]:
+        """Find what two profiles cannot both have."""
+        profiles: list[tuple[Key, Profile]] = [((), self), *((("profiles", n), it) for n, it in self.profiles.items())]
+        ports: dict[int, Key] = {}
+        directories: dict[str, Key] = {}
+        for place, profile in profiles:
+            for key, port in profile.ports.items():
+                first = ports.setdefault(port, (*place, *key))
+                # What two of one profile have in common is said with it.
+                if first[:-2] != place:
+                    yield problem((*place, *key), f"{dotted(first)} is {port} too; give each its own", port)
+            directory, where = profile.data_directory, (*place, "data_directory")
+            for other, first in directories.items():
+                if overlap(directory, [other]):
+                    yield problem(
+                        where,
+                        f"{shown(directory)} is not apart from {dotted(first)}, {shown(other)}, and two gateways destroy "
+                        "each other's data; write directories that lie side by side",
+                        directory,
+                    )
+            directories[directory] = where
+        for place, profile in profiles:
+            foreign = [directory for directory, owner in directories.items() if owner[:-1] != place]
+            for i, volume in enumerate(profile.volumes):
+                if overlap(volume.partition(":")[0], foreign):
+                    yield problem(
+                        (*place, "volumes", i),
+                        f"{shown(volume)} shows the data of another profile; leave it out",
+                        volume,
+                    )
+
+    def _misfits(self, place: Place, writable: Sequence[str]) -> Iterator[ErrorDetails]:
+        """Find what does not fit into the container."""
+        for path in place.mounts:
+            if overlap(path, RESERVED_TARGETS):
+                yield problem(
+                    (), f"the mount {shown(path)} would hide what Hermes has there; give the mount another guest_path"
+                )
+        services = self.services(place.name)
+        for name, sidecar in self.sidecars.items():
+            if name in services or f"{place.name}-{name}" in services:
+                yield problem(("sidecars", name), "a profile's service has this name; write another one")
+            if unknown := [it for it in sidecar.depends_on if it not in {*services, *self.sidecars}]:
+                known = ", ".join([*services, *self.sidecars])
+                yield problem(
+                    ("sidecars", name, "depends_on"), f"{', '.join(unknown)} is no service here; they are {known}"
+                )
+        for (key, _), profile in zip(self._by_place(), services.values(), strict=True):
+            yield from below(key, _misfits(profile, place, writable))
+            inside = [path for path in place.mounts if lies_in(profile.data_directory, path)]
+            if inside and self.profiles:
+                yield problem(
+                    (*key, "data_directory"),
+                    f"{shown(profile.data_directory)} lies in the mount {shown(inside[0])}, which every profile has; "
+                    "write a directory outside the mounts",
+                    profile.data_directory,
+                )
+
+
+def _misfits(profile: Profile, place: Place, writable: Sequence[str]) -> Iterator[ErrorDetails]:
+    limits = profile.limits
+    if limits.memory and in_bytes(limits.memory) > place.memory_mib * 2**20:
+        yield problem(
+            ("limits", "memory"),
+            f"{limits.memory} is more than the container's {place.memory_mib} MiB; write less, or null for no limit",
+            limits.memory,
+        )
+    if limits.cpus and limits.cpus > place.cores:
+        yield problem(
+            ("limits", "cpus"),
+            f"{limits.cpus:g} is more than the container's {place.cores} cores; write less, or null for no limit",
+            limits.cpus,
+        )
+    for i, volume in enumerate(profile.volumes):
+        target = volume.split(":")[1]
+        if target in place.mounts:
+            yield problem(("volumes", i), f"{shown(target)} is a mount of the agent; write another place", volume)
+    terminal = profile.config["terminal"]
+    if terminal.get("backend", "local") == "local":
+        yield from _cwd_problems(profile, str(terminal["cwd"]), writable)
+    elif lost := [name for name in profile.documents if name not in HOME_DOCUMENTS]:
+        yield problem(
+            ("documents", lost[0]),
+            f"this belongs into the working directory, and terminal.backend: {terminal['backend']} has it elsewhere; "
+            "leave it out",
+        )
+
+
+def _cwd_problems(profile: Profile, cwd: str, writable: Sequence[str]) -> Iterator[ErrorDetails]:
+    place = ("settings",) if profile.config_file is None else ("config_file", InFile(profile.config_file))
+    plain = re.fullmatch(r"/[^\x00-\x1f\x7f:]+", cwd) and not {"", ".", ".."} & set(cwd[1:].split("/"))
+    if not plain:
+        reason = "is not a plain absolute path"
+    elif not any(lies_in(cwd, it) for it in writable):
+        reason = f"is not in a directory that Hermes may write, which are {', '.join(writable)}"
+    else:
+        return
+    yield problem(
+        (*place, "terminal", "cwd"), f"{shown(cwd)} {reason}; write one such as {writable[-1]}/workspace", cwd
+    )
+
+
+_MEMORY_LIMITS = {"USER.md": ("user_char_limit", 1375), "MEMORY.md": ("memory_char_limit", 2200)}
+
+
+def _second_looks(profile: Profile) -> Iterator[tuple[Key, str]]:
+    config = profile.config
+    provider = named(config["model"]["provider"])
+    names = BUILT_IN_PROVIDERS.get(provider, ())
+    there = {*profile.secret_map, *profile.environment}
+    if provider not in config.get("providers", {}) and names and not there & set(names) and not profile.auth:
+        sentence = (
+            f"{provider} takes its key from {names[0]}, which is not under secrets; "
+            "write it there, unless Hermes is logged in by itself"
+        )
+        yield ("settings", "model", "provider"), sentence
+    for name, (key, limit) in _MEMORY_LIMITS.items():
+        size, most = len(profile.documents.get(name, "")), config.get("memory", {}).get(key, limit)
+        if size > most:
+            sentence = (
+                f"the text has {size} characters, and Hermes keeps {most} in it; "
+                f"shorten it, or write settings.memory.{key}"
+            )
+            yield ("documents", name), sentence
+    if config.get("approvals", {}).get("mode") == "off":
+        yield ("settings", "approvals", "mode"), "off lets every command run with nobody asked; write smart or manual"
+    if profile.config_file is None:
+        yield from ((("settings", *key), sentence) for key, sentence in near_misses(profile.settings))

@@ -1,0 +1,164 @@
+"""What the models of the settings have in common."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, Strict
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
+
+from pve_agents.types import shown
+
+__all__ = [
+    "Flag",
+    "InFile",
+    "Key",
+    "Model",
+    "OpenModel",
+    "ProblemsError",
+    "ReadOnly",
+    "below",
+    "checked",
+    "distinct",
+    "dotted",
+    "flattened",
+    "listed",
+    "problem",
+]
+
+Key = tuple[str | int, ...]
+"""A setting's place: the keys on the way to it."""
+
+
+def dotted(key: Key) -> str:
+    """Return a place as one word, such as ``agents.hermes.vmid``."""
+    return ".".join(str(part) if re.fullmatch(r"[\w-]{1,60}", str(part)) else shown(part) for part in key)
+
+
+Flag = Annotated[bool, Strict()]
+"""true or false, and no word for it."""
+
+
+class Model(BaseModel):
+    """Settings with known keys, which never change."""
+
+    # What stands in a wrong place may be a secret: no error repeats it by itself.
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+
+
+class OpenModel(Model):
+    """Settings of which some keys are known, and all others are passed on as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class InFile(str):
+    """Part of a key: what follows stands in a file of its own, of this name."""
+
+    __slots__ = ()
+
+
+class ProblemsError(ValueError):
+    """Several things are wrong, each at a key of its own below what was checked.
+
+    Attributes:
+        errors: They, as pydantic describes errors.
+    """
+
+    def __init__(self, errors: Iterable[ErrorDetails]) -> None:
+        """Keep the errors; ``str()`` joins them by line breaks."""
+        self.errors = list(errors)
+        super().__init__(
+            "\n".join(": ".join(filter(None, (dotted(error["loc"]), error["msg"]))) for error in self.errors)
+        )
+
+
+def problem(key: Key, sentence: str, value: object = None) -> ErrorDetails:
+    """Return an error of ours.
+
+    Args:
+        key: Where, below what is checked.
+        sentence: What is wrong, and what to write instead; without a full stop.
+        value: What stands there. Defaults to none.
+    """
+    return ErrorDetails(type="value_error", loc=key, msg=sentence, input=value, ctx={"error": ValueError(sentence)})
+
+
+def below(key: Key, errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
+    """Return errors that were found below a key, with their whole places."""
+    moved = [error.copy() for error in errors]
+    for error in moved:
+        error["loc"] = (*key, *error["loc"])
+    return moved
+
+
+def flattened(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
+    """Return errors with those that stand for several taken apart."""
+    flat = []
+    for error in errors:
+        several = error.get("ctx", {}).get("error")
+        inner = flattened(below(error["loc"], several.errors)) if isinstance(several, ProblemsError) else [error]
+        flat += inner
+    return flat
+
+
+def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the values, of which none stands twice.
+
+    Raises:
+        ValueError: One does.
+    """
+    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
+    if twice is not None:
+        raise ValueError(f"{shown(twice)} stands twice in the list; keep one")
+    return values
+
+
+def listed(names: object) -> object:
+    """Return names of variables, which stand in a list.
+
+    Raises:
+        ValueError: They do not. The phrase never repeats what stands there, which may be a secret.
+    """
+    if not isinstance(names, list | tuple):
+        raise ValueError("this is not a list; write the names of environment variables, such as [LITELLM_API_KEY]")  # noqa: TRY004 - pydantic's way
+    return names
+
+
+class ReadOnly:
+    """Marks a mapping that nothing can be put into."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Wrap what was checked, and unwrap it to be written out."""
+        return core_schema.no_info_after_validator_function(
+            _read_only, handler(source), serialization=core_schema.plain_serializer_function_ser_schema(dict)
+        )
+
+
+def _read_only(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return MappingProxyType(dict(mapping))
+
+
+def checked(
+    values: Mapping[Any, Any] | Sequence[Any], check: Callable[[Any, Any], Iterable[tuple[Any, Any]]]
+) -> list[tuple[Any, Any]]:
+    """Check each item, so that all that is wrong is said at once.
+
+    Args:
+        values: A mapping, or a list with its positions as keys.
+        check: Returns the items that become of one, given its key and its value; raises ``ValueError``.
+
+    Raises:
+        ProblemsError: Something is wrong.
+    """
+    found: list[tuple[Any, Any]] = []
+    errors = []
+    for key, value in values.items() if isinstance(values, Mapping) else enumerate(values):
+        try:
+            found += check(key, value)
+        except ValueError as error:
+            errors.append(problem((key,), str(error)))
+    if errors:
+        raise ProblemsError(errors)
+    return found

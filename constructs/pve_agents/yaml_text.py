@@ -1,0 +1,101 @@
+"""YAML as the settings speak it: version 1.2's plain values, no tags, no key twice, and plain words for a slip."""
+
+import re
+from typing import Any
+
+import yaml
+
+from pve_agents.model import dotted
+
+__all__ = ["parse_yaml"]
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML 1.2's plain values, as editors do: ``no``, ``12:34``, ``0200`` and dates stay text."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - as inherited
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._open: set[str] = set()
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in self._open:
+                raise _refusal(event.start_mark, f"*{event.anchor} stands inside itself; write the value out")
+            return super().compose_node(parent, index)
+        if event.tag is not None:
+            raise _refusal(event.start_mark, f"the tag {event.tag} is not used here; leave it out")
+        self._open.add(event.anchor)
+        node = super().compose_node(parent, index)
+        self._open.discard(event.anchor)
+        return node
+
+    def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            mark = key.start_mark
+            if not isinstance(key, yaml.ScalarNode):
+                raise _refusal(mark, "a list or mapping cannot be a key; write a name")
+            if key.tag not in {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}:
+                raise _refusal(mark, f"{dotted((key.value,))} is not text and cannot be a key; write a name")
+            if key.value in lines:
+                raise _refusal(
+                    mark,
+                    f"the key {dotted((key.value,))} stands twice here, first in line {lines[key.value]}; keep one",
+                )
+            lines[key.value] = mark.line + 1
+        return node
+
+
+for _tag_name, _pattern, _first in (
+    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    ("int", r"[-+]?(?:0|[1-9][0-9]{0,17})", list("-+0123456789")),
+    ("float", r"[-+]?[0-9]+\.[0-9]+(?:[eE][-+]?[0-9]+)?", list("-+0123456789")),
+    ("merge", r"<<", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag_name}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def _refusal(mark: Any, problem: str) -> yaml.MarkedYAMLError:  # noqa: ANN401 - the C loader has marks of its own
+    return yaml.MarkedYAMLError(note="ours", problem=problem, problem_mark=mark)
+
+
+def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        line = text.count("\n", 0, error.position) + 1
+        return f"line {line}: the character U+{ord(text[error.position]):04X} is not allowed in YAML; remove it"
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "this is not YAML; compare it with homelab.example.yaml"
+    mark = error.problem_mark
+    where = f"line {mark.line + 1}, column {mark.column + 1}"
+    if error.note == "ours":
+        return f"{where}: {error.problem}"
+    if "'\\t'" in (error.problem or ""):
+        return f"{where}: there is a tab; write spaces"
+    return f"{where}: this is not YAML ({error.problem}); check the indentation, quotes and colons there"
+
+
+def parse_yaml(raw: bytes) -> object:
+    """Return what the bytes of a file say.
+
+    Args:
+        raw: UTF-8 text.
+
+    Raises:
+        ValueError: This is no such text. The phrase names the line, and what to write instead.
+    """
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line}: this is not UTF-8; save the file as UTF-8") from None
+    try:
+        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+    except yaml.YAMLError as error:
+        raise ValueError(_yaml_problem(error, text)) from None
+    except RecursionError:
+        raise ValueError("the file is nested too deeply; compare it with homelab.example.yaml") from None

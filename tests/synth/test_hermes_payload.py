@@ -1,0 +1,300 @@
+"""The files that Hermes gets, made from the settings."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from syrupy.assertion import SnapshotAssertion
+
+from pve_agents import load_settings
+from pve_agents.agents.hermes.agent import hermes_payload
+from stacks.agent_root import payload_of
+
+PROJECT = Path(__file__).parent.parent.parent
+GUEST_SCRIPTS = {path.name for path in (PROJECT / "scripts" / "guest").iterdir() if path.is_file()}
+
+Render = Callable[..., dict[str, str]]
+
+EVERYTHING: dict[str, Any] = {
+    "image": {"tag": "v2026.7.20", "digest": f"sha256:{'ab' * 32}", "apt_packages": ["jq"]},
+    "docker": {"source": "debian", "registry_mirrors": ["http://10.1.10.5:5000"]},
+    "network_mode": "bridge",
+    "networks": {"inside": {"driver": "bridge"}},
+    "logging": {"max_size": "5m", "max_file": 2},
+    "healthcheck": {"interval_seconds": 10, "start_period_seconds": 60},
+    "limits": {"memory": "2g", "cpus": 1.5, "pids": 512},
+    "environment": {"PRICE": "5$"},
+    "documents": {"SOUL.md": "Be brief.\n", "USER.md": "Likes tea.\n", "AGENTS.md": "Rules.\n", "notes/a.md": "A.\n"},
+    "auth": {"overwrite": True},
+    "platforms": {
+        "telegram": {"allowed_users": [123456789], "base_url": "http://10.1.10.6:4030/bot"},
+        "slack": {"allowed_users": ["U0123456789"]},
+    },
+    "dashboard": {"enabled": True, "host": "0.0.0.0", "auth": "basic", "username": "me"},
+    "volumes": ["/srv/books:/srv/books:ro"],
+    "sidecars": {"browser": {"image": "example/browser:1.2", "secrets": ["BROWSER_TOKEN"], "networks": ["inside"]}},
+    "profiles": {
+        "work": {
+            "api_server": {"port": 8643},
+            "settings": {"model": {"default": "work-model"}},
+            "platforms": {"telegram": {"allowed_users": [987654321]}},
+        }
+    },
+    "settings": {
+        "mcp_servers": {
+            "github": {"url": "https://mcp.home.arpa/mcp", "headers": {"Authorization": "Bearer ${GH_KEY}"}}
+        }
+    },
+}
+
+
+@pytest.fixture
+def render(tmp_path: Path) -> Render:
+    def files(hermes: dict[str, Any] | None = None, /, **agent: Any) -> dict[str, str]:
+        settings = {"agents": {"hermes": {**agent, **({} if hermes is None else {"hermes": hermes})}}}
+        (tmp_path / "homelab.yaml").write_text(yaml.safe_dump(settings))
+        payload = payload_of(load_settings(tmp_path).agents["hermes"])
+        return {name: file.text for name, file in payload.files.items() if name not in GUEST_SCRIPTS}
+
+    return files
+
+
+def compose(files: dict[str, str]) -> dict[str, Any]:
+    return dict(yaml.safe_load(files["docker-compose.yml"]))
+
+
+def service(files: dict[str, str], name: str = "hermes") -> dict[str, Any]:
+    return dict(compose(files)["services"][name])
+
+
+def config(files: dict[str, str], name: str = "hermes") -> dict[str, Any]:
+    return dict(yaml.safe_load(files[f"services/{name}/managed/config.yaml"]))
+
+
+def sourced(text: str, variable: str) -> list[str]:
+    """What bash makes of a plan."""
+    script = f'{text}\nprintf "%s\\0" "${{{variable}[@]}}"'
+    said = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True).stdout
+    return said.split("\0")[:-1]
+
+
+def test_the_default_payload(render: Render, snapshot: SnapshotAssertion) -> None:
+    assert render() == snapshot
+
+
+def test_a_payload_with_everything(render: Render, snapshot: SnapshotAssertion) -> None:
+    assert render(EVERYTHING) == snapshot
+
+
+def test_the_scripts_come_along_and_can_be_run(tmp_path: Path) -> None:
+    files = payload_of(load_settings(tmp_path).agents["hermes"]).files
+    assert files.keys() >= GUEST_SCRIPTS
+    assert {files[name].mode for name in ("bootstrap", "verify")} == {0o755}
+
+
+def test_an_agent_without_hermes_has_its_workspaces_only(render: Render) -> None:
+    assert render(None, hermes=None).keys() == {"workspaces"}
+
+
+def test_hermes_files_are_of_agents_that_run_hermes_only(tmp_path: Path) -> None:
+    (tmp_path / "homelab.yaml").write_text(yaml.safe_dump({"agents": {"bare": {"vmid": 119}}}))
+    with pytest.raises(ValueError, match="the agent bare runs no Hermes"):
+        hermes_payload(load_settings(tmp_path).agents["bare"], scripts=PROJECT / "scripts" / "guest")
+
+
+def test_the_key_goes_to_litellm_by_a_provider_of_its_own(render: Render) -> None:
+    """OPENAI_BASE_URL is ignored by Hermes, and the key then goes to a third party."""
+    files = render()
+    assert config(files)["model"]["provider"] == "litellm"
+    assert config(files)["providers"]["litellm"] == {
+        "name": "LiteLLM",
+        "base_url": "http://10.1.10.22:4000/v1",
+        "key_env": "LITELLM_API_KEY",
+    }
+    assert "OPENAI" not in "".join(files.values())
+
+
+def test_the_file_tools_may_write_in_every_mount_that_is_not_read_only(render: Render) -> None:
+    mounts = {
+        "mp0": {"host_path": "/mnt/pve/hdd/hermes", "guest_path": "/data"},
+        "mp1": {"host_path": "/mnt/pve/hdd/books", "guest_path": "/books", "read_only": True},
+    }
+    hermes = service(render(mounts=mounts))
+    assert hermes["environment"]["HERMES_WRITE_SAFE_ROOT"] == "/opt/data:/data"
+    assert [it["target"] for it in hermes["volumes"] if it.get("read_only")] == ["/managed", "/books"]
+
+
+def test_workspaces_are_made_in_every_mount_that_is_not_read_only(render: Render) -> None:
+    assert sourced(render()["services/hermes/plan"], "directories") == ["/data/workspace", "/fast/workspace"]
+
+
+def test_without_mounts_the_workspace_lies_in_the_data_directory(render: Render) -> None:
+    files = render(mounts={})
+    assert config(files)["terminal"]["cwd"] == "/opt/data/workspace"
+    assert sourced(files["services/hermes/plan"], "workspace") == ["/opt/hermes-data/workspace"]
+
+
+def test_docker_makes_no_missing_directory(render: Render) -> None:
+    """It would belong to root, and hide that a disk is not there."""
+    for name in ("hermes", "hermes-work"):
+        for volume in service(render(EVERYTHING), name)["volumes"]:
+            assert volume["bind"] == {"create_host_path": False}
+
+
+def test_the_gateway_is_what_runs(render: Render) -> None:
+    """The image's own command is a chat that ends at once."""
+    assert service(render({"extra_args": ["--verbose"]}))["command"] == ["gateway", "run", "--verbose"]
+
+
+def test_nothing_overrides_the_images_supervisor(render: Render) -> None:
+    for hermes in (service(render()), service(render(EVERYTHING))):
+        assert not hermes.keys() & {"user", "entrypoint", "init", "privileged", "env_file"}
+
+
+def test_health_is_asked_where_hermes_listens(render: Render) -> None:
+    files = render({"api_server": {"host": "0.0.0.0", "port": 8700}})
+    assert service(files)["healthcheck"]["test"][-1] == "http://127.0.0.1:8700/health"
+    assert sourced(files["services/hermes/plan"], "api_url") == ["http://127.0.0.1:8700"]
+    assert "API_SERVER_HOST=0.0.0.0\nAPI_SERVER_PORT=8700\n" in files["services/hermes/managed/env"]
+
+
+def test_without_a_network_of_its_own_nothing_is_published(render: Render) -> None:
+    hermes = service(render())
+    assert hermes["network_mode"] == "host"
+    assert "ports" not in hermes
+
+
+def test_on_a_network_of_its_own_ports_say_who_may_reach_it(render: Render) -> None:
+    files = render({"network_mode": "bridge"})
+    assert "network_mode" not in service(files)
+    assert service(files)["ports"] == ["127.0.0.1:8642:8642"]
+    assert "API_SERVER_HOST=0.0.0.0\n" in files["services/hermes/managed/env"]
+
+
+def test_every_service_has_its_revision_and_bounded_logs(render: Render) -> None:
+    services = compose(render(EVERYTHING))["services"]
+    assert {name: it["labels"]["pve-agents.revision"] for name, it in services.items()} == {
+        "hermes": "${REVISION_HERMES}",
+        "hermes-work": "${REVISION_HERMES_WORK}",
+        "browser": "${REVISION_BROWSER}",
+    }
+    assert all(it["logging"]["options"] == {"max-size": "5m", "max-file": "2"} for it in services.values())
+
+
+def test_a_dollar_of_the_settings_is_no_variable_for_compose(render: Render) -> None:
+    files = render({"sidecars": {"page": {"image": "example/page:1", "command": ["echo", "5$ ${HOME}"]}}})
+    assert service(files, "page")["command"] == ["echo", "5$$ $${HOME}"]
+
+
+def test_text_of_the_settings_is_no_command_for_bash(render: Render) -> None:
+    hostile = "$(touch /tmp/canary) `id` '\" ; x"
+    files = render({"settings": {"model": {"default": "a$(id)b"}}, "environment": {"NOTE": hostile}})
+    assert sourced(files["services/hermes/plan"], "model") == ["a$(id)b"]
+    assert f"NOTE={shlex.quote(hostile)}" not in files["services/hermes/plan"]
+    line = next(it for it in files["services/hermes/managed/env"].splitlines() if it.startswith("NOTE="))
+    assert line == "NOTE='$(touch /tmp/canary) `id` \\'\" ; x'"
+
+
+def test_the_image_is_named_with_its_digest(render: Render) -> None:
+    digest = f"sha256:{'0' * 64}"
+    files = render({"image": {"tag": "v1", "digest": digest}})
+    assert service(files)["image"] == f"nousresearch/hermes-agent:v1@{digest}"
+    assert sourced(files["plan"], "image") == [f"nousresearch/hermes-agent:v1@{digest}"]
+
+
+@pytest.mark.parametrize(
+    ("image", "pull"),
+    [
+        ({}, "missing"),
+        ({"tag": "latest"}, "always"),
+        ({"tag": "latest", "digest": f"sha256:{'0' * 64}"}, "missing"),
+    ],
+    ids=["a release", "a moving tag", "a moving tag that a digest pins"],
+)
+def test_only_an_image_that_moves_is_pulled_again(render: Render, image: dict[str, str], pull: str) -> None:
+    assert sourced(render({"image": image})["plan"], "pull") == [pull]
+
+
+def test_a_derived_image_is_named_by_what_is_in_it(render: Render) -> None:
+    one, other = render({"image": {"apt_packages": ["jq"]}}), render({"image": {"apt_packages": ["jq", "vim"]}})
+    assert service(one)["image"].startswith("pve-agents/hermes:")
+    assert service(one)["image"] != service(other)["image"]
+    assert sourced(one["plan"], "run_image") == [service(one)["image"]]
+    assert "image/Dockerfile" not in render()
+
+
+def test_sound_brings_the_plugin_and_its_settings(render: Render) -> None:
+    files = render({"audio": {"pulse_socket": "/run-pulse/pulse", "pulse_cookie": "/run-pulse/cookie"}})
+    assert "libasound2-plugins" in files["image/Dockerfile"]
+    assert service(files)["environment"]["PULSE_SERVER"] == "unix:/run-pulse/pulse/native"
+    assert "type pulse" in files["asound.conf"]
+
+
+def test_documents_lie_where_hermes_reads_them(render: Render) -> None:
+    places = sorted(name.partition("documents/")[2] for name in render(EVERYTHING) if "documents/" in name)
+    assert places == ["home/SOUL.md", "home/memories/USER.md", "workspace/AGENTS.md", "workspace/notes/a.md"]
+
+
+def test_each_profile_has_its_own_data_ports_and_tokens(render: Render) -> None:
+    files = render(EVERYTHING)
+    plans = {name: files[f"services/{name}/plan"] for name in ("hermes", "hermes-work")}
+    assert [sourced(it, "data_directory") for it in plans.values()] == [
+        ["/opt/hermes-data"],
+        ["/opt/hermes-data-work"],
+    ]
+    assert [sourced(it, "api_url") for it in plans.values()] == [["http://127.0.0.1:8642"], ["http://127.0.0.1:8643"]]
+    assert "TELEGRAM_BOT_TOKEN=WORK_TELEGRAM_BOT_TOKEN" in sourced(plans["hermes-work"], "secrets")
+    assert "API_SERVER_KEY=WORK_API_SERVER_KEY" in sourced(plans["hermes-work"], "secrets")
+    # What a provider takes is shared, and what the profile does not state is as in the main one.
+    assert "LITELLM_API_KEY=LITELLM_API_KEY" in sourced(plans["hermes-work"], "secrets")
+    assert config(files, "hermes-work")["model"]["default"] == "work-model"
+    assert config(files, "hermes-work")["mcp_servers"] == config(files)["mcp_servers"]
+
+
+def test_the_platforms_that_must_be_connected(render: Render) -> None:
+    files = render(EVERYTHING)
+    assert sourced(files["services/hermes/plan"], "platforms") == ["api_server", "telegram", "slack"]
+    assert config(files)["telegram"] == {"extra": {"base_url": "http://10.1.10.6:4030/bot"}}
+
+
+def test_all_secrets_are_delivered_by_name(tmp_path: Path) -> None:
+    settings = {"agents": {"hermes": {"secrets": ["EXTRA_KEY"], "hermes": EVERYTHING}}}
+    (tmp_path / "homelab.yaml").write_text(yaml.safe_dump(settings))
+    payload = payload_of(load_settings(tmp_path).agents["hermes"])
+    assert set(payload.secrets) == {
+        *("LITELLM_API_KEY", "GH_KEY", "API_SERVER_KEY", "TELEGRAM_BOT_TOKEN", "SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"),
+        *("HERMES_DASHBOARD_BASIC_AUTH_PASSWORD", "HERMES_DASHBOARD_BASIC_AUTH_SECRET", "HERMES_AUTH_JSON"),
+        *("BROWSER_TOKEN", "WORK_TELEGRAM_BOT_TOKEN", "WORK_API_SERVER_KEY", "EXTRA_KEY"),
+    }
+
+
+def test_a_key_too_short_for_hermes_is_refused_before_anything_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "homelab.yaml").write_text(yaml.safe_dump({"agents": {"hermes": {"hermes": EVERYTHING}}}))
+    payload = payload_of(load_settings(tmp_path).agents["hermes"])
+    assert payload.minimum_lengths == {"API_SERVER_KEY": 16, "WORK_API_SERVER_KEY": 16}
+
+
+def test_ollama_without_a_key(render: Render) -> None:
+    files = render(
+        {
+            "settings": {
+                "model": {"provider": "ollama", "default": "qwen3:32b", "context_length": 65536},
+                "providers": {"ollama": {"base_url": "http://10.1.10.30:11434/v1"}},
+            }
+        }
+    )
+    plan = files["services/hermes/plan"]
+    assert sourced(plan, "base_url") == ["http://10.1.10.30:11434/v1"]
+    assert sourced(plan, "key_name") == [""]
+    assert sourced(plan, "model") == ["qwen3:32b"]
+
+
+def test_a_provider_of_hermes_own_has_no_address_to_ask(render: Render) -> None:
+    plan = render({"settings": {"model": {"provider": "openrouter", "default": "x/y"}}})["services/hermes/plan"]
+    assert sourced(plan, "base_url") == [""]
