@@ -20,10 +20,10 @@ endif
 endif
 
 SCHEMA := $(wildcard schemas/proxmox@*.json)
-SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* .ci/run 2>/dev/null) $(wildcard tests/scripts/*.bats tests/scripts/*.bash)
-PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null)
+SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* tests/lab/image/* .ci/run 2>/dev/null) $(wildcard tests/scripts/*.bats tests/scripts/*.bash)
+PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null) scripts/guest/probe.py
 
-.PHONY: help setup bindings synth demo test scripts lint bench lock clean
+.PHONY: help setup bindings synth demo test scripts lab lint bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,9 +54,12 @@ demo: setup ## deploy Hermes on a virtual node and show it
 test: setup ## unit, synth and deploy tests
 	@pytest -n 2 --dist worksteal -q
 
-scripts: setup ## the host's scripts against fake commands: tables, kills, hostile input
+scripts: setup ## the scripts of host and container against fake commands: tables, kills, hostile input
 	@pytest -n 2 --dist worksteal -q tests/scripts
 	@node_modules/bats/bin/bats --print-output-on-failure tests/scripts
+
+lab: setup ## Hermes in a real container on this machine, and what may happen to it; needs root
+	@python -m tests.lab
 
 lint: setup ## mypy, ruff, pyright, shellcheck, shfmt
 	@ruff check .

@@ -122,6 +122,9 @@ class Project:
             **node.env,
             "PATH": os.pathsep.join([*map(str, tools), node.env["PATH"]]),
             "HOMELAB_FILE": str(self.settings),
+            # What an agent with Hermes needs before it answers.
+            "LITELLM_API_KEY": "sk-of-the-agent",
+            "API_SERVER_KEY": "of-the-api-server",
             # Where host-step keeps what the steps of one deploy share.
             "XDG_RUNTIME_DIR": str(directory),
             "TERRAFORM_BINARY_NAME": Path(self.binary).name,

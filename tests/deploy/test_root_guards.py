@@ -109,11 +109,14 @@ COMMANDS = "; mkdir pwned; $(mkdir pwned)`mkdir pwned` & ${HOME} %{x} $${y} #ü*
 def test_text_that_would_be_a_command_is_passed_on_as_it_is(project: Project, virtual_node: VirtualNode) -> None:
     path, place = f"/mnt/pve/hdd/{COMMANDS}", f"/{COMMANDS}"
     mounts = {"mp0": {"host_path": path, "guest_path": place}}
+    # Hermes itself would replace variables in its working directory.
+    hermes = {"settings": {"terminal": {"cwd": "/opt/data/workspace"}}}
 
-    project.deploy_both(description=f"'\"\\{COMMANDS}", mounts=mounts, protect=False)
+    project.deploy_both(description=f"'\"\\{COMMANDS}", mounts=mounts, hermes=hermes, protect=False)
 
     assert virtual_node.container_config(118)["mp0"] == f"{path},mp={place},replicate=0"
     assert virtual_node.stat(path) == "110000:110000 750"
+    assert virtual_node.stat(f"{path}/workspace") == "110000:110000 750"
     assert project.steps("--check").text.count("0 would change") == 4
     assert project.plan(stack=HERMES_ROOT).actions == {}
     project.destroy(stack=HERMES_ROOT)

@@ -33,10 +33,12 @@ DEPLOY = {
     f"guest-mv -T {PAYLOAD}.new {PAYLOAD}": 6,
     f"guest-rm -rf {PAYLOAD}.previous": 0,  # the payload is there before it
     f"guest-mkdir -m 0700 {SECRETS}.new": 1,
-    f"guest-chown -h 10000:10000 {SECRETS}.new": 2,
+    f"guest-chown -h 0:0 {SECRETS}.new": 2,
     f"guest-mv -T {SECRETS}.new {SECRETS}": 3,
-    f"guest-rm -f {SECRETS}/hermes.env.new": 1,
-    f"guest-mv -T {SECRETS}/hermes.env.new {SECRETS}/hermes.env": 2,
+    f"guest-chown -h 0:0 {SECRETS}": 1,
+    f"guest-rm -f {SECRETS}/hermes.env.new": 2,
+    f"guest-chown 0:0 {SECRETS}/hermes.env.new": 3,
+    f"guest-mv -T {SECRETS}/hermes.env.new {SECRETS}/hermes.env": 4,
 }
 # The same where a mount goes elsewhere, which the payload tells the agent.
 MOVE = {
@@ -56,12 +58,12 @@ class Deploys:
 
     def __init__(self, project: Project, mounts: dict[str, Any]) -> None:
         project.create_container()
-        project.env |= {"LITELLM_API_KEY": "sk-of-the-agent", "API_SERVER_KEY": "of-the-api-server"}
         self.project, self.node = project, project.node
         self.want(mounts)
 
     def want(self, mounts: dict[str, Any]) -> None:
-        self.project.configure(mounts=mounts)
+        # What the bootstrap of Hermes does when it dies has tests of its own.
+        self.project.configure(mounts=mounts, hermes=None, secrets=["LITELLM_API_KEY"])
         self.project.synthesize()
 
     def apply(self) -> None:

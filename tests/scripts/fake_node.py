@@ -157,13 +157,18 @@ class Commands:
     def mode(self, path: str) -> int:
         return stat.S_IMODE(os.lstat(path).st_mode)
 
+    def place(self, path: str) -> pathlib.Path:
+        return pathlib.Path(path)
+
     def stat(self, arguments: list[str]) -> int:
         _, form, *paths = (word for word in arguments if word != "--")
         for path in paths:
             mount = next((disk for disk in self.state["disks"] if f"{path}/".startswith(f"{disk}/")), "/")
             uid, gid = self.owner(path).split(":")
+            seconds, nanoseconds = divmod(self.place(path).stat().st_mtime_ns, 10**9)
             values = {"%u": uid, "%g": gid, "%a": f"{self.mode(path):o}", "%m": mount, "%n": path}
-            print(re.sub(r"%[ugamn]", lambda match: values[match[0]], form))  # noqa: B023
+            values["%.9Y"] = f"{seconds}.{nanoseconds:09}"
+            print(re.sub(r"%[ugamn]|%\.9Y", lambda match: values[match[0]], form))  # noqa: B023
         return 0
 
     def dpkg_query(self) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.scripts.helpers import Run, bash, environment, payload
+from tests.scripts.helpers import Operator, Run, bash, checks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,87 +28,10 @@ if TYPE_CHECKING:
 CANARY = "sk-canary-2f6d"
 TOKEN = "audit@pve!reader=canary-token-77"
 
-FAKE_SSH = """#!/bin/sh
-printf '%s\\n' "$@" >>'{directory}/ssh-arguments'
-/usr/bin/env >>'{directory}/ssh-environment'
-[ ! -e '{directory}/ssh-down' ] || exit 255
-exec /usr/bin/env -i {environment} '{bash}' -s
+USAGE = """\
+usage: host-step host-directories|container-config|payload|bootstrap [--check | --destroy]
+       host-step verify [--no-chat]
 """
-
-
-@pytest.fixture
-def spec(node: Node) -> dict[str, Any]:
-    disk = node.directory / "disks" / "hermes"
-    archive, sha256 = payload()
-    (node.directory / "payload.tar.gz").write_bytes(archive)
-    return {
-        "agent": "hermes",
-        "vmid": 118,
-        "node": "pve1",
-        "hostname": "hermes",
-        "directories": [{"path": str(disk), "uid": 110000, "gid": 110000, "mode": "0750"}],
-        "mounts": [{"key": "mp0", "volume": str(disk), "path": "/data", "options": {"replicate": "0", "backup": "0"}}],
-        "features": {"keyctl": "1"},
-        "devices": [],
-        "payload": {
-            "directory": "/opt/pve-agents/hermes",
-            "archive": str(node.directory / "payload.tar.gz"),
-            "sha256": sha256,
-        },
-        "bootstrap": {"command": "/opt/pve-agents/hermes/bootstrap", "timeout_seconds": 20},
-        "secrets": {"names": ["LITELLM_API_KEY"], "path": "/opt/hermes-data/.env", "uid": 10000, "gid": 10000},
-    }
-
-
-class Operator:
-    """A machine with a fake ssh that leads to the node."""
-
-    def __init__(self, node: Node, home: pathlib.Path, spec: dict[str, Any]) -> None:
-        self.node = node
-        self.spec = spec
-        self.home = home
-        home.mkdir()
-        words = " ".join(f"{name}={value}" for name, value in environment(node).items())
-        bash_path = shutil.which("bash")
-        ssh = home / "ssh"
-        ssh.write_text(FAKE_SSH.format(directory=home, environment=words, bash=bash_path))
-        ssh.chmod(0o755)
-        (home / "bash").symlink_to(bash_path or "/bin/bash")
-        self.variables = {
-            "PATH": f"{home}:{node.bin}",
-            "HOME": str(home),
-            "HOSTNAME": "pve1",
-            "XDG_RUNTIME_DIR": str(home),
-            "PVE_SSH": "root@10.1.10.10",
-            "LANG": "C.UTF-8",
-        }
-
-    def environment(self, **variables: str) -> dict[str, str]:
-        return {"HOST_STEP_SPEC": json.dumps(self.spec), **self.variables, **variables}
-
-    def command(self, *arguments: str) -> list[str]:
-        return [sys.executable, str(self.node.directory / "scripts" / "host-step"), *arguments]
-
-    def run(self, *arguments: str, **variables: str) -> Run:
-        return subprocess.run(
-            self.command(*arguments),
-            env=self.environment(**variables),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-
-    def logged(self, name: str) -> str:
-        path = self.home / name
-        return path.read_text() if path.exists() else ""
-
-
-@pytest.fixture
-def operator(node: Node, tmp_path: pathlib.Path, spec: dict[str, Any]) -> Operator:
-    return Operator(node, tmp_path / "operator", spec)
-
-
 STEPS = ["host-directories", "container-config", "payload", "bootstrap"]
 
 
@@ -242,12 +165,13 @@ def test_an_exchanged_payload(operator: Operator, node: Node) -> None:
 
 
 def test_wrong_arguments(operator: Operator) -> None:
-    for arguments in ([], ["reboot"], ["payload", "payload"], ["payload", "--check", "--destroy"]):
+    for arguments in (
+        *([], ["reboot"], ["payload", "payload"], ["payload", "--check", "--destroy"]),
+        *(["verify", "--check"], ["verify", "--no-chat", "--no-chat"], ["--no-chat", "verify"], ["payload", "verify"]),
+    ):
         run = operator.run(*arguments)
         assert run.returncode == 2
-        assert (
-            run.stderr == "usage: host-step host-directories|container-config|payload|bootstrap [--check | --destroy]\n"
-        )
+        assert run.stderr == USAGE
 
 
 def test_no_ssh(operator: Operator) -> None:
@@ -401,6 +325,85 @@ def test_secrets_that_cannot_be(operator: Operator, tmp_path: pathlib.Path, line
     assert "canary" not in run.stderr + run.stdout
 
 
+PLACEHOLDERS = [
+    *("REPLACE_ME", "replace-this", "sk-replaceme", "changeme", "change_this", "CHANGE-ME-please", "<token>", "xxxx"),
+    *(
+        "sk-xxxxxxxx",
+        "sk-…",
+        "0123456789...",
+        "your-key",
+        "sk-your-key-here",
+        "YOUR_API_KEY",
+        "your_telegram_bot_token",
+    ),
+    *("placeholder", "Example", "todo", "secret", "password", "null", " REPLACE_ME ", " <token> "),
+]
+REAL = [
+    *("sk-1", "5ec2e75ec2e75ec2e75ec2e75ec2e75e", "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw", "xapp-1-A0-1-abc"),
+    *("hunter2", "my secret garden", "exxxon", "yourself", "tokenring", "<3", '{"a": "<b>"}', "keep.your.hat"),
+]
+
+
+@pytest.mark.parametrize("value", PLACEHOLDERS)
+def test_a_placeholder_is_no_secret(operator: Operator, value: str) -> None:
+    run = operator.run("payload", LITELLM_API_KEY=value)
+    assert run.returncode == 2
+    assert run.stderr == (
+        "[hermes 3/4] payload … FAILED: the secret LITELLM_API_KEY is a placeholder: write its real value, or none "
+        "until you have it\n"
+    )
+    assert value.strip() not in run.stdout
+
+
+@pytest.mark.parametrize("value", REAL)
+def test_what_only_looks_a_little_like_a_placeholder_is_a_secret(operator: Operator, value: str) -> None:
+    assert operator.run("payload", LITELLM_API_KEY=value).returncode == 0
+
+
+@pytest.mark.parametrize(("length", "status"), [(15, 2), (16, 0)])
+def test_a_secret_has_a_minimum_length(operator: Operator, length: int, status: int) -> None:
+    operator.spec["secrets"]["minimum_lengths"] = {"LITELLM_API_KEY": 16, "API_SERVER_KEY": 99}
+    run = operator.run("payload", LITELLM_API_KEY="k" * length)
+    assert run.returncode == status
+    if status:
+        assert run.stderr == (
+            "[hermes 3/4] payload … FAILED: the secret LITELLM_API_KEY has fewer than 16 characters: make a longer "
+            "one, for example with `openssl rand -hex 32`\n"
+        )
+        assert "k" * length not in run.stdout
+
+
+@pytest.mark.parametrize("lengths", [[16], {"LITELLM_API_KEY": "16"}, {"LITELLM_API_KEY": -1}])
+def test_a_wrong_minimum_length(operator: Operator, lengths: object) -> None:
+    operator.spec["secrets"]["minimum_lengths"] = lengths
+    run = operator.run("payload", LITELLM_API_KEY=CANARY)
+    assert run.returncode == 2
+    assert "spec.secrets.minimum_lengths" in run.stderr
+    assert CANARY not in run.stderr
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_wrong_secret_stops_a_deploy_before_its_first_change(operator: Operator, step: str) -> None:
+    run = operator.run(step, LITELLM_API_KEY="REPLACE_ME")
+    assert run.returncode == 2
+    assert "the secret LITELLM_API_KEY is a placeholder" in run.stderr
+    assert operator.logged("ssh-arguments") == ""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_wrong_secret_stops_no_destroy(operator: Operator, step: str) -> None:
+    assert operator.run(step, "--destroy", LITELLM_API_KEY="REPLACE_ME").returncode == 0
+
+
+def test_a_wrong_secret_stops_no_look_at_what_it_does_not_concern(operator: Operator) -> None:
+    assert operator.run("host-directories", "--check", LITELLM_API_KEY="REPLACE_ME").returncode == 1
+
+
+def test_an_agent_without_secrets_needs_no_file_of_them(operator: Operator) -> None:
+    operator.spec["secrets"]["names"] = []
+    assert operator.run("host-directories", HERMES_ENV_FILE="/nowhere").returncode == 0
+
+
 def test_a_secret_file_for_all_to_read(operator: Operator, tmp_path: pathlib.Path) -> None:
     file = tmp_path / "hermes.env"
     file.touch()
@@ -431,12 +434,42 @@ def prepared(operator: Operator) -> None:
     operator.node.forget()
 
 
-@pytest.mark.parametrize("step", ["payload", "bootstrap"])
-def test_destroy_removes_no_data(operator: Operator, step: str) -> None:
-    run = operator.run(step, "--destroy")
+def test_destroy_removes_no_data(operator: Operator) -> None:
+    run = operator.run("payload", "--destroy")
     assert run.returncode == 0
     assert "nothing to remove: data stays where it is" in run.stdout
     assert operator.logged("ssh-arguments") == ""
+
+
+def test_destroy_stops_the_agent_before_its_mounts_leave(operator: Operator) -> None:
+    for step in STEPS:
+        assert operator.run(step).returncode == 0
+    next(operator.node.guest.rglob("bootstrap")).write_text('#!/bin/sh\necho "asked to: $*"\n')
+    run = operator.run("bootstrap", "--destroy")
+    assert "asked to: --stop" in run.stdout
+    assert "stop … changed (hermes runs no more; its data stays)" in run.stdout
+
+
+def test_destroy_goes_on_when_the_agent_does_not_stop(operator: Operator) -> None:
+    for step in STEPS:
+        assert operator.run(step).returncode == 0
+    next(operator.node.guest.rglob("bootstrap")).write_text("#!/bin/sh\nexit 7\n")
+    run = operator.run("bootstrap", "--destroy")
+    assert run.returncode == 0
+    assert "--stop` ended with status 7: what runs in container 118 is left to you" in run.stdout
+
+
+def test_destroy_finds_nothing_to_stop_before_the_first_delivery(operator: Operator) -> None:
+    run = operator.run("bootstrap", "--destroy")
+    assert run.returncode == 0
+    assert "stop … ok (nothing of hermes runs in container 118)" in run.stdout
+
+
+def test_a_replaced_bootstrap_stops_nothing(operator: Operator) -> None:
+    spec = json.dumps(operator.spec)
+    run = operator.run("bootstrap", "--destroy", HOST_STEP_REPLACED="yes", HOST_STEP_NEXT_SPEC=spec)
+    assert run.returncode == 0
+    assert "bootstrap … nothing to remove: data stays where it is" in run.stdout
 
 
 def test_a_relative_file_of_secrets_is_found_from_where_terraform_runs_the_step(
@@ -532,6 +565,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             data = {query["path"][0]: {"Sys.Audit": 1} if self.server.auditor else {}}
         elif path == "nodes/pve1/tasks":
             data = [{"upid": f"UPID:{index}", "status": "OK"} for index, _ in enumerate(state.get("pushes", []))]
+        elif path == "nodes/pve1/lxc/118/status/current":
+            data = {"status": "running" if state["containers"]["118"]["running"] else "stopped"}
         elif path == "nodes/pve1/lxc/118/config":
             container = state["containers"]["118"]
             values = dict(container["current"])
@@ -639,7 +674,7 @@ def test_one_paste_does_a_whole_deploy(operator: Operator, node: Node, api: Api)
 def test_paste_says_how_to_give_secrets(operator: Operator, api: Api) -> None:
     run = operator.run("payload", **paste_variables(api, LITELLM_API_KEY=CANARY, PVE_PASTE_DEADLINE_SECONDS="1"))
     assert "write LITELLM_API_KEY as NAME=VALUE lines to a 0600 file" in run.stdout
-    assert "`pct push 118 hermes.env /opt/hermes-data/.env --user 10000 --group 10000 --perms 0600`" in run.stdout
+    assert "`pct exec 118 -- mkdir -p /opt/hermes-data && pct push 118 hermes.env /opt/hermes-data/.env --user 10000 --group 10000 --perms 0600`" in run.stdout
     assert CANARY not in run.stdout + run.stderr
 
 
@@ -736,3 +771,67 @@ def test_paste_of_strange_names(operator: Operator, node: Node, api: Api, name: 
         assert human_pastes(operator)(shown_script(child)).returncode == 0
         assert child.wait(30) == 0
     assert node.load()["containers"]["118"]["current"]["mp0"].startswith(f"{disk},")
+
+
+# --- verify, with paste
+
+UNSEEN = "PVE_TRANSPORT=paste shows no more than the API does; ssh or local would look"
+
+
+def test_paste_verifies_what_the_api_shows(operator: Operator, api: Api) -> None:
+    prepared(operator)
+    run = operator.run("verify", **paste_variables(api))
+    assert (run.returncode, run.stderr) == (0, "")
+    assert checks(run.stdout) == [
+        ("container", "ok", "running on pve1", ""),
+        ("config", "ok", "mp0, features", ""),
+        ("host directories", "skipped", UNSEEN, ""),
+        ("payload", "skipped", UNSEEN, ""),
+        ("guest checks", "skipped", UNSEEN, ""),
+        ("workspace /data", "skipped", UNSEEN, ""),
+    ]
+
+
+def test_paste_verifies_each_difference(operator: Operator, node: Node, api: Api) -> None:
+    disk = operator.spec["mounts"][0]["volume"]
+    state = node.load()
+    state["containers"]["118"]["running"] = False
+    node.save(state)
+    run = operator.run("verify", **paste_variables(api))
+    assert run.returncode == 1
+    assert checks(run.stdout)[:3] == [
+        ("container", "failed", "container 118 is stopped", "run `pct start 118` on pve1"),
+        ("config", "failed", f"mp0 is not {disk},mp=/data,backup=0,replicate=0", "run `pipenv run mend hermes`"),
+        ("config", "failed", "feature keyctl is not 1", "run `pipenv run mend hermes`"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "detail"),
+    [
+        ({"hostname": "plex\x1b[2J\t"}, "container 118 is called plex[2J, not hermes: it is somebody else's"),
+        ({"unprivileged": "0"}, "container 118 is privileged: its root would be the host's root"),
+        ({}, "there is no container 119 on node pve1"),
+    ],
+)
+def test_paste_verifies_no_container_of_somebody_else(
+    operator: Operator, node: Node, api: Api, values: dict[str, str], detail: str
+) -> None:
+    state = node.load()
+    state["containers"]["118"]["current"].update(values)
+    node.save(state)
+    operator.spec["vmid"] = 118 if values else 119
+    run = operator.run("verify", **paste_variables(api))
+    assert run.returncode == 1
+    found = checks(run.stdout)
+    assert found[0] == ("container", "failed", detail, "see what `pipenv run cdktf diff hermes` says")
+    assert found[1] == ("config", "skipped", f"container {operator.spec['vmid']} is not as declared", "")
+    assert {status for _, status, *_ in found[2:]} == {"skipped"}
+
+
+def test_paste_without_an_answer_verifies_nothing(operator: Operator) -> None:
+    variables = {"PVE_TRANSPORT": "paste", "PVE_READ_TOKEN": TOKEN, "PROXMOX_VE_ENDPOINT": "https://127.0.0.1:1"}
+    run = operator.run("verify", **variables)
+    assert (run.returncode, run.stdout) == (4, "")
+    assert run.stderr.startswith("[hermes] verify … FAILED: the API at https://127.0.0.1:1 does not answer")
+    assert "canary-token" not in run.stderr

@@ -507,3 +507,43 @@ def test_values_in_messages(value: object, spelled: str) -> None:
 )
 def test_what_may_be_a_secret_is_hidden(value: str) -> None:
     assert shown(value) == "the value, hidden because it may be a secret,"
+
+
+# They are put together here, so that nothing in the repository looks like one.
+@pytest.mark.parametrize("around", ["{}", "use {} for it", '{{"key": "{}"}}', "key={}"])
+@pytest.mark.parametrize(
+    "token",
+    [
+        *(start + "0" * 20 for start in ("sk-", "hf_", "gsk_", "ghp_", "gho_", "glpat-")),
+        *(start + "a" * 12 for start in ("xoxb-", "xoxp-", "xapp-", "github_pat_", "AIza")),
+        "AKIA" + "A" * 16,
+        "123456:" + "A" * 35,
+        "eyJ" + "a" * 20 + "." + "a" * 20,
+        "-----BEGIN RSA PRIVATE KEY",
+        "https://me:" + "a" * 5 + "@host",
+        "https://:" + "a" * 5 + "@host",
+        "Bearer " + "a1" * 8,
+    ],
+)
+def test_a_token_is_seen_in_any_text(token: str, around: str) -> None:
+    assert types.holds_token(around.format(token))
+    assert shown(around.format(token)) == "the value, hidden because it may be a secret,"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "task-management-in-the-house-2026",
+        "sk-learn-and-what-it-does",
+        "/data/sk-" + "0" * 20,
+        "https://me@host/x",
+        "https://me:${A_PASSWORD}@host/x",
+        "12:30",
+        "sha256:" + "a" * 64,
+        "Bearer ${A_TOKEN}",
+        "the bearer of good news in 2026",
+        "nousresearch/hermes-agent:v2026.8.31",
+    ],
+)
+def test_a_text_without_a_token(text: str) -> None:
+    assert not types.holds_token(text)

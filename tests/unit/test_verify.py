@@ -184,12 +184,12 @@ def test_what_the_container_says_besides_is_shown(verify: Verify) -> None:
 def test_nothing_on_the_way_reaches_the_terminal(verify: Verify) -> None:
     # on-host lets none of this through; whoever is not sure of that sees it here.
     control = "\x1b[2J\x07\u009b\u202e\u2066\r\x00"
-    verify.answers(f"check\tcontainer{control}\tok\t1\tx{control}\ty{control}", f"{control}words{control}")
+    verify.answers(f"check\tcontainer{control}\tfailed\t1\tx{control}\ty{control}", f"{control}words{control}")
     for done in (verify("hermes"), verify("--json", "hermes")):
         assert all(character.isprintable() for line in done.stdout.split("\n") for character in line)
         assert all(character.isprintable() for line in done.stderr.split("\n") for character in line)
     assert json.loads(done.stdout)["agents"]["hermes"]["checks"][0]["detail"] == "x[2J"
-    assert verify("hermes").stdout.splitlines()[1] == "[2Jwords[2J"
+    assert verify("hermes").stdout.splitlines()[1:3] == ["    y[2J", "[2Jwords[2J"]
 
 
 def test_a_carriage_return_begins_no_line(verify: Verify) -> None:
@@ -425,7 +425,7 @@ def test_what_is_asked_of_the_node(verify: Verify) -> None:
         "guest_payload /opt/pve-agents/hermes SHA256\n"
         "}\n"
         "verify_step payload\n"
-        "verify_guest /opt/pve-agents/hermes 180\n"
+        "verify_guest /opt/pve-agents/hermes 300\n"
         "want_workspace /data /mnt/pve/hdd/hermes 110000 110000\n"
         "want_workspace /fast /media/2tb/hermes 110000 110000\n"
         "verify_workspaces /opt/pve-agents/hermes TOKEN\n"
@@ -439,12 +439,12 @@ def test_an_agent_without_mounts_has_no_workspaces(verify: Verify) -> None:
     verify("librarian")
     assert "workspace" not in verify.script("librarian")
     assert "host_directories" not in verify.script("librarian")
-    assert "verify_guest /opt/pve-agents/librarian 180\n" in verify.script("librarian")
+    assert "verify_guest /opt/pve-agents/librarian 300\n" in verify.script("librarian")
 
 
 def test_the_turn_with_the_model_can_be_left_out(verify: Verify) -> None:
     verify("--no-chat", "hermes")
-    assert "verify_guest /opt/pve-agents/hermes 180 --no-chat\n" in verify.script()
+    assert "verify_guest /opt/pve-agents/hermes 300 --no-chat\n" in verify.script()
 
 
 def test_no_secret_goes_to_the_node(verify: Verify) -> None:

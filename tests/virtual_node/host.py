@@ -20,18 +20,19 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import stat
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.scripts.fake_docker import SYSTEM_COMMANDS, System, furnish, new_system
 from tests.scripts.fake_node import GUEST_COMMANDS, HOST_COMMANDS, Commands, Records, fail
 
 if TYPE_CHECKING:
+    import subprocess
+
     from tests.virtual_node.client import Client
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -42,8 +43,23 @@ PYTHONPATH={source} exec {python} -P -S -c 'from tests.virtual_node.host import 
 # Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
 HOST_TOOLS = ("base64", "bash", "sha256sum")
 GUEST_TOOLS = (
-    *("base64", "basename", "bash", "cat", "dirname", "env", "false", "grep", "head", "id", "ls", "sh", "sha256sum"),
-    *("sleep", "sync", "timeout", "true"),
+    *(
+        "base64",
+        "basename",
+        "bash",
+        "cat",
+        "cmp",
+        "date",
+        "df",
+        "dirname",
+        "env",
+        "false",
+        "flock",
+        "grep",
+        "head",
+        "id",
+    ),
+    *("ls", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true"),
 )
 DISKS = ("/mnt/pve/hdd", "/media/2tb")
 # The host's ids of an unprivileged container's users (pve-container src/PVE/LXC.pm:801-802).
@@ -74,6 +90,8 @@ class VirtualHost(Records):
 
     def create(self, *, node: str, url: str, certificate: str) -> None:
         """Lay everything out; what an earlier run left on the disks stays."""
+        import shutil  # noqa: PLC0415
+
         state = {"version": "6.1.10", "disks": DISKS, "owners": {}, "modes": {}}
         with contextlib.suppress(OSError):
             state = self.load()
@@ -88,7 +106,9 @@ class VirtualHost(Records):
         link_tools(self.directory / "guest-tools", GUEST_TOOLS)
         self.forget()
         (self.directory / "ssh-calls").unlink(missing_ok=True)
-        self.save({**state, "node": node, "url": url, "certificate": certificate, "changes": 0, "mounts": {}})
+        self.save(
+            {**state, "node": node, "url": url, "certificate": certificate, "changes": 0, "mounts": {}, "systems": {}}
+        )
 
     def add_command(self, folder: Path, name: str, shown: str = "") -> None:
         """Put a stand-in into a directory of PATH."""
@@ -109,6 +129,32 @@ class VirtualHost(Records):
     def in_guest(self, vmid: str, path: str) -> Path:
         """Where a path of a container really is; one that is real already stays."""
         return Path(path) if path.startswith(f"{self.node}/") else self._inside(self.guest(vmid), path)
+
+    def guest_path(self, vmid: str) -> str:
+        """PATH in a container."""
+        if not self._guest_bin(vmid).exists():
+            for name in (*GUEST_COMMANDS, "test", "touch", *SYSTEM_COMMANDS):
+                self.add_guest_command(vmid, name)
+        return f"{self._guest_bin(vmid)}:{self.directory / 'guest-tools'}"
+
+    def add_guest_command(self, vmid: str, name: str) -> None:
+        """Put a stand-in into a container's PATH."""
+        self.add_command(self._guest_bin(vmid), name, f"guest:{vmid}:{name}")
+
+    def _guest_bin(self, vmid: str) -> Path:
+        return self.directory / "guest-bin" / vmid
+
+    def make_guest(self, vmid: str, state: dict[str, Any]) -> None:
+        """Give a new container a minimal Debian; one of the same id may have been here before."""
+        import shutil  # noqa: PLC0415
+
+        state["mounts"].pop(vmid, None)
+        state["systems"][vmid] = new_system()
+        forget_owners(state, f"guests/{vmid}")
+        shutil.rmtree(self._guest_bin(vmid), ignore_errors=True)
+        for name in ("etc/apt/sources.list.d", "opt", "root", "run", "srv", "tmp", "var/lib"):
+            (self.guest(vmid) / name).mkdir(parents=True)
+        furnish(self.guest(vmid))
 
     def _inside(self, root: Path, path: str) -> Path:
         place = root / os.path.normpath(f"/{path}").lstrip("/")
@@ -153,11 +199,15 @@ class VirtualHost(Records):
             "USER": "root",
             "LANG": "C.UTF-8",
         }
+        import subprocess  # noqa: PLC0415
+
         given: dict[str, Any] = {"env": environment, "cwd": self.root, "start_new_session": True, **options}
         return subprocess.run([str(self.bin / command[0]), *command[1:]], check=False, text=True, **given)
 
     def _show_etc_pve(self) -> None:
         """Show which guests there are, and which of them HA manages, where the cluster's file system shows it."""
+        import shutil  # noqa: PLC0415
+
         guests = self.client().get("/cluster/resources", type="vm")
         folders = {"lxc": "lxc", "qemu": "qemu-server"}
         with self.locked():
@@ -189,6 +239,8 @@ def on_virtual_root(script: str, root: Path) -> str:
 
 def link_tools(folder: Path, names: tuple[str, ...]) -> None:
     """Put real commands into a directory of PATH."""
+    import shutil  # noqa: PLC0415
+
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         path = shutil.which(name)
@@ -203,14 +255,23 @@ class Machine(Commands):
         super().__init__(host, name)
         self.host = host
         self.held = contextlib.ExitStack()
+        self.holding = False
 
     def real(self, path: str) -> Path:
         return self.host.real(path)
 
+    def place(self, path: str) -> Path:
+        return self.real(path)
+
     def change(self, arguments: list[str]) -> None:
-        # Until the command's end.
-        self.held.enter_context(self.host.locked())
+        self.hold()
         super().change(arguments)
+
+    def hold(self) -> None:
+        """Let nobody else change the state until the command's end."""
+        if not self.holding:
+            self.held.enter_context(self.host.locked())
+            self.holding = True
 
     def die_if(self, when: str) -> None:
         if self.state.get("kill_at") == self.state["changes"] and self.state.get("kill_when") == when:
@@ -344,26 +405,21 @@ class Host(Machine):
             keep, rest = rest[0] == "1", rest[1:]
         if not rest:
             fail("400 not enough arguments")
-        path = self._guest_path(vmid)
+        path = self.host.guest_path(vmid)
         words = [f"PATH={path}" if word.startswith("PATH=") else word for word in rest]
         words = [str(self.host.in_guest(vmid, word)) if word.startswith("/") else word for word in words]
         for word in words:
             if word.startswith("/"):
                 _refuse_leaving(Path(word))
         environment = {**(os.environ if keep else {}), "PATH": path}
+        import subprocess  # noqa: PLC0415
+
         try:
             status = subprocess.run(words, env=environment, cwd=self.host.guest(vmid), check=False).returncode
         except OSError as error:
             print(f"lxc-attach: {vmid}: {rest[0]}: {error.strerror}", file=sys.stderr)
             return 127
         return status if status >= 0 else 128 - status
-
-    def _guest_path(self, vmid: str) -> str:
-        folder = self.host.directory / "guest-bin" / vmid
-        if not folder.exists():
-            for name in (*GUEST_COMMANDS, "test", "touch"):
-                self.host.add_command(folder, name, f"guest:{vmid}:{name}")
-        return f"{folder}:{self.host.directory / 'guest-tools'}"
 
     def _mount(self, vmid: str, config: dict[str, Any]) -> None:
         """Show in a container's directory what the running one has mounted."""
@@ -376,11 +432,7 @@ class Host(Machine):
                 wanted[os.path.normpath(f"/{options['mp']}")] = [source, options.get("ro", "0")]
         with self.host.changing() as state:
             if not guest.exists():
-                # A container of the same id may have been here before.
-                state["mounts"].pop(vmid, None)
-                forget_owners(state, f"guests/{vmid}")
-                for name in ("etc", "opt", "root", "run", "srv", "tmp", "var/lib"):
-                    (guest / name).mkdir(parents=True)
+                self.host.make_guest(vmid, state)
             if state["mounts"].get(vmid, {}) != wanted:
                 for path in state["mounts"].get(vmid, {}):
                     if (place := self.host.in_guest(vmid, path)).is_symlink():
@@ -425,16 +477,35 @@ class Guest(Machine):
             "chown": self._chown,
             "touch": self._touch,
         }
-        return commands.get(self.command, self._real_command)(arguments)
+        if self.command in commands:
+            return commands[self.command](arguments)
+        if self.command in GUEST_COMMANDS:
+            return self._real_command(arguments)
+        return System(self, self.vmid).run(self.command, arguments)
+
+    def change(self, arguments: list[str]) -> None:
+        super().change([word.replace(str(self.host.guest(self.vmid)), "") for word in arguments])
+
+    def provide(self, name: str) -> None:
+        self.host.add_guest_command(self.vmid, name)
+
+    def keep(self) -> None:
+        self.hold()
+        self.host.save(self.state)
 
     def _setpriv(self, arguments: list[str]) -> int:
         """Know `--reuid UID --regid GID --clear-groups [--] COMMAND...`, and nothing else."""
         match arguments:
             case ["--reuid", uid, "--regid", gid, "--clear-groups", *command]:
                 command = command[command[:1] == ["--"] :]
+                if command[0] == "test":
+                    # The usual case, without another start of Python.
+                    self.command = "test"
+                    self.user = (int(uid) + GUEST_IDS.start, int(gid) + GUEST_IDS.start)
+                    return self._test(command[1:])
                 os.environ["GUEST_USER"] = f"{uid}:{gid}"
                 os.execvp(command[0], command)  # noqa: S606
-        fail(f"setpriv: the virtual node does not know {shlex.join(arguments)}")
+        return fail(f"setpriv: the virtual node does not know {shlex.join(arguments)}")
 
     def _test(self, arguments: list[str]) -> int:
         match arguments:
@@ -444,7 +515,7 @@ class Guest(Machine):
         return self._spawn(arguments)
 
     def _chown(self, arguments: list[str]) -> int:
-        self._change(arguments)
+        self.change(arguments)
         uid, gid = (int(number) + GUEST_IDS.start for number in arguments[-2].split(":"))
         self.state["owners"][self.key(self.real(arguments[-1]))] = f"{uid}:{gid}"
         return self.finish()
@@ -453,7 +524,7 @@ class Guest(Machine):
         place = self.real(arguments[-1])
         if not self._allowed(place if place.exists() else place.parent, WRITE):
             fail(f"touch: cannot touch '{arguments[-1]}': Permission denied")
-        self._change(arguments)
+        self.change(arguments)
         if not place.exists():
             self._give(place)
         place.touch()
@@ -461,13 +532,15 @@ class Guest(Machine):
 
     def _real_command(self, arguments: list[str]) -> int:
         """mkdir, mv, rm, tar: done by the real one, and remembered."""
-        self._change(arguments)
-        if status := self._spawn(arguments):
-            return status
         places = [self.real(word) for word in arguments if not word.startswith("-")]
         if self.command == "mkdir":
-            self._give(places[-1])
-        elif self.command == "rm":
+            return self._mkdir(arguments, places[-1])
+        if self.command == "tar" and "-chf" in arguments:
+            return self._spawn(arguments)
+        self.change(arguments)
+        if status := self._spawn(arguments):
+            return status
+        if self.command == "rm":
             for place in places:
                 forget_owners(self.state, os.path.relpath(place, self.host.node))
         elif self.command == "mv":
@@ -479,13 +552,19 @@ class Guest(Machine):
                 self._give(places[-1])
         return self.finish()
 
-    def _change(self, arguments: list[str]) -> None:
-        self.change([word.removeprefix(str(self.host.guest(self.vmid))) for word in arguments])
+    def _mkdir(self, arguments: list[str], place: Path) -> int:
+        fresh = [it for it in (place, *place.parents) if not it.exists()]
+        self.change(arguments)
+        if status := self._spawn(arguments):
+            return status
+        for directory in fresh:
+            self._give(directory)
+        return self.finish()
 
     def _spawn(self, arguments: list[str]) -> int:
         words = [str(self.real(word)) if word.startswith("/") else word for word in arguments]
-        environment = {**os.environ, "PATH": os.defpath}
-        return subprocess.run([self.command, *words], env=environment, check=False).returncode
+        sys.stdout.flush()
+        return os.spawnvpe(os.P_WAIT, self.command, [self.command, *words], {**os.environ, "PATH": os.defpath})  # noqa: S606
 
     def _give(self, place: Path) -> None:
         """A new file belongs to whoever makes it."""

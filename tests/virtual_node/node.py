@@ -68,8 +68,8 @@ class VirtualNode:
         """Keep all files of this run (certificate, password, provider mirror) in `directory`."""
         self.directory = directory
         self._password = secrets.token_urlsafe(24)
-        self.host = VirtualHost(directory)
-        self.pve = VirtualPve(self._password, self.host)
+        self.host = self._make_host()
+        self.pve = self._make_pve(self._password)
         secret, read_secret = str(uuid.uuid4()), str(uuid.uuid4())
         self.pve.apitokens.update({TOKEN: secret, READ_TOKEN: read_secret})
         self.pve.grant(READER, "/", *READER_PRIVILEGES)
@@ -82,6 +82,12 @@ class VirtualNode:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="virtual-node", daemon=True)
         self._root: Client
+
+    def _make_host(self) -> VirtualHost:
+        return VirtualHost(self.directory)
+
+    def _make_pve(self, password: str) -> VirtualPve:
+        return VirtualPve(password, self.host)
 
     def __enter__(self) -> Self:
         """Listen, and write what child processes need."""

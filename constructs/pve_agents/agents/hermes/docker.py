@@ -72,7 +72,7 @@ def overlap(path: str, directories: Iterable[str]) -> bool:
     return path == "/" or any(lies_in(path, it) or lies_in(it, path) for it in directories)
 
 
-def _volume(_: object, value: Any) -> Iterator[tuple[object, str]]:  # noqa: ANN401 - not checked yet
+def _volume(key: object, value: Any) -> Iterator[tuple[object, str]]:  # noqa: ANN401 - not checked yet
     source, target, mode = (*str(value).split(":"), "rw", "", "")[:3]
     plain = r"/(?:[^/:\x00-\x1f\x7f]+(?:/[^/:\x00-\x1f\x7f]+)*)?"
     if (
@@ -83,6 +83,8 @@ def _volume(_: object, value: Any) -> Iterator[tuple[object, str]]:  # noqa: ANN
         or {".", ".."} & set(f"{source}/{target}".split("/"))
     ):
         raise ValueError(f"{shown(value)} is not a volume; write {_VOLUME_WRITE}")
+    if target == "/":
+        raise ValueError(f"{shown(value)} would hide the whole container; write a directory in it")
     if source.endswith("/docker.sock"):
         raise ValueError(
             f"{shown(value)} gives Docker away, and who speaks to Docker is root in the LXC container; leave it out"
@@ -91,13 +93,22 @@ def _volume(_: object, value: Any) -> Iterator[tuple[object, str]]:  # noqa: ANN
         raise ValueError(
             f"{shown(source)} holds Docker's socket, this project's secrets or the system; write another directory"
         )
+    yield key, value
+
+
+def _hermes_volume(key: object, value: Any) -> Iterator[tuple[object, str]]:  # noqa: ANN401 - not checked yet
+    yield from _volume(key, value)
+    source, target = value.split(":")[:2]
     if overlap(target, RESERVED_TARGETS):
         raise ValueError(f"{shown(target)} is Hermes' own in its container; write another place, such as {source}")
-    yield _, value
 
 
 def _volumes(values: object) -> object:
     return [it for _, it in checked(values, _volume)] if isinstance(values, list | tuple) else values
+
+
+def _hermes_volumes(values: object) -> object:
+    return [it for _, it in checked(values, _hermes_volume)] if isinstance(values, list | tuple) else values
 
 
 _SIZE_WRITE = 'a number with k, m or g behind it, such as "1g"'
@@ -112,8 +123,9 @@ Argument = Annotated[str, Text("an argument", r"[^\x00-\x1f\x7f]+", "one line of
 Variables = Annotated[Mapping[str, str], ReadOnly()]
 """Variables with their values, which are no secrets."""
 
-Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_volumes)]
-"""Directories of the LXC container in a service's own."""
+_Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_volumes)]
+Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_hermes_volumes)]
+"""Directories of the LXC container in Hermes' own."""
 
 Service = Annotated[str, Text("a service or network", r"[a-z][a-z0-9_-]*", "its name, such as browser", 64)]
 """What Compose calls a service or a network."""
@@ -242,15 +254,19 @@ _COMPOSE_REFUSED: Mapping[str, str] = MappingProxyType(
         "device_cgroup_rules": "devices belong to the agent; write devices there",
         "devices": "devices belong to the agent; write devices there",
         "env_file": "secrets come by their names; write secrets",
+        "gpus": "devices belong to the agent; write devices there",
         "extends": "no other file is read; write the keys out",
         "ipc": "no sidecar shares memory with another container; leave it out",
         "network_mode": "a sidecar is in the network that Hermes' own network_mode says; leave it out",
         "pid": "no sidecar sees the processes of another container; leave it out",
+        "post_start": "a command in a running container may be privileged, and so root in the LXC container; leave it out",
+        "pre_stop": "a command in a running container may be privileged, and so root in the LXC container; leave it out",
         "privileged": "who is privileged is root in the LXC container; leave it out",
         "profiles": "a sidecar always runs; leave it out",
         "runtime": "there is one runtime; leave it out",
         "security_opt": "the guards of a container stay on; leave it out",
         "sysctls": "the kernel is the node's; leave it out",
+        "use_api_socket": "who speaks to Docker is root in the LXC container; leave it out",
         "userns_mode": "ids stay as Docker has them; leave it out",
         "uts": "a sidecar has its own host name; leave it out",
         "volumes_from": "volumes are written out; write volumes",
@@ -279,7 +295,7 @@ class Sidecar(OpenModel):
     environment: Variables = Field(default={}, validate_default=True)
     """Environment variables that are no secrets, as a mapping. Defaults to none."""
 
-    volumes: Volumes = ()
+    volumes: _Volumes = ()
     """Directories of the container, as host:container or host:container:ro. Defaults to none."""
 
     networks: tuple[Service, ...] = ()
@@ -320,7 +336,8 @@ class Sidecar(OpenModel):
     @property
     def is_moving(self) -> bool:
         """Whether its tag means another image from time to time, and no digest pins it."""
-        return "@" not in self.image and self.image.rpartition(":")[2] in _MOVING
+        # What stands behind the last colon is then the digest.
+        return self.image.rpartition(":")[2] in _MOVING
 
     @field_validator("environment", mode="before")
     @classmethod

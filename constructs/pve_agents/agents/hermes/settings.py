@@ -244,7 +244,7 @@ class Profile(Model):
     def workspace(self) -> str | None:
         """Working directory as Hermes' container sees it; none where another machine has it."""
         terminal = self.config["terminal"]
-        return terminal["cwd"] if terminal.get("backend", "local") == "local" else None
+        return terminal.get("cwd") if terminal.get("backend", "local") == "local" else None
 
     @property
     def managed_environment(self) -> dict[str, str]:
@@ -361,28 +361,18 @@ class Profile(Model):
         if self.settings.stated:
             return [problem(("config_file",), "settings are given too; keep one of them", path)]
         try:
-            tree = parse_yaml(_read(path, info))
+            raw = _read(path, info)
         except ValueError as error:
             return [problem(("config_file",), str(error), path)]
-        where = ("config_file", InFile(path))
-        if not isinstance(tree, dict):
-            return [problem(where, f"the file holds {shown(tree)}, not a mapping; write keys such as model")]
-        found = list(_found_secrets("config_file", tree))
-        errors = [problem((*where, *it["loc"][1:]), it["msg"]) for it in found]
+        errors = []
         try:
-            Settings.model_validate(tree)
-        except ValidationError as error:
-            return errors + below(where, error.errors())
-        for place, write in _FILE_NEEDS.items():
-            there: Any = tree
-            for part in place:
-                there = there.get(part) if isinstance(there, Mapping) else None
-            if there is None:
-                errors.append(problem((*where, *place), f"this is missing; write {write}"))
-        if errors:
-            return errors
-        self._file_tree = tree
-        return below(where, tree_problems(tree))
+            tree = parse_yaml(raw)
+        except ValueError as error:
+            errors = [problem((), str(error))]
+        else:
+            errors = _file_problems(tree)
+            self._file_tree = tree if isinstance(tree, dict) else None
+        return below(("config_file", InFile(path)), errors)
 
 
 _FILE_NEEDS: Mapping[tuple[str, ...], str] = MappingProxyType(
@@ -392,6 +382,24 @@ _FILE_NEEDS: Mapping[tuple[str, ...], str] = MappingProxyType(
         ("terminal", "cwd"): "the working directory, such as /data/workspace",
     }
 )
+
+
+def _file_problems(tree: object) -> list[ErrorDetails]:
+    """Say what is wrong with a config.yaml of Hermes', to which no default is added."""
+    if not isinstance(tree, dict):
+        return [problem((), f"the file holds {shown(tree)}, not a mapping; write keys such as model")]
+    errors = [problem(it["loc"][1:], it["msg"]) for it in _found_secrets("config_file", tree)]
+    try:
+        Settings.model_validate(tree)
+    except ValidationError as error:
+        return errors + flattened(error.errors())
+    for place, write in _FILE_NEEDS.items():
+        there: Any = tree
+        for part in place:
+            there = there.get(part) if isinstance(there, Mapping) else None
+        if there is None:
+            errors.append(problem(place, f"this is missing; write {write}"))
+    return errors or tree_problems(tree)
 
 
 _P = TypeVar("_P", bound=Profile)
@@ -529,6 +537,10 @@ class Hermes(Profile):
             update["settings"] = Settings.model_validate(merged(self.settings.stated, profile.settings.stated))
         return profile.model_copy(update=update)
 
+    def _profiles(self) -> list[tuple[Key, Profile]]:
+        """Return the profiles as they are stated, each with the keys on the way to it."""
+        return [((), self), *((("profiles", name), it) for name, it in self.profiles.items())]
+
     def _by_place(self) -> Iterator[tuple[Key, Profile]]:
         """Yield each profile, complete, with the keys on the way to it."""
         yield (), self
@@ -594,6 +606,14 @@ class Hermes(Profile):
 
     def _network_problems(self) -> Iterator[ErrorDetails]:
         if self.network_mode == "bridge":
+            for place, profile in self._profiles():
+                # Docker lets the port through only where the dashboard listens on the container's outside.
+                if profile.dashboard.enabled and profile.dashboard.auth is None:
+                    yield problem(
+                        (*place, "dashboard", "auth"),
+                        "with network_mode: bridge Hermes starts no dashboard that nobody is asked a password for; "
+                        "write auth: basic and username",
+                    )
             for name, sidecar in self.sidecars.items():
                 if unknown := [it for it in sidecar.networks if it not in {*self.networks, "default"}]:
                     yield problem(
@@ -614,7 +634,7 @@ class Hermes(Profile):
 
     def _clashes(self) -> Iterator[ErrorDetails]:
         """Find what two profiles cannot both have."""
-        profiles: list[tuple[Key, Profile]] = [((), self), *((("profiles", n), it) for n, it in self.profiles.items())]
+        profiles = self._profiles()
         ports: dict[int, Key] = {}
         directories: dict[str, Key] = {}
         for place, profile in profiles:
@@ -633,6 +653,7 @@ class Hermes(Profile):
                         directory,
                     )
             directories[directory] = where
+        yield from self._shared_tokens()
         for place, profile in profiles:
             foreign = [directory for directory, owner in directories.items() if owner[:-1] != place]
             for i, volume in enumerate(profile.volumes):
@@ -641,6 +662,19 @@ class Hermes(Profile):
                         (*place, "volumes", i),
                         f"{shown(volume)} shows the data of another profile; leave it out",
                         volume,
+                    )
+
+    def _shared_tokens(self) -> Iterator[ErrorDetails]:
+        first: dict[str, Key] = {}
+        for place, profile in self._profiles():
+            prefix = f"{place[1]}_".upper() if place else ""
+            for name in (name for platform in profile.platforms.stated.values() for name in platform.needs):
+                source = profile.secrets.get(name, prefix + name)
+                if first.setdefault(source, place) != place:
+                    yield problem(
+                        (*place, "secrets", name),
+                        f"another profile has the token {source} too, and each would take messages from the other; "
+                        "give each its own",
                     )
 
     def _misfits(self, place: Place, writable: Sequence[str]) -> Iterator[ErrorDetails]:

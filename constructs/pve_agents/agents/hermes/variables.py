@@ -92,6 +92,10 @@ def _as_secrets(values: object) -> object:
         pairs: Mapping[Any, Any] = {name: name for _, name in checked(values, lambda i, name: [(i, env_name(name))])}
     elif isinstance(values, Mapping):
         pairs = values
+        # Said of the mapping, since a key that is no name may be a secret too.
+        for name in values:
+            if not any(re.fullmatch(pattern, str(name)) for pattern in _SETTINGS_FOR):
+                env_name(name)
     else:
         raise ValueError(  # noqa: TRY004 - pydantic's way
             "this is neither a list of names nor a mapping; write the names of environment variables, "

@@ -1,0 +1,33 @@
+"""One lab for all cases, with Hermes deployed in it from nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab import lab as the_lab
+from tests.lab.lab import Lab
+from tests.lab.sandbox import INSIDE
+
+_SUMMARY = pytest.StashKey[str]()
+
+
+@pytest.fixture(scope="session")
+def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
+    """The running lab; its first deploy is the one that is measured."""
+    if not os.environ.get(INSIDE):
+        pytest.skip("the lab has a sandbox of its own: run `make lab`")
+    with the_lab.running() as lab:
+        lab.services.wait()
+        lab.first_deploy()
+        yield lab
+        pytestconfig.stash[_SUMMARY] = lab.phases.summary()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Show how long the phases took."""
+    if summary := config.stash.get(_SUMMARY, ""):
+        terminalreporter.section("the lab's phases")
+        terminalreporter.write_line(summary)

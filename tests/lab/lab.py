@@ -1,0 +1,273 @@
+"""The lab as a whole: the node, its container, what is around it, and this project deployed on it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import secrets
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.deploy.project import HERMES_ROOT, Project, Ran
+from tests.lab import cache, services
+from tests.lab.cache import TAGS, Cached
+from tests.lab.container import Container
+from tests.lab.node import LabNode
+from tests.lab.sandbox import GATEWAY, ROOT, RUN, LabError
+from tests.lab.services import REGISTRY_PORT, Services
+
+ALLOWED_USER, STRANGER = 111, 222
+HDD, FAST = Path("/mnt/pve/hdd/hermes"), Path("/media/2tb/hermes")
+API_PORT = 8642
+# Seconds into a step after which it is in the middle of what it does; the others are over in no time.
+MOMENTS = {2: 3.0, 3: 0.3, 6: 3.0, 7: 0.7, 8: 3.0, 9: 0.7}
+# Too little for the gateway, enough for a probe.
+HOG, MEMORY_LEFT = "hog-of-the-lab", 120 << 20
+STEP = re.compile(r"\[hermes \d+/\d+\] (?P<name>[a-z ]+) … ok(?: \([^)]*\))? (?P<seconds>[\d.]+)s")
+
+
+@dataclass
+class Phases:
+    """How long what took, in seconds."""
+
+    create: float = 0
+    first: float = 0
+    second: float = 0
+    steps: dict[str, float] = field(default_factory=dict)
+
+    def rows(self) -> list[tuple[str, float]]:
+        """The table's rows."""
+        steps = self.steps
+        docker = steps.get("docker engine", 0) + steps.get("docker smoke test", 0)
+        return [
+            ("create the container", self.create),
+            ("directories and mounts", steps.get("host directories", 0) + steps.get("container config", 0)),
+            ("Docker", docker),
+            ("image", steps.get("image", 0)),
+            ("containers, until the gateway is healthy", steps.get("containers", 0) + steps.get("health", 0)),
+            ("first answer", steps.get("first answer", 0)),
+            ("first deploy as a whole", self.first),
+            ("second deploy", self.second),
+        ]
+
+    def summary(self) -> str:
+        """The table, with the ratio of the two deploys."""
+        lines = [f"{name:<42} {seconds:7.1f} s" for name, seconds in self.rows()]
+        ratio = self.second / self.first if self.first else 0
+        return "\n".join([*lines, f"{'second deploy / first deploy':<42} {ratio:7.2f}"])
+
+
+@dataclass
+class Verified:
+    """The answer of `verify`."""
+
+    code: int
+    checks: dict[str, dict[str, Any]]
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """What failed, each with its detail."""
+        return {name: check["detail"] for name, check in self.checks.items() if check["status"] == "failed"}
+
+    def remedy(self, name: str) -> str:
+        """What a check says is to be done."""
+        return str(self.checks[name]["remedy"])
+
+
+class Lab:
+    """The running lab."""
+
+    def __init__(self, node: LabNode, around: Services, directory: Path) -> None:
+        """Put the project's settings into a directory."""
+        self.node, self.services = node, around
+        self.project = Project(directory, node)
+        self.phases = Phases()
+        self.api_key = secrets.token_hex(32)
+        self.project.env |= {
+            "LITELLM_API_KEY": around.litellm_key,
+            "API_SERVER_KEY": self.api_key,
+            "TELEGRAM_BOT_TOKEN": around.telegram.token,
+        }
+        self.configure()
+
+    @property
+    def container(self) -> Container:
+        """The real container."""
+        return self.node.container()
+
+    # The operator ---------------------------------------------------------------------------------------------------
+
+    def settings(self, **changed: Any) -> dict[str, Any]:
+        """What homelab.yaml has to say beyond the defaults, for an agent in the lab."""
+        hermes = {
+            "image": {"tag": TAGS[0]},
+            "docker": {"source": "debian", "registry_mirrors": [f"http://{GATEWAY}:{REGISTRY_PORT}"]},
+            "platforms": {
+                "telegram": {
+                    "allowed_users": [ALLOWED_USER],
+                    "home_channel": str(ALLOWED_USER),
+                    "base_url": self.services.telegram.base_url,
+                }
+            },
+        }
+        return {"protect": False, "hermes": {**hermes, **changed}}
+
+    def configure(self, **changed: Any) -> None:
+        """Write homelab.yaml; `changed` are keys of the section hermes."""
+        self.project.configure(**self.settings(**changed))
+
+    def deploy(self) -> Ran:
+        """Deploy both stacks as the operator does, and return what was said."""
+        options = ("--auto-approve", "--skip-provider-lock", "--output", str(self.project.out))
+        return self.project.run(ROOT / "scripts" / "cdktf", "deploy", "hermes", HERMES_ROOT, *options)
+
+    def first_deploy(self) -> Ran:
+        """Deploy from nothing, and remember how long what took."""
+        began = time.monotonic()
+        said = self.deploy()
+        self.phases.first = time.monotonic() - began
+        self.phases.steps = {found["name"]: float(found["seconds"]) for found in STEP.finditer(said.text)}
+        self.phases.create = self.node.pve.made_within[118]
+        return said
+
+    def second_deploy(self) -> Ran:
+        """Deploy what is deployed."""
+        began = time.monotonic()
+        said = self.deploy()
+        self.phases.second = time.monotonic() - began
+        return said
+
+    def apply(self, **changed: Any) -> str:
+        """Deploy changed keys of the section hermes, as root alone, and return what the steps said."""
+        self.configure(**changed)
+        self.project.synthesize()
+        return self.project.apply(stack=HERMES_ROOT).said
+
+    def steps(self) -> str:
+        """Run all steps without Terraform (`pipenv run mend hermes`), and return what they said."""
+        return self.project.steps("hermes").raw
+
+    def verify(self, *arguments: str, ok: bool | None = None) -> Verified:
+        """What `pipenv run verify hermes` finds."""
+        ran = self.project.run(ROOT / "scripts" / "verify", "hermes", "--json", *arguments, ok=ok)
+        found = re.search(r"^\{.*^\}", ran.raw, re.MULTILINE | re.DOTALL)
+        if not found:
+            raise LabError(f"verify printed no JSON: {ran.raw}")
+        checks = json.loads(found[0])["agents"]["hermes"]["checks"]
+        return Verified(ran.code, {check["name"]: check for check in checks})
+
+    def kill_bootstrap_in(self, number: int) -> int:
+        """Run the bootstrap, kill it with all that it has started while it is at a step; return at which it died."""
+        command = ("setsid", "--wait", "sh", "-c", 'echo "$$"; exec "$0"', "/opt/pve-agents/hermes/bootstrap")
+        with subprocess.Popen(
+            self.container.attach(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+        ) as running:
+            assert running.stdout
+            session = running.stdout.readline().strip()
+            finished = 0
+            while finished < number - 1 and (line := running.stdout.readline()):
+                finished += " … ok" in line
+            time.sleep(MOMENTS.get(number, 0))
+            self.container.run("pkill", "-KILL", "-s", session, check=False)
+            finished += sum(" … ok" in line for line in running.stdout)
+        return finished + 1
+
+    def use_up_memory(self) -> Callable[[], None]:
+        """Let the agent's Docker container hold almost all the memory that it may; returns what ends that."""
+        limit = int(self.inspect("{{.HostConfig.Memory}}"))
+        script = f"import time; time.sleep(2); held = b'x' * {limit - MEMORY_LEFT}; time.sleep(600)"
+        self.container.run("docker", "exec", "--detach", "-u", "10000:10000", "hermes", "python3", "-c", script, HOG)
+        hog = 0
+        self.wait_until("the hog runs", lambda: _pids_of(HOG))
+        for hog in _pids_of(HOG):
+            # The kernel takes another one.
+            Path(f"/proc/{hog}/oom_score_adj").write_text("-1000")
+        events = self._memory_events()
+        self.wait_until("the kernel has ended a process", lambda: self._memory_events() > events, 30)
+
+        def end() -> None:
+            for pid in _pids_of(HOG):
+                os.kill(pid, signal.SIGKILL)
+
+        return end
+
+    def _memory_events(self) -> int:
+        """How often the kernel has ended a process of the agent's Docker container for want of memory."""
+        inside = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
+        found = re.search(r"^oom_kill (\d+)", self.in_hermes("sh", "-c", inside, check=False), re.MULTILINE)
+        return int(found[1]) if found else 0
+
+    # The user -------------------------------------------------------------------------------------------------------
+
+    def chat(self, text: str, seconds: float = 60) -> str:
+        """What the agent answers through its API server, from inside the container."""
+        body = {"model": "hermes-agent", "messages": [{"role": "user", "content": text}]}
+        script = (
+            "import json,sys,urllib.request as u; key,body=sys.stdin.read().split(chr(10),1); "
+            f"r=u.Request('http://127.0.0.1:{API_PORT}/v1/chat/completions',body.encode(),"
+            "{'Authorization':'Bearer '+key,'Content-Type':'application/json'}); print(u.urlopen(r).read().decode())"
+        )
+        command = ("timeout", f"{seconds:g}", "docker", "exec", "-i", "-u", "10000:10000", "hermes", "python3", "-c", script)
+        given = {"stdin": None, "input": f"{self.api_key}\n{json.dumps(body)}"}
+        answer = json.loads(self.container.run(*command, **given).stdout)
+        choice = answer["choices"][0]
+        if choice["finish_reason"] != "stop":
+            raise LabError(f"the turn did not complete: {answer}")
+        return str(choice["message"]["content"])
+
+    def inspect(self, form: str, name: str = "hermes") -> str:
+        """What Docker in the container knows of one of its own."""
+        return self.container.run("docker", "inspect", "--format", form, name).stdout.strip()
+
+    def in_hermes(self, *command: str, check: bool = True) -> str:
+        """Run a command in the agent's Docker container as the agent's user."""
+        return self.container.run("docker", "exec", "-u", "10000:10000", "hermes", *command, check=check).stdout
+
+    def wait_until(self, what: str, condition: Any, seconds: float = 90) -> None:
+        """Ask again and again until something is so."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(LabError, OSError, ValueError, subprocess.SubprocessError):
+                if condition():
+                    return
+            time.sleep(0.3)
+        raise LabError(f"after {seconds:g} seconds it is not so that {what}")
+
+    def wait_until_healthy(self, seconds: float = 120) -> None:
+        """Return once the agent's gateway answers."""
+        url = f"http://127.0.0.1:{API_PORT}/health"
+        self.wait_until("the gateway answers", lambda: self.in_hermes("curl", "-fsS", "-m", "5", url), seconds)
+
+
+def _pids_of(word: str) -> list[int]:
+    """The processes that were started with this word."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if word.encode() in (place / "cmdline").read_bytes().split(b"\0") and b"-c" in (
+                place / "cmdline"
+            ).read_bytes().split(b"\0")[1:2]:
+                found.append(int(place.name))
+    return found
+
+
+@contextlib.contextmanager
+def running(cached: Cached | None = None) -> Iterator[Lab]:
+    """The lab, for as long as the `with` block runs; nothing is deployed yet."""
+    cached = cached or cache.prepare()
+    with services.running(cached) as around, LabNode(RUN / "node", cached.guest) as node:
+        lab = Lab(node, around, RUN / "project")
+        try:
+            yield lab
+        finally:
+            with contextlib.suppress(LabError):
+                if lab.container.running:
+                    lab.container.stop(0)

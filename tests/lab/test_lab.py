@@ -1,0 +1,292 @@
+"""What a deploy is worth: an agent in a real container that answers, and whose files lie on the big disk.
+
+The cases share one deployed agent and leave it as they found it; they run in this order.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.deploy.project import HERMES_ROOT
+from tests.lab.cache import TAGS
+from tests.lab.lab import ALLOWED_USER, FAST, HDD, STRANGER, Lab
+
+IN_GUEST = Path("/var/lib/pve-agents/hermes")
+STEPS = 9
+# Hermes 0.19.0 looks up the sizes of models there, and with Telegram asks public name servers for its addresses.
+TRIED_WITHOUT_A_KEY = {"openrouter.ai", "api.telegram.org", "cloudflare-dns.com", "dns.google"}
+
+
+def on_host(lab: Lab, guest_path: str) -> Path:
+    """Where a file of a workspace is on the node."""
+    return Path(guest_path.replace("/data", str(HDD), 1).replace("/fast", str(FAST), 1))
+
+
+def identity(lab: Lab) -> tuple[str, str]:
+    """Which Docker container it is, and since when it runs."""
+    container, started = lab.inspect("{{.Id}} {{.State.StartedAt}}").split()
+    return container, started
+
+
+# --- it answers
+
+
+def test_the_agent_answers_ping_through_litellm(lab: Lab) -> None:
+    lab.services.upstream.requests.clear()
+
+    assert lab.chat("ping") == "pong"
+
+    assert [request.path for request in lab.services.upstream.requests] == ["/v1/chat/completions"]
+
+
+@pytest.mark.parametrize("workspace", ["/data/workspace", "/fast/workspace"])
+def test_a_file_of_the_agents_tool_is_on_the_host(lab: Lab, workspace: str) -> None:
+    answer = lab.chat(f"run: id -u > {workspace}/by-the-agent && echo written")
+
+    assert "written" in answer
+    file = on_host(lab, f"{workspace}/by-the-agent")
+    assert (file.read_text(), lab.node.stat(str(file))[:13]) == ("10000\n", "110000:110000")
+
+
+def test_telegram_answers_an_allowed_user_and_no_stranger(lab: Lab) -> None:
+    telegram = lab.services.telegram
+    telegram.send(STRANGER, "ping from a stranger")
+    telegram.send(ALLOWED_USER, "ping")
+
+    lab.wait_until("the allowed user is answered", lambda: "pong" in telegram.answers(ALLOWED_USER), 60)
+
+    assert telegram.answers(STRANGER) == []
+    assert telegram.strangers_tokens == []
+
+
+def test_the_keys_reach_those_they_are_for_and_nobody_else(lab: Lab) -> None:
+    around = lab.services
+    lab.chat("ping")
+
+    assert {request.key for request in around.relay.requests if request.path == "/v1/chat/completions"} == {
+        around.litellm_key
+    }
+    assert {request.key for request in around.upstream.requests} == {"of-the-upstream"}
+    secrets = [around.litellm_key, lab.api_key, around.telegram.token]
+    # Whatever else was tried, encrypted or not, was heard by the recorder, and refused.
+    heard = around.recorder.refused
+    assert [it for it in heard if any(key.encode() in it.said for key in secrets)] == []
+    assert [it for it in heard if re.search(rb"authorization|api-key|cookie", it.said, re.IGNORECASE)] == []
+    assert {it.host for it in heard} <= TRIED_WITHOUT_A_KEY
+    assert around.refused_datagrams() == ""
+
+
+# --- the second time
+
+
+def test_a_second_deploy_changes_nothing(lab: Lab) -> None:
+    before = identity(lab), lab.container.run("cat", "/proc/sys/kernel/random/boot_id").stdout
+    began = str(int(time.time()))
+    lab.node.forget_host_changes()
+    lab.node.mutations.clear()
+
+    lab.second_deploy()
+
+    assert (lab.node.host_changes, lab.node.mutations) == ([], [])
+    # Terraform saw no reason to run a step: run them all, and let each look for itself.
+    said = lab.steps()
+    assert re.findall(r"(\d+) changed", said) == ["0"] * 4
+    assert [line for line in said.splitlines() if re.search(r"\] (?!secrets|health|first).* … ok \((?!unchanged)", line)] == []
+    assert (lab.node.host_changes, lab.node.mutations) == ([], [])
+    assert (identity(lab), lab.container.run("cat", "/proc/sys/kernel/random/boot_id").stdout) == before
+    events = ("docker", "events", "--since", began, "--until", str(int(time.time()) + 1), "--filter", "type=container")
+    told = lab.container.run(*events, "--format", "{{.Action}}").stdout.split("\n")
+    assert {line.split(":")[0] for line in told if line} <= {"exec_create", "exec_start", "exec_die", "health_status"}
+
+
+def test_what_the_user_and_the_agent_have_set_survives_redeploy_image_change_rollback_and_reboot(lab: Lab) -> None:
+    lab.in_hermes("hermes", "config", "set", "display.personality", "pirate")
+    lab.in_hermes("sh", "-c", "mkdir -p /opt/data/memories; echo 'The user likes tea.' >/opt/data/memories/MEMORY.md")
+
+    def kept() -> tuple[str, str, str]:
+        config = yaml.safe_load(lab.in_hermes("cat", "/opt/data/config.yaml"))
+        memory = lab.in_hermes("cat", "/opt/data/memories/MEMORY.md")
+        return config["display"]["personality"], memory, lab.inspect("{{.Config.Image}}").rpartition(":")[2]
+
+    mine = ("pirate", "The user likes tea.\n")
+    lab.steps()
+    assert kept() == (*mine, TAGS[0])
+
+    # A changed setting recreates the container; an upgrade and the way back are one setting each.
+    lab.apply(image={"tag": TAGS[1]})
+    assert kept() == (*mine, TAGS[1])
+    assert lab.in_hermes("cat", "/opt/hermes/release") == f"{TAGS[1]}\n"
+    said = lab.apply(image={"tag": TAGS[0]})
+    assert kept() == (*mine, TAGS[0])
+    # The previous image was kept, so that the way back loads nothing.
+    assert "image … ok (unchanged)" in said
+
+    lab.node.reboot()
+    lab.wait_until_healthy()
+    assert kept() == (*mine, TAGS[0])
+    assert lab.chat("ping") == "pong"
+
+
+# --- verify names the cause
+
+
+def wrong_key(lab: Lab) -> Callable[[], object]:
+    lab.services.relay.forget_key()
+    return lab.services.relay.know_key
+
+
+def unknown_model(lab: Lab) -> Callable[[], object]:
+    lab.services.rename_model("another")
+    return lab.services.rename_model
+
+
+def litellm_down(lab: Lab) -> Callable[[], object]:
+    return lab.services.refuse_litellm()
+
+
+def gateway_down(lab: Lab) -> Callable[[], object]:
+    lab.in_hermes("hermes", "gateway", "stop", check=False)
+    return lambda: lab.container.run("docker", "restart", "hermes")
+
+
+def gateway_slow(lab: Lab) -> Callable[[], object]:
+    pids = lab.in_hermes("pgrep", "-f", "hermes gateway run").split()
+    lab.in_hermes("kill", "-STOP", *pids)
+    return lambda: lab.in_hermes("kill", "-CONT", *pids)
+
+
+def full_disk(lab: Lab) -> Callable[[], object]:
+    free = lab.container.run("df", "--output=avail", "-B1", "/").stdout.split()[-1]
+    lab.container.run("fallocate", "--length", free, "/var/filler")
+    return lambda: lab.container.run("rm", "/var/filler")
+
+
+def full_workspace(lab: Lab) -> Callable[[], object]:
+    filler = HDD / "filler"
+    found = os.statvfs(HDD)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, found.f_bavail * found.f_frsize - (4 << 20))
+    return filler.unlink
+
+
+def docker_dead(lab: Lab) -> Callable[[], object]:
+    lab.container.run("systemctl", "stop", "docker.socket", "docker")
+    return lambda: lab.container.run("systemctl", "start", "docker")
+
+
+def out_of_memory(lab: Lab) -> Callable[[], object]:
+    return lab.use_up_memory()
+
+
+@pytest.mark.parametrize(
+    ("cause", "check", "named"),
+    [
+        pytest.param(wrong_key, "model endpoint", "refuses the key LITELLM_API_KEY", id="wrong key"),
+        pytest.param(unknown_model, "model endpoint", "does not list the model hermes; it lists another", id="unknown model"),
+        pytest.param(litellm_down, "model endpoint", "is not reached", id="LiteLLM down"),
+        pytest.param(gateway_down, "gateway", "the gateway does not listen on", id="gateway down"),
+        pytest.param(gateway_slow, "gateway", "no answer within 10 seconds", id="gateway slow"),
+        pytest.param(full_disk, "disk", "/ has 0 MiB left", id="full disk"),
+        pytest.param(full_workspace, "disk", "/data has 4 MiB left", id="full workspace"),
+        pytest.param(docker_dead, "docker", "the Docker daemon does not answer", id="Docker daemon dead"),
+        pytest.param(out_of_memory, "gateway", "for want of memory", id="container out of memory"),
+    ],
+)
+def test_verify_names_the_cause_and_is_green_again_without_a_deploy(
+    lab: Lab, cause: Callable[[Lab], Callable[[], object]], check: str, named: str
+) -> None:
+    mend = cause(lab)
+    try:
+        found = lab.verify()
+    finally:
+        mend()
+
+    assert (found.code, list(found.failed)[0]) == (1, check)
+    assert named in found.failed[check]
+    assert found.remedy(check)
+    lab.wait_until_healthy()
+    lab.wait_until("verify is green again", lambda: lab.verify("--no-chat").failed == {}, 60)
+    assert lab.verify().failed == {}
+
+
+# --- real parsers
+
+
+def test_the_real_parsers_take_the_rendered_files(lab: Lab) -> None:
+    compose = ("docker", "compose", "--project-directory", str(IN_GUEST), "--file", str(IN_GUEST / "docker-compose.yml"))
+    assert lab.container.run(*compose, "config", "--quiet").stderr == ""
+    checked = lab.in_hermes("hermes", "config", "check")
+    assert re.search(r"fail|invalid|error|✗", checked, re.IGNORECASE) is None
+    units = lab.container.run("sh", "-c", "ls /etc/systemd/system/*.service 2>/dev/null", check=False).stdout.split()
+    for unit in units:
+        assert lab.container.run("systemd-analyze", "verify", unit, check=False).stderr == ""
+
+
+# --- sudden death
+
+
+def test_after_a_power_cut_during_writes_the_agent_comes_back_with_its_data(lab: Lab) -> None:
+    lab.chat("run: echo before the cut > /data/workspace/diary && sync /data/workspace/diary")
+    lab.in_hermes("sh", "-c", "echo 'The user likes coffee.' >/opt/data/memories/MEMORY.md; sync /opt/data/memories/MEMORY.md")
+    before = identity(lab)[0]
+    busy = "while :; do dd if=/dev/urandom of=$1/$RANDOM bs=64k count=8 2>/dev/null; sync -d $1/* 2>/dev/null; done"
+    for place in ("/data/workspace", "/opt/data/home"):
+        lab.container.run("docker", "exec", "--detach", "-u", "10000:10000", "hermes", "bash", "-c", busy, "bash", place)
+    lab.services.telegram.send(ALLOWED_USER, "run: sleep 2; echo interrupted")
+    time.sleep(3)
+
+    lab.node.lose_power()
+    lab.node.start()
+
+    lab.wait_until_healthy()
+    assert identity(lab)[0] == before
+    assert lab.in_hermes("cat", "/data/workspace/diary", "/opt/data/memories/MEMORY.md") == (
+        "before the cut\nThe user likes coffee.\n"
+    )
+    lab.in_hermes("sh", "-c", "rm -f /data/workspace/[0-9]* /opt/data/home/[0-9]*")
+    assert lab.chat("ping") == "pong"
+    assert lab.verify().failed == {}
+
+
+def test_destroyed_stacks_leave_the_directories_and_their_files(lab: Lab) -> None:
+    lab.node.grant("Datastore.Allocate", "/storage/local")
+    diary = HDD / "workspace" / "diary"
+
+    lab.project.destroy(stack=HERMES_ROOT)
+    assert not {"mp0", "mp1"} & lab.node.container_config(118).keys()
+    assert lab.container.run("ls", "/data", "/fast").stdout.split() == ["/data:", "/fast:"]
+    lab.project.destroy()
+
+    assert not lab.container.exists
+    assert diary.read_text() == "before the cut\n"
+    assert [lab.node.stat(str(path)) for path in (HDD, FAST)] == ["110000:110000 750"] * 2
+
+
+def test_a_bootstrap_killed_in_each_of_its_steps_ends_like_any_other(lab: Lab) -> None:
+    """On a new container: the files that the old one left are in it again."""
+    lab.configure()
+    lab.project.synthesize()
+    lab.project.apply()
+    for step in ("host-directories", "container-config", "payload"):
+        lab.project.steps("--only", step, "hermes")
+    lab.container.wait_until_booted()
+
+    # Killed while it is at a step, or, where that takes no time, right after it has told the one before.
+    died_in = [lab.kill_bootstrap_in(number) for number in range(1, STEPS + 1)]
+
+    assert died_in == sorted(died_in)
+    assert all(number <= there <= STEPS for number, there in enumerate(died_in, start=1))
+    said = lab.project.steps("--only", "bootstrap", "hermes").raw
+    assert "first answer … ok" in said
+    assert lab.chat("run: cat /data/workspace/diary") == "done: before the cut"
+    assert lab.verify().failed == {}
+    before = identity(lab)
+    assert set(re.findall(r"… ok \((\w+)", lab.project.steps("--only", "bootstrap", "hermes").raw)) == {"unchanged"}
+    assert identity(lab) == before
