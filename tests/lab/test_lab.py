@@ -123,6 +123,7 @@ def test_what_the_user_and_the_agent_have_set_survives_redeploy_image_change_rol
     lab.apply(image={"tag": TAGS[1]})
     assert kept() == (*mine, TAGS[1])
     assert lab.in_hermes("cat", "/opt/hermes/release") == f"{TAGS[1]}\n"
+    import subprocess as _s; print(_s.run(f"ls -laR {lab.project.stack(HERMES_ROOT)}/.terraform | head -60; ls -la {lab.project.stack(HERMES_ROOT)}; cat {lab.project.stack(HERMES_ROOT)}/.terraform.lock.hcl; ls {lab.node.directory}/providers/*/*", shell=True, capture_output=True, text=True).stdout)
     said = lab.apply(image={"tag": TAGS[0]})
     assert kept() == (*mine, TAGS[0])
     # The previous image was kept, so that the way back loads nothing.

@@ -55,18 +55,23 @@ class Machine(Protocol):
 
     def change(self, arguments: list[str]) -> None:
         """To be called right before an effect; reads the state anew."""
+        ...
 
     def finish(self) -> int:
         """Keep the state after an effect."""
+        ...
 
     def real(self, path: str) -> Path:
         """Where a path of the container really is."""
+        ...
 
     def provide(self, name: str) -> None:
         """Put a command on PATH."""
+        ...
 
     def keep(self) -> None:
         """Keep the state without a change that counts."""
+        ...
 
 
 def new_system(version: str = "12") -> dict[str, Any]:

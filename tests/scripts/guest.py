@@ -224,6 +224,12 @@ class Guest:
             self.host.add_guest_command(VMID, name)
         self.set(active=True, enabled=True, debian=version)
 
+    def stub(self, name: str, *lines: str) -> None:
+        """Put a command of few words in the place of a real one."""
+        place = self.host.directory / "guest-bin" / VMID / name
+        place.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+        place.chmod(0o755)
+
     def make_directory(self, path: str, owner: str, mode: int = 0o750) -> None:
         place = self.root / path[1:]
         place.mkdir(parents=True, exist_ok=True)

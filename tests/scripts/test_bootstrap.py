@@ -170,6 +170,26 @@ def test_a_trace_shows_no_secret(bare: Guest) -> None:
     assert not CANARY.search(ran.stdout + ran.stderr)
 
 
+def test_what_nobody_thought_of_is_one_sentence_too(deployed: Guest) -> None:
+    deployed.configs["hermes"] = "model: {}\n"
+    deployed.deliver()
+    deployed.stub("sync", "exit 1")
+    deployed.stub("df", "echo Avail", "echo 5000")
+    ran = deployed.run()
+    assert said(ran)[-1] == "[hermes 5/9] files … FAILED"
+    assert re.fullmatch(
+        r"  `sync -f \"\$project\"` failed unexpectedly \(bootstrap, line \d+\): deploy again; if it stays, report it\n",
+        ran.stderr,
+    )
+    deployed.stub("df", "echo Avail", "echo 3")
+    deployed.configs["hermes"] = "model: {default: other}\n"
+    deployed.deliver()
+    refused(deployed, 5, "the disk of the container is full: make room, or raise agents.hermes.disk.size_gib")
+    (deployed.host.directory / "guest-bin/118/sync").unlink()
+    # All files are in place since, and the container is older.
+    assert said(deployed.run()) == steps("", "", "", "", "", "", "ok (hermes recreated)")
+
+
 # --- killed at any point
 
 
@@ -200,7 +220,7 @@ def goal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return picture
 
 
-FURNISHED_CHANGES = 49
+FURNISHED_CHANGES = 51
 
 
 @pytest.mark.parametrize("number", range(1, FURNISHED_CHANGES + 1))
@@ -774,7 +794,8 @@ def test_an_image_that_something_else_uses_stays(deployed: Guest) -> None:
                 "Config": {"Labels": {}},
             }
         use_image(deployed, name)
-        assert deployed.run().returncode == 0
+        ran = deployed.run()
+        assert (ran.returncode, "could not be removed" in ran.stdout) == (0, False)
     tags = [tag for image in deployed.system["images"].values() for tag in image["RepoTags"]]
     assert IMAGE in tags
 
@@ -826,6 +847,17 @@ def test_an_image_of_ones_own_is_built_again_when_its_base_moves(bare: Guest) ->
     images = bare.system["images"].values()
     assert {image["Id"] for image in images if image["RepoDigests"]} == {f"sha256:{digit * 64}" for digit in "23"}
     assert len([image for image in images if not image["RepoDigests"]]) == 2
+
+
+def test_an_image_of_ones_own_is_built_in_the_network_of_the_agent(deployed: Guest) -> None:
+    use_image(deployed, IMAGE, "pve-agents/hermes:0123456789ab")
+    assert deployed.run().returncode == 0
+    assert '"build", "--network", "host", "--label"' in deployed.calls
+    deployed.forget()
+    deployed.plan["network"] = "bridge"
+    use_image(deployed, IMAGE, "pve-agents/hermes:ba9876543210")
+    assert deployed.run().returncode == 0
+    assert '"build", "--label"' in deployed.calls
 
 
 def test_an_image_of_ones_own_that_cannot_be_built(deployed: Guest) -> None:

@@ -213,10 +213,7 @@ def test_the_disk(*, deployed: Guest, line: str, status: str, detail: str, remed
     target, rest = line.split(" ", 1)
     # The place of a mount as df shows it, here below the container's own root.
     shown = f"{deployed.root}{target}".rstrip("/")
-    folder = deployed.host.directory / "guest-bin" / "118"
-    df = folder / "df"
-    df.write_text(f"#!/bin/sh\necho Mounted Avail Use% IUse%\necho '{shown} {rest}'\necho '{shown} {rest}'\n")
-    df.chmod(0o755)
+    deployed.stub("df", "echo Mounted Avail Use% IUse%", *[f"echo '{shown} {rest}'"] * 2)
     assert verify(deployed)["disk"] == (status, detail, remedy)
 
 
@@ -406,6 +403,11 @@ def test_a_gateway_that_does_not_answer(deployed: Guest) -> None:
         )
     }
     assert skipped(checks) == {"platform telegram": "the gateway is not ready", "chat": "the gateway is not ready"}
+
+
+def test_a_long_line_of_the_log_ends_with_a_whole_character(deployed: Guest) -> None:
+    deployed.set(answers={"gateway": "waiting\tno\tlook", "log": f"E{'ü' * 300}"})
+    assert verify(deployed)["gateway"] == ("failed", f"no; its log: E{'ü' * 99} …", "look")
 
 
 def test_a_model_endpoint_that_fails_is_not_asked_for_a_chat(deployed: Guest) -> None:
