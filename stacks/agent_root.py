@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from cdktf import ITerraformDependable, TerraformStack
+from cdktf import Annotations, ITerraformDependable, TerraformStack
 from cdktf_cdktf_provider_null.provider import NullProvider
 from constructs import Construct
 
@@ -95,6 +95,8 @@ class AgentRootStack(TerraformStack):
         store_state(self, backend)
         NullProvider(self, "null")
 
+        for sentence in agent.warnings:
+            Annotations.of(self).add_warning(sentence)
         guest = _SCRIPTS / "guest"
         content = (
             HermesAgent(self, "payload", agent=agent, scripts=guest)

@@ -261,10 +261,14 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         raise NotImplementedError
 
+    def handle(self) -> None:
+        # Who asks may go at any time.
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
     def _handle(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        with contextlib.suppress(ConnectionError):
-            self.answer()
+        self.answer()
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = _handle
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -123,3 +124,15 @@ def test_text_of_the_settings_is_no_terraform_expression(synthesize: Synthesize)
     )
     assert root["locals"]["spec"]["mounts"][0]["volume"] == "/mnt/pve/hdd/$${x}"
     assert "/mnt/pve/hdd/$${x}" in steps(root)["hermes_host_directories"]["triggers"]["spec"]
+
+
+def test_what_is_worth_a_second_look_is_shown_by_cdktf(synthesize: Synthesize, tmp_path: Path) -> None:
+    def shown(image: dict[str, str]) -> list[str]:
+        synthesize({"agents": {"hermes": {"hermes": {"image": image}}}}, stack="hermes-root")
+        stacks = json.loads((tmp_path / "cdktf.out" / "manifest.json").read_text())["stacks"]
+        return [it["message"] for it in stacks["hermes-root"]["annotations"]]
+
+    assert shown({}) == []
+    assert shown({"tag": "latest", "digest": f"sha256:{'0' * 64}"}) == []
+    (message,) = shown({"tag": "latest"})
+    assert message.startswith("agents.hermes.hermes.image.tag: ")
