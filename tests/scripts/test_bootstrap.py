@@ -220,25 +220,51 @@ def goal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return picture
 
 
-FURNISHED_CHANGES = 51
+# Of the whole run, and of it until Docker is there and has run a container.
+ALL_CHANGES, DOCKER_CHANGES = 51, 17
 
 
-@pytest.mark.parametrize("number", range(1, FURNISHED_CHANGES + 1))
-def test_killed_at_any_change_and_run_again(bare: Guest, goal: dict[str, Any], number: int) -> None:
-    furnished(bare)
-    bare.kill_at(number)
-    assert bare.run().returncode == -9
-    assert len(bare.changes) == number
-    bare.kill_at(None)
-    ran = bare.run()
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory: pytest.TempPathFactory) -> Guest:
+    """Where a run has died when Docker was there."""
+    guest = Guest(tmp_path_factory.mktemp("halfway"))
+    furnished(guest)
+    guest.kill_at(DOCKER_CHANGES)
+    assert guest.run().returncode == -9
+    assert guest.changes[-1].endswith("/smoke-test")
+    return guest
+
+
+def dies_and_goes_on(guest: Guest, number: int, goal: dict[str, Any]) -> None:
+    guest.kill_at(number)
+    assert guest.run().returncode == -9
+    assert len(guest.changes) == number
+    guest.kill_at(None)
+    ran = guest.run()
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert bare.picture() == goal
+    assert guest.picture() == goal
+
+
+@pytest.mark.parametrize("number", range(1, DOCKER_CHANGES + 1))
+def test_killed_before_docker_is_there_and_run_again(bare: Guest, goal: dict[str, Any], number: int) -> None:
+    furnished(bare)
+    dies_and_goes_on(bare, number, goal)
+
+
+@pytest.mark.parametrize("number", range(1, ALL_CHANGES - DOCKER_CHANGES + 1))
+def test_killed_when_docker_is_there_and_run_again(
+    halfway: Guest, tmp_path: Path, goal: dict[str, Any], number: int
+) -> None:
+    guest = Guest.like(halfway, tmp_path)
+    furnished(guest)
+    guest.forget()
+    dies_and_goes_on(guest, number, goal)
 
 
 def test_that_were_all_changes(bare: Guest) -> None:
     furnished(bare)
     assert bare.run().returncode == 0
-    assert len(bare.changes) == FURNISHED_CHANGES
+    assert len(bare.changes) == ALL_CHANGES
 
 
 def test_killed_between_the_secrets_and_the_restart(deployed: Guest) -> None:

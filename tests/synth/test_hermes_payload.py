@@ -187,6 +187,23 @@ def test_every_service_has_its_revision_and_bounded_logs(render: Render) -> None
     assert all(it["logging"]["options"] == {"max-size": "5m", "max-file": "2"} for it in services.values())
 
 
+def test_a_sidecar_keeps_its_own_labels(render: Render) -> None:
+    for labels in ({"mine": "1$"}, ["mine=1$"]):
+        page = service(render({"sidecars": {"page": {"image": "example/page:1", "labels": labels}}}), "page")
+        assert page["labels"] == {"mine": "1$$", "pve-agents.revision": "${REVISION_PAGE}"}
+
+
+def test_a_sidecar_shares_the_network_that_hermes_has(render: Render) -> None:
+    sidecars = {"page": {"image": "example/page:1"}}
+    assert service(render({"sidecars": sidecars}), "page")["network_mode"] == "host"
+    assert "network_mode" not in service(render({"sidecars": sidecars, "network_mode": "bridge"}), "page")
+
+
+def test_the_file_tools_may_write_in_a_volume_that_is_not_read_only(render: Render) -> None:
+    hermes = service(render({"volumes": ["/srv/a:/srv/a", "/srv/b:/srv/b:ro", "/srv/c:/srv/c:rw"]}))
+    assert hermes["environment"]["HERMES_WRITE_SAFE_ROOT"] == "/opt/data:/data:/fast:/srv/a:/srv/c"
+
+
 def test_a_dollar_of_the_settings_is_no_variable_for_compose(render: Render) -> None:
     files = render({"sidecars": {"page": {"image": "example/page:1", "command": ["echo", "5$ ${HOME}"]}}})
     assert service(files, "page")["command"] == ["echo", "5$$ $${HOME}"]

@@ -107,7 +107,6 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
             "start_period": f"{hermes.healthcheck.start_period_seconds}s",
         },
         "logging": _logging(hermes),
-        "labels": {"pve-agents.revision": _revision(name)},
     }
     if bridged:
         service["ports"] = [f"{profile.api_server.host}:{profile.api_server.port}:{profile.api_server.port}"]
@@ -121,11 +120,12 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
     limits = {key: str(value) if key == "cpus" else value for key, value in limits.items() if value is not None}
     if limits:
         service["deploy"] = {"resources": {"limits": limits}}
-    return _without_variables(service)
+    return _finished(name, service)
 
 
 def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, str]:
     writable = [mount.guest_path for mount in agent.mounts.values() if not mount.read_only]
+    writable += [target for _, target, *mode in (it.split(":") for it in profile.volumes) if mode != ["ro"]]
     environment = {
         "HERMES_UID": str(UID),
         "HERMES_GID": str(GID),
@@ -186,10 +186,11 @@ def _sidecar(agent: Agent, hermes: Hermes, name: str) -> dict[str, Any]:
         "logging": _logging(hermes),
         **sidecar.compose,
     }
+    if hermes.network_mode == "host":
+        service["network_mode"] = "host"
     if sidecar.secrets:
         service["env_file"] = [f"{STATE_ROOT}/{agent.name}/sidecars/{name}.env"]
-    service["labels"] = {"pve-agents.revision": _revision(name)}
-    return _without_variables(service)
+    return _finished(name, service)
 
 
 def _logging(hermes: Hermes) -> dict[str, Any]:
@@ -204,9 +205,14 @@ def _revision(service: str) -> str:
     return f"${{REVISION_{_shell_name(service)}}}"
 
 
-def _without_variables(service: Mapping[str, Any]) -> dict[str, Any]:
+def _finished(name: str, service: Mapping[str, Any]) -> dict[str, Any]:
     """Return a service in which no text is a variable for Compose, but for the label that is meant so."""
-    return {key: it if key == "labels" else _escaped(it) for key, it in service.items()}
+    finished: dict[str, Any] = _escaped(service)
+    labels = finished.get("labels", {})
+    if isinstance(labels, list):
+        labels = dict(label.partition("=")[::2] for label in labels)
+    finished["labels"] = {**labels, "pve-agents.revision": _revision(name)}
+    return finished
 
 
 def _escaped(value: Any) -> Any:  # noqa: ANN401 - plain data
