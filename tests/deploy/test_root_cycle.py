@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,6 +55,21 @@ def test_from_nothing_to_a_finished_agent(project: Project, virtual_node: Virtua
         assert "No changes." in project.cdktf("diff", stack).text
         project.cdktf("deploy", stack, "--auto-approve")
     assert (virtual_node.host_changes, virtual_node.mutations) == ([], [])
+
+
+def test_a_deployed_agent_passes_every_check(project: Project) -> None:
+    project.deploy_both()
+
+    ran = project.run(sys.executable, ROOT / "scripts" / "verify", "--json", "hermes")
+
+    checks = json.loads(ran.raw[ran.raw.index("{") :])["agents"]["hermes"]["checks"]
+    assert {check["name"]: check["status"] for check in checks} == dict.fromkeys(
+        (
+            *("container", "config", "host directories", "payload", "docker", "disk", "image", "docker container"),
+            *("gateway", "model endpoint", "chat", "secrets", "workspace /data", "workspace /fast"),
+        ),
+        "ok",
+    )
 
 
 def test_one_command_deploys_both_stacks_one_after_the_other(project: Project, virtual_node: VirtualNode) -> None:

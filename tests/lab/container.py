@@ -82,7 +82,9 @@ class Container:
 
     def pid(self) -> int:
         """Its first process, or -1."""
-        done = subprocess.run(["lxc-info", "-n", str(self.vmid), "-p", "-H"], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["lxc-info", "-n", str(self.vmid), "-p", "-H"], capture_output=True, text=True, check=False
+        )
         return int(done.stdout.strip() or -1) if done.returncode == 0 else -1
 
     # Life -----------------------------------------------------------------------------------------------------------
@@ -99,8 +101,7 @@ class Container:
             self._set_up(config)
             for key in sorted(key for key in config if MOUNT.fullmatch(key)):
                 source, target, read_only = parse_mount(config[key])
-                if not source.is_dir():
-                    raise LabError(f"directory '{source}' does not exist")
+                _must_be_there(source)
                 sh("mount", "--bind", source, self._mount_point(target))
                 if read_only:
                     sh("mount", "-o", "remount,bind,ro", self.rootfs / target)
@@ -219,6 +220,11 @@ class Container:
         for place in reversed(places):
             if f"{place}/".startswith(f"{self.rootfs}/"):
                 sh("umount", place)
+
+
+def _must_be_there(source: Path) -> None:
+    if not source.is_dir():
+        raise LabError(f"directory '{source}' does not exist")
 
 
 def make_disk(path: Path, gib: int) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
-import os
 import re
 import secrets
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -183,23 +180,24 @@ class Lab:
     def use_up_memory(self) -> Callable[[], None]:
         """Let the agent's Docker container hold almost all the memory that it may; returns what ends that."""
         limit = int(self.inspect("{{.HostConfig.Memory}}"))
-        script = f"import time; time.sleep(2); held = b'x' * {limit - MEMORY_LEFT}; time.sleep(600)"
+        # The gateway, and those that come after it, are what the kernel takes first.
+        self._prefer_to_kill_the_gateway(1000)
+        before = self._kernel_kills()
+        script = f"import time; held = b'x' * {limit - MEMORY_LEFT}; time.sleep(600)"
         self.container.run("docker", "exec", "--detach", "-u", "10000:10000", "hermes", "python3", "-c", script, HOG)
-        hog = 0
-        self.wait_until("the hog runs", lambda: _pids_of(HOG))
-        for hog in _pids_of(HOG):
-            # The kernel takes another one.
-            Path(f"/proc/{hog}/oom_score_adj").write_text("-1000")
-        events = self._memory_events()
-        self.wait_until("the kernel has ended a process", lambda: self._memory_events() > events, 30)
+        self.wait_until("the kernel has ended the gateway", lambda: self._kernel_kills() > before, 30)
 
         def end() -> None:
-            for pid in _pids_of(HOG):
-                os.kill(pid, signal.SIGKILL)
+            self.in_hermes("pkill", "-KILL", "-f", HOG)
+            self._prefer_to_kill_the_gateway(0)
 
         return end
 
-    def _memory_events(self) -> int:
+    def _prefer_to_kill_the_gateway(self, score: int) -> None:
+        script = 'for pid in 1 $(pgrep -f "hermes gateway run"); do echo "$0" >/proc/$pid/oom_score_adj; done'
+        self.container.run("docker", "exec", "hermes", "sh", "-c", script, str(score), check=False)
+
+    def _kernel_kills(self) -> int:
         """How often the kernel has ended a process of the agent's Docker container for want of memory."""
         inside = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
         found = re.search(r"^oom_kill (\d+)", self.in_hermes("sh", "-c", inside, check=False), re.MULTILINE)
@@ -215,9 +213,21 @@ class Lab:
             f"r=u.Request('http://127.0.0.1:{API_PORT}/v1/chat/completions',body.encode(),"
             "{'Authorization':'Bearer '+key,'Content-Type':'application/json'}); print(u.urlopen(r).read().decode())"
         )
-        command = ("timeout", f"{seconds:g}", "docker", "exec", "-i", "-u", "10000:10000", "hermes", "python3", "-c", script)
-        given = {"stdin": None, "input": f"{self.api_key}\n{json.dumps(body)}"}
-        answer = json.loads(self.container.run(*command, **given).stdout)
+        command = (
+            "timeout",
+            f"{seconds:g}",
+            "docker",
+            "exec",
+            "-i",
+            "-u",
+            "10000:10000",
+            "hermes",
+            "python3",
+            "-c",
+            script,
+        )
+        said = self.container.run(*command, stdin=None, input=f"{self.api_key}\n{json.dumps(body)}").stdout
+        answer = json.loads(said)
         choice = answer["choices"][0]
         if choice["finish_reason"] != "stop":
             raise LabError(f"the turn did not complete: {answer}")
@@ -245,18 +255,6 @@ class Lab:
         """Return once the agent's gateway answers."""
         url = f"http://127.0.0.1:{API_PORT}/health"
         self.wait_until("the gateway answers", lambda: self.in_hermes("curl", "-fsS", "-m", "5", url), seconds)
-
-
-def _pids_of(word: str) -> list[int]:
-    """The processes that were started with this word."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if word.encode() in (place / "cmdline").read_bytes().split(b"\0") and b"-c" in (
-                place / "cmdline"
-            ).read_bytes().split(b"\0")[1:2]:
-                found.append(int(place.name))
-    return found
 
 
 @contextlib.contextmanager

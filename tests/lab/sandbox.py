@@ -129,8 +129,10 @@ def _run(command: list[str]) -> int:
     try:
         network = _network_of(sandbox)
         slirp = subprocess.Popen(
-            ["slirp4netns", "--configure", "--mtu=65520", f"--exit-fd={slirp_ends}", f"--ready-fd={connecting}"]
-            + ["--netns-type=path", network, "tap0"],
+            [
+                *("slirp4netns", "--configure", "--mtu=65520", f"--exit-fd={slirp_ends}", f"--ready-fd={connecting}"),
+                *("--netns-type=path", str(network), "tap0"),
+            ],
             pass_fds=(slirp_ends, connecting),
             stdout=subprocess.DEVNULL,
             stderr=(LOG / "slirp4netns").open("w"),
@@ -139,8 +141,7 @@ def _run(command: list[str]) -> int:
         )
         os.close(connecting)
         os.close(slirp_ends)
-        if os.read(connected, 1) != b"1":
-            raise LabError(f"slirp4netns does not start: {(LOG / 'slirp4netns').read_text().strip()}")
+        _must_be_connected(connected)
         os.write(there, b"1")
         with _deaf_to_interrupts():
             status = sandbox.wait()
@@ -152,13 +153,18 @@ def _run(command: list[str]) -> int:
     return status if status >= 0 else 128 - status
 
 
-def _network_of(sandbox: subprocess.Popen[bytes]) -> str:
+def _must_be_connected(connected: int) -> None:
+    if os.read(connected, 1) != b"1":
+        raise LabError(f"slirp4netns does not start: {(LOG / 'slirp4netns').read_text().strip()}")
+
+
+def _network_of(sandbox: subprocess.Popen[bytes]) -> Path:
     """The sandbox's network namespace, once it has one of its own."""
-    path, ours = f"/proc/{sandbox.pid}/ns/net", os.readlink("/proc/self/ns/net")
+    path, ours = Path(f"/proc/{sandbox.pid}/ns/net"), Path("/proc/self/ns/net").readlink()
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
-            if os.readlink(path) != ours:
+            if path.readlink() != ours:
                 return path
         if sandbox.poll() is not None:
             raise LabError("this machine lets no process have namespaces of its own")
@@ -197,7 +203,7 @@ def main() -> int:
 
 def sh(*command: str | Path, **options: object) -> str:
     """Run a command that must succeed, and return what it printed."""
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False, **options)  # type: ignore[call-overload]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
     if done.returncode:
         raise LabError(f"`{' '.join(map(str, command))}` ended with {done.returncode}: {done.stderr or done.stdout}")
     return str(done.stdout)
@@ -241,12 +247,12 @@ def _own_files() -> None:
         "/etc/subgid": ids,
         "/etc/resolv.conf": f"nameserver {NAMESERVER}\n",
     }.items():
-        own, shown = RUN / path.strip("/").replace("/", "-"), Path(path).resolve()
-        own.write_text(text)
+        file, shown = RUN / path.strip("/").replace("/", "-"), Path(path).resolve()
+        file.write_text(text)
         if not shown.exists():
             shown.parent.mkdir(parents=True, exist_ok=True)
             shown.touch()
-        sh("mount", "--bind", own, shown)
+        sh("mount", "--bind", file, shown)
 
 
 def _show(real: Path, place: Path, without: Iterable[str] = ()) -> None:

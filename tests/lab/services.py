@@ -227,16 +227,21 @@ class Services:
         environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "DISABLE_ADMIN_UI": "True", "NO_DOCS": "True"}
         command = [self.cached.litellm / "bin/python", "-c", "from litellm import run_server; run_server()"]
         options = ["--config", file, "--host", "127.0.0.1", "--port", str(port)]
-        return self._spawn("litellm", [*command, *options], env={"PATH": "/usr/bin:/bin", "HOME": str(RUN), **environment})
+        return self._spawn("litellm", [*command, *options], {"PATH": "/usr/bin:/bin", "HOME": str(RUN), **environment})
 
-    def _spawn(self, name: str, command: list[Any], **given: Any) -> subprocess.Popen[bytes]:
-        given = {"stdin": subprocess.DEVNULL, "stdout": log(name), "stderr": subprocess.STDOUT, **given}
-        process: subprocess.Popen[bytes] = subprocess.Popen(command, **given)
+    def _spawn(
+        self, name: str, command: list[Any], environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log(name), stderr=subprocess.STDOUT, env=environment
+        )
         self._processes.append(process)
         return process
 
     def _serve(self, address: tuple[str, int], answer: Callable[[Handler], None]) -> socketserver.BaseServer:
-        server = ThreadingHTTPServer(address, type("Answers", (Handler,), {"answer": lambda it: answer(it)}))
+        # A bound method alone would not be given the handler.
+        handler = type("Answers", (Handler,), {"answer": lambda it: answer(it)})  # noqa: PLW0108
+        server = ThreadingHTTPServer(address, handler)
         self._run(server)
         return server
 
@@ -270,7 +275,7 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.answer()
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = _handle
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = _handle  # noqa: N815 (http.server's names)
 
     def log_message(self, *_: object) -> None:
         """Say nothing: what matters is recorded."""
@@ -422,7 +427,10 @@ def _tool_calls(command: str, **more: int) -> dict[str, Any]:
 
 def _chunk(kind: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        **{"id": f"chatcmpl-{secrets.token_hex(6)}", "object": kind, "created": int(time.time()), "model": "scripted"},
+        "id": f"chatcmpl-{secrets.token_hex(6)}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": "scripted",
         "choices": choices,
         "usage": None if kind.endswith("chunk") else {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
     }

@@ -17,6 +17,7 @@ import yaml
 from tests.deploy.project import HERMES_ROOT
 from tests.lab.cache import TAGS
 from tests.lab.lab import ALLOWED_USER, FAST, HDD, STRANGER, Lab
+from tests.lab.services import MODEL
 
 IN_GUEST = Path("/var/lib/pve-agents/hermes")
 STEPS = 9
@@ -24,7 +25,7 @@ STEPS = 9
 TRIED_WITHOUT_A_KEY = {"openrouter.ai", "api.telegram.org", "cloudflare-dns.com", "dns.google"}
 
 
-def on_host(lab: Lab, guest_path: str) -> Path:
+def on_host(guest_path: str) -> Path:
     """Where a file of a workspace is on the node."""
     return Path(guest_path.replace("/data", str(HDD), 1).replace("/fast", str(FAST), 1))
 
@@ -51,7 +52,7 @@ def test_a_file_of_the_agents_tool_is_on_the_host(lab: Lab, workspace: str) -> N
     answer = lab.chat(f"run: id -u > {workspace}/by-the-agent && echo written")
 
     assert "written" in answer
-    file = on_host(lab, f"{workspace}/by-the-agent")
+    file = on_host(f"{workspace}/by-the-agent")
     assert (file.read_text(), lab.node.stat(str(file))[:13]) == ("10000\n", "110000:110000")
 
 
@@ -98,7 +99,9 @@ def test_a_second_deploy_changes_nothing(lab: Lab) -> None:
     # Terraform saw no reason to run a step: run them all, and let each look for itself.
     said = lab.steps()
     assert re.findall(r"(\d+) changed", said) == ["0"] * 4
-    assert [line for line in said.splitlines() if re.search(r"\] (?!secrets|health|first).* … ok \((?!unchanged)", line)] == []
+    assert [
+        line for line in said.splitlines() if re.search(r"\] (?!secrets|health|first).* … ok \((?!unchanged)", line)
+    ] == []
     assert (lab.node.host_changes, lab.node.mutations) == ([], [])
     assert (identity(lab), lab.container.run("cat", "/proc/sys/kernel/random/boot_id").stdout) == before
     events = ("docker", "events", "--since", began, "--until", str(int(time.time()) + 1), "--filter", "type=container")
@@ -123,7 +126,6 @@ def test_what_the_user_and_the_agent_have_set_survives_redeploy_image_change_rol
     lab.apply(image={"tag": TAGS[1]})
     assert kept() == (*mine, TAGS[1])
     assert lab.in_hermes("cat", "/opt/hermes/release") == f"{TAGS[1]}\n"
-    said = lab.apply(image={"tag": TAGS[0]})
     said = lab.apply(image={"tag": TAGS[0]})
     assert kept() == (*mine, TAGS[0])
     # The previous image was kept, so that the way back loads nothing.
@@ -170,7 +172,7 @@ def full_disk(lab: Lab) -> Callable[[], object]:
     return lambda: lab.container.run("rm", "/var/filler", "/var/filler.rest")
 
 
-def full_workspace(lab: Lab) -> Callable[[], object]:
+def full_workspace(_: Lab) -> Callable[[], object]:
     filler = HDD / "filler"
     found = os.statvfs(HDD)
     with filler.open("wb") as file:
@@ -191,12 +193,14 @@ def out_of_memory(lab: Lab) -> Callable[[], object]:
     ("cause", "check", "named"),
     [
         pytest.param(wrong_key, "model endpoint", "refuses the key LITELLM_API_KEY", id="wrong key"),
-        pytest.param(unknown_model, "model endpoint", "does not list the model hermes; it lists another", id="unknown model"),
+        pytest.param(
+            unknown_model, "model endpoint", "does not list the model hermes; it lists another", id="unknown model"
+        ),
         pytest.param(litellm_down, "model endpoint", "is not reached", id="LiteLLM down"),
         pytest.param(gateway_down, "gateway", "the gateway does not listen on", id="gateway down"),
         pytest.param(gateway_slow, "gateway", "no answer within 10 seconds", id="gateway slow"),
-        pytest.param(full_disk, "disk", "/ has 0 MiB left", id="full disk"),
-        pytest.param(full_workspace, "disk", "/data has 4 MiB left", id="full workspace"),
+        pytest.param(full_disk, "disk", r"/ has \d MiB left", id="full disk"),
+        pytest.param(full_workspace, "disk", r"/data has \d MiB left", id="full workspace"),
         pytest.param(docker_dead, "docker", "the Docker daemon does not answer", id="Docker daemon dead"),
         pytest.param(out_of_memory, "gateway", "for want of memory", id="container out of memory"),
     ],
@@ -210,25 +214,34 @@ def test_verify_names_the_cause_and_is_green_again_without_a_deploy(
     finally:
         mend()
 
-    assert (found.code, list(found.failed)[0]) == (1, check)
-    assert named in found.failed[check]
+    assert (found.code, next(iter(found.failed))) == (1, check)
+    assert re.search(named, found.failed[check])
     assert found.remedy(check)
     lab.wait_until_healthy()
-    lab.wait_until("verify is green again", lambda: lab.verify("--no-chat").failed == {}, 60)
-    assert lab.verify().failed == {}
+    lab.wait_until("verify is green again", lambda: lab.verify().failed == {}, 90)
 
 
 # --- real parsers
 
 
 def test_the_real_parsers_take_the_rendered_files(lab: Lab) -> None:
-    compose = ("docker", "compose", "--project-directory", str(IN_GUEST), "--file", str(IN_GUEST / "docker-compose.yml"))
+    compose = (
+        "docker",
+        "compose",
+        "--project-directory",
+        str(IN_GUEST),
+        "--file",
+        str(IN_GUEST / "docker-compose.yml"),
+    )
     assert lab.container.run(*compose, "config", "--quiet").stderr == ""
     checked = lab.in_hermes("hermes", "config", "check")
-    assert re.search(r"fail|invalid|error|✗", checked, re.IGNORECASE) is None
-    units = lab.container.run("sh", "-c", "ls /etc/systemd/system/*.service 2>/dev/null", check=False).stdout.split()
-    for unit in units:
-        assert lab.container.run("systemd-analyze", "verify", unit, check=False).stderr == ""
+    assert re.search(r"Config version: \d+ ✓", checked)
+    assert re.search(r"failed to parse|invalid|unknown", checked, re.IGNORECASE) is None
+    # The seeded file says otherwise: the declared one wins, key by key.
+    for key, value in {"model.provider": "litellm", "model.default": MODEL, "terminal.cwd": "/data/workspace"}.items():
+        assert lab.in_hermes("hermes", "config", "get", key) == f"{value}\n"
+    # A deploy in Docker has no systemd unit of its own.
+    assert lab.container.run("sh", "-c", "ls /etc/systemd/system | grep -i hermes", check=False).stdout == ""
 
 
 # --- sudden death
@@ -236,11 +249,15 @@ def test_the_real_parsers_take_the_rendered_files(lab: Lab) -> None:
 
 def test_after_a_power_cut_during_writes_the_agent_comes_back_with_its_data(lab: Lab) -> None:
     lab.chat("run: echo before the cut > /data/workspace/diary && sync /data/workspace/diary")
-    lab.in_hermes("sh", "-c", "echo 'The user likes coffee.' >/opt/data/memories/MEMORY.md; sync /opt/data/memories/MEMORY.md")
+    lab.in_hermes(
+        "sh", "-c", "echo 'The user likes coffee.' >/opt/data/memories/MEMORY.md; sync /opt/data/memories/MEMORY.md"
+    )
     before = identity(lab)[0]
     busy = "while :; do dd if=/dev/urandom of=$1/$RANDOM bs=64k count=8 2>/dev/null; sync -d $1/* 2>/dev/null; done"
     for place in ("/data/workspace", "/opt/data/home"):
-        lab.container.run("docker", "exec", "--detach", "-u", "10000:10000", "hermes", "bash", "-c", busy, "bash", place)
+        lab.container.run(
+            "docker", "exec", "--detach", "-u", "10000:10000", "hermes", "bash", "-c", busy, "bash", place
+        )
     lab.services.telegram.send(ALLOWED_USER, "run: sleep 2; echo interrupted")
     time.sleep(3)
 
@@ -287,7 +304,7 @@ def test_a_bootstrap_killed_in_each_of_its_steps_ends_like_any_other(lab: Lab) -
     assert all(number <= there <= STEPS for number, there in enumerate(died_in, start=1))
     said = lab.project.steps("--only", "bootstrap", "hermes").raw
     assert "first answer … ok" in said
-    assert lab.chat("run: cat /data/workspace/diary") == "done: before the cut"
+    assert "before the cut" in lab.chat("run: cat /data/workspace/diary")
     assert lab.verify().failed == {}
     before = identity(lab)
     assert set(re.findall(r"… ok \((\w+)", lab.project.steps("--only", "bootstrap", "hermes").raw)) == {"unchanged"}

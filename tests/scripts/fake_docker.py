@@ -323,6 +323,8 @@ class System:
             case ["inspect", "--format", form, *names]:
                 for name in names:
                     print(formatted(form, self._container(name)))
+            case ["rm", "--force", name]:
+                self._remove(self._container(name)["Id"])
             case _:
                 unknown(arguments)
         return 0
@@ -543,18 +545,21 @@ class System:
                 **service.get("labels", {}),
             }
             identity = self._image(service["image"])["Id"]
-            existing = self._find_container(service.get("container_name", f"{project.name}-{name}-1"))
+            shown = service.get("container_name", f"{project.name}-{name}-1")
+            existing = next((it for it in self._mine(project, name)), None) or self._find_container(shown)
             if existing and existing["Config"]["Labels"].get("com.docker.compose.project") != project.name:
                 shown = f'"{existing["Name"]}" is already in use by container "{existing["Id"]}"'
                 fail(f"Error response from daemon: Conflict. The container name {shown}. You have to remove it.")
-            if existing and (existing["Config"]["Labels"], existing["Image"]) != (labels, identity):
-                self._remove(existing["Id"])
-                existing = None
             if existing is None:
                 project.check_binds(name)
-                self._create(name, service, labels, identity, project)
-                existing = self._container(service.get("container_name", f"{project.name}-{name}-1"))
-            if existing["State"]["Status"] != "running":
+                existing = self._create(shown, service, labels, identity)
+            elif (existing["Config"]["Labels"], existing["Image"]) != (labels, identity):
+                project.check_binds(name)
+                # The new one has its name only when the old one is gone.
+                old, existing = existing, self._create(f"{existing['Id'][:12]}_{shown}", service, labels, identity)
+                self._remove(old["Id"])
+                self._rename(existing["Id"], shown)
+            if self._container(existing["Id"])["State"]["Status"] != "running":
                 self._start(existing["Id"])
         return 0
 
@@ -565,12 +570,17 @@ class System:
         self.machine.finish()
         print(f" Container {name[1:]}  Removed", file=sys.stderr)
 
-    def _create(self, name: str, service: dict[str, Any], labels: dict[str, str], image: str, project: Project) -> None:
-        shown = service.get("container_name", f"{project.name}-{name}-1")
+    def _mine(self, project: Project, service: str) -> list[dict[str, Any]]:
+        """Compose knows its containers by their labels, whatever their names are."""
+        wanted = {"com.docker.compose.project": project.name, "com.docker.compose.service": service}
+        found = self.it["containers"].values()
+        return [it for it in found if wanted.items() <= it["Config"]["Labels"].items()]
+
+    def _create(self, shown: str, service: dict[str, Any], labels: dict[str, str], image: str) -> dict[str, Any]:
         self.machine.change(["container", "create", shown])
         self.it["serial"] += 1
         identity = digest_of([shown, self.it["serial"]])
-        self.it["containers"][identity] = {
+        container = {
             "Id": identity,
             "Name": f"/{shown}",
             "Image": image,
@@ -578,6 +588,13 @@ class System:
             "State": {"Status": "created", "ExitCode": 0, "OOMKilled": False, "StartedAt": "", "Error": ""},
             "RestartCount": 0,
         }
+        self.it["containers"][identity] = container
+        self.machine.finish()
+        return container
+
+    def _rename(self, identity: str, name: str) -> None:
+        self.machine.change(["container", "rename", name])
+        self._container(identity)["Name"] = f"/{name}"
         self.machine.finish()
 
     def _start(self, identity: str) -> None:

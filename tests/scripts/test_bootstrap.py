@@ -280,6 +280,25 @@ def test_killed_between_the_secrets_and_the_restart(deployed: Guest) -> None:
     unchanged(deployed)
 
 
+@pytest.mark.parametrize("number", range(1, 8))
+def test_killed_while_a_container_is_replaced(deployed: Guest, number: int) -> None:
+    before = deployed.container()["Id"]
+    deployed.configs["hermes"] = "model: {default: other}\n"
+    deployed.deliver()
+    deployed.kill_at(number)
+    assert deployed.run().returncode == -9
+    if number == 3:
+        assert deployed.changes[-1] == f"docker container create {before[:12]}_hermes"
+    if number == 7:
+        assert deployed.changes[-1].endswith("hermes/containers")
+    deployed.kill_at(None)
+    ran = deployed.run()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert [it["Name"] for it in deployed.system["containers"].values()] == ["/hermes"]
+    assert deployed.container()["Id"] != before
+    unchanged(deployed)
+
+
 # --- 1 secrets
 
 GIVE = "HERMES_ENV_FILE=hermes.env pipenv run secrets hermes"

@@ -674,7 +674,10 @@ def test_one_paste_does_a_whole_deploy(operator: Operator, node: Node, api: Api)
 def test_paste_says_how_to_give_secrets(operator: Operator, api: Api) -> None:
     run = operator.run("payload", **paste_variables(api, LITELLM_API_KEY=CANARY, PVE_PASTE_DEADLINE_SECONDS="1"))
     assert "write LITELLM_API_KEY as NAME=VALUE lines to a 0600 file" in run.stdout
-    assert "`pct exec 118 -- mkdir -p /opt/hermes-data && pct push 118 hermes.env /opt/hermes-data/.env --user 10000 --group 10000 --perms 0600`" in run.stdout
+    assert (
+        "`pct exec 118 -- mkdir -p /opt/hermes-data && pct push 118 hermes.env /opt/hermes-data/.env --user 10000 --group 10000 --perms 0600`"
+        in run.stdout
+    )
     assert CANARY not in run.stdout + run.stderr
 
 
