@@ -18,7 +18,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.lab.sandbox import CACHE, ROOT, RUN, LabError, run_inside
+from tests.lab.sandbox import CACHE, ROOT, RUN, LabError, first_process, run_inside
 
 PID = CACHE / "pid"
 ENVIRONMENT = RUN / "environment.json"
@@ -28,6 +28,8 @@ def main(arguments: list[str]) -> int:
     """Run one of the commands."""
     command, *rest = arguments or ["test"]
     if command == "test":
+        # One sentence where another lab is in the way.
+        run_inside(["true"])
         pytest = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:xdist"]
         # That the lab leaves no trace can only be seen from outside.
         outside = (
@@ -77,23 +79,18 @@ def _stay() -> int:
     return 0
 
 
-def _inside() -> int:
-    """The id of the sandbox's first process, as this machine numbers it."""
-    parent = int(PID.read_text())
-    for _ in range(2):  # setpriv has become unshare, whose child is the first process
-        parent = int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
-    return parent
-
-
 def _shell(command: list[str]) -> int:
     try:
-        first = _inside()
+        outside = int(PID.read_text())
+        first = first_process(first_process(outside))
         # The sandbox's own root directory: this machine does not see what is mounted there.
         environment = json.loads(Path(f"/proc/{first}/root/{ENVIRONMENT}").read_text())
     except (OSError, ValueError, IndexError):
         raise LabError("no lab is up: start one with `python -m tests.lab up`, and wait until it says so") from None
-    enter = ["nsenter", "--target", str(first), "--mount", "--net", "--pid", "--uts", "--ipc", f"--wd={ROOT}", "--"]
-    return subprocess.run([*enter, *(command or ["bash", "--norc"])], env=environment, check=False).returncode
+    enter = ["nsenter", "--target", str(first), "--mount", "--net", "--pid", "--uts", "--ipc", "--"]
+    # This directory, as it is in there.
+    there = ["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT)]
+    return subprocess.run([*enter, *there, *(command or ["bash", "--norc"])], env=environment, check=False).returncode
 
 
 def _down() -> int:

@@ -52,7 +52,7 @@ PROGRAMS = {
     "umoci": "umoci",
 }
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-START_SECONDS = 20
+START_SECONDS, END_SECONDS = 20, 10
 # Tells a process that it is in there.
 INSIDE = "PVE_AGENTS_LAB"
 
@@ -70,13 +70,13 @@ def run_inside(command: list[str]) -> int:
         raise LabError("the lab needs root on Linux, for a container with its own users: run it with sudo")
     install_programs()
     CACHE.mkdir(parents=True, exist_ok=True)
-    with _alone():
-        clean()
+    with _alone(), _ending_as_usual():
+        _clean()
         LOG.mkdir(parents=True)
         try:
             return _run(command)
         finally:
-            clean()
+            _clean()
 
 
 def install_programs() -> None:
@@ -94,15 +94,31 @@ def install_programs() -> None:
             raise LabError(f"`{' '.join(command)}` failed: {done.stderr.strip()}")
 
 
-def clean() -> None:
+def _clean() -> None:
     """Remove what a lab leaves in the file system: cgroups without a process, and the run directory."""
-    for folder in sorted(CGROUPS.glob(f"**/{CGROUP_NAME}*"), key=lambda it: len(it.parts), reverse=True):
-        for inner in sorted((it for it in folder.rglob("*") if it.is_dir()), reverse=True):
-            with contextlib.suppress(OSError):
-                inner.rmdir()
-        with contextlib.suppress(OSError):
-            folder.rmdir()
+    end = time.monotonic() + END_SECONDS
+    while (folders := list(CGROUPS.glob(f"**/{CGROUP_NAME}"))) and time.monotonic() < end:
+        for folder in folders:
+            for inner in (*sorted((it for it in folder.rglob("*") if it.is_dir()), reverse=True), folder):
+                # The kernel may still be busy with the last process.
+                with contextlib.suppress(OSError):
+                    inner.rmdir()
+        time.sleep(0.05)
     shutil.rmtree(RUN, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _ending_as_usual() -> Iterator[None]:
+    """A request to end lets this process clean up."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextlib.contextmanager
@@ -148,9 +164,18 @@ def _run(command: list[str]) -> int:
         os.close(slirp_lives)
         slirp.wait()
     except BaseException:
-        sandbox.kill()
+        # With the first process everything in there ends, before it is over itself.
+        os.kill(first_process(sandbox.pid), signal.SIGKILL)
+        sandbox.wait()
         raise
     return status if status >= 0 else 128 - status
+
+
+def first_process(unshare: int) -> int:
+    """The sandbox's first process, as this machine numbers it; that of `unshare` where it has none yet."""
+    with contextlib.suppress(OSError, IndexError):
+        return int(Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()[0])
+    return unshare
 
 
 def _must_be_connected(connected: int) -> None:

@@ -21,8 +21,8 @@ from tests.lab.services import MODEL
 
 IN_GUEST = Path("/var/lib/pve-agents/hermes")
 STEPS = 9
-# Hermes 0.19.0 looks up the sizes of models there, and with Telegram asks public name servers for its addresses.
-TRIED_WITHOUT_A_KEY = {"openrouter.ai", "api.telegram.org", "cloudflare-dns.com", "dns.google"}
+# With Telegram, Hermes 0.19.0 asks public name servers for its addresses.
+TRIED_WITHOUT_A_KEY = {"api.telegram.org", "cloudflare-dns.com", "dns.google"}
 
 
 def on_host(guest_path: str) -> Path:
@@ -154,6 +154,11 @@ def litellm_down(lab: Lab) -> Callable[[], object]:
     return lab.services.refuse_litellm()
 
 
+def litellm_slow(lab: Lab) -> Callable[[], object]:
+    lab.services.upstream.set_mode("slow")
+    return lambda: lab.services.upstream.set_mode("answer")
+
+
 def gateway_down(lab: Lab) -> Callable[[], object]:
     lab.in_hermes("hermes", "gateway", "stop", check=False)
     return lambda: lab.container.run("docker", "restart", "hermes")
@@ -197,6 +202,7 @@ def out_of_memory(lab: Lab) -> Callable[[], object]:
             unknown_model, "model endpoint", "does not list the model hermes; it lists another", id="unknown model"
         ),
         pytest.param(litellm_down, "model endpoint", "is not reached", id="LiteLLM down"),
+        pytest.param(litellm_slow, "chat", "seconds to a chat turn", id="LiteLLM slow"),
         pytest.param(gateway_down, "gateway", "the gateway does not listen on", id="gateway down"),
         pytest.param(gateway_slow, "gateway", "no answer within 10 seconds", id="gateway slow"),
         pytest.param(full_disk, "disk", r"/ has \d MiB left", id="full disk"),
@@ -238,7 +244,12 @@ def test_the_real_parsers_take_the_rendered_files(lab: Lab) -> None:
     assert re.search(r"Config version: \d+ ✓", checked)
     assert re.search(r"failed to parse|invalid|unknown", checked, re.IGNORECASE) is None
     # The seeded file says otherwise: the declared one wins, key by key.
-    for key, value in {"model.provider": "litellm", "model.default": MODEL, "terminal.cwd": "/data/workspace"}.items():
+    for key, value in {
+        "model.provider": "litellm",
+        "model.default": MODEL,
+        "model.base_url": "http://10.1.10.22:4000/v1",
+        "terminal.cwd": "/data/workspace",
+    }.items():
         assert lab.in_hermes("hermes", "config", "get", key) == f"{value}\n"
     # A deploy in Docker has no systemd unit of its own.
     assert lab.container.run("sh", "-c", "ls /etc/systemd/system | grep -i hermes", check=False).stdout == ""

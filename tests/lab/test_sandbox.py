@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.sandbox import CGROUP_NAME, CGROUPS, INSIDE, ROOT, RUN, LabError, clean, run_inside
+from tests.lab.sandbox import CGROUP_NAME, CGROUPS, INSIDE, ROOT, RUN, LabError, run_inside
 
 pytestmark = pytest.mark.skipif(
     bool(os.environ.get(INSIDE)) or os.geteuid() != 0 or shutil.which("unshare") is None,
@@ -69,8 +69,8 @@ def in_sandbox(script: str) -> list[str]:
 
 @pytest.fixture
 def before() -> dict[str, str]:
-    """This machine without a lab."""
-    clean()
+    """This machine without a lab, once another one's leavings are gone."""
+    assert run_inside(["true"]) == 0
     return picture()
 
 
@@ -89,8 +89,19 @@ def test_killed_it_leaves_only_what_the_next_start_removes(before: dict[str, str
         running.send_signal(signal.SIGKILL)
         # Its end is that of the last process with this pipe.
         assert running.stdout.read() == ""
+    assert picture() != before
 
-    clean()
+    assert run_inside(["true"]) == 0
+    assert picture() == before
+
+
+def test_asked_to_end_it_cleans_up(before: dict[str, str]) -> None:
+    command = in_sandbox(f"{FURNISH}\nwait")
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "furnished\n"
+        running.terminate()
+        assert running.wait() == 128 + signal.SIGTERM
     assert picture() == before
 
 

@@ -65,7 +65,7 @@ def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
     for service, profile in services.items():
         place = f"services/{service}"
         files[f"{place}/plan"] = _service_plan(agent, profile)
-        files[f"{place}/managed/config.yaml"] = _yaml(profile.config)
+        files[f"{place}/managed/config.yaml"] = _yaml(_managed_config(profile.config))
         files[f"{place}/managed/env"] = _dotenv(_managed_environment(hermes, profile))
         for name, text in profile.documents.items():
             files[f"{place}/documents/{_document_place(name)}"] = text
@@ -288,6 +288,15 @@ def _service_plan(agent: Agent, profile: Profile) -> str:
             "auth_overwrite": "yes" if profile.auth and profile.auth.overwrite else "no",
         }
     )
+
+
+def _managed_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the declared config, with the provider's address in the block of the model too.
+
+    The image seeds the user's own config.yaml with OpenRouter's there: undeclared, it would stay, and Hermes asks it.
+    """
+    base_url = _endpoint(config).get("base_url")
+    return {**config, "model": {**config["model"], **({"base_url": base_url} if base_url else {})}}
 
 
 def _endpoint(config: Mapping[str, Any]) -> Mapping[str, Any]:
