@@ -120,6 +120,11 @@ def test_the_key_goes_to_litellm_by_a_provider_of_its_own(render: Render) -> Non
     assert "OPENAI" not in "".join(files.values())
 
 
+def test_the_address_in_the_images_own_config_is_overruled(render: Render) -> None:
+    """The image seeds the user's config.yaml with OpenRouter's; undeclared, it would stay, and get the questions."""
+    assert config(render())["model"]["base_url"] == "http://10.1.10.22:4000/v1"
+
+
 def test_the_file_tools_may_write_in_every_mount_that_is_not_read_only(render: Render) -> None:
     mounts = {
         "mp0": {"host_path": "/mnt/pve/hdd/hermes", "guest_path": "/data"},
