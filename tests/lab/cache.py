@@ -81,7 +81,7 @@ def prepare() -> Cached:
         debian = _cached("debian", _build_debian, [RELEASE, *here])
         guest = _cached("guest", _build_guest, [*GUEST_PACKAGES, *GUEST_DOWNLOADS, NEXT_RELEASE], debian)
         authority = _cached("authority", make_authority, [])
-        texts = [path.read_text() for path in sorted(IMAGE.rglob("*")) if path.is_file()]
+        texts = [f"{it.relative_to(IMAGE)}\0{it.read_text()}" for it in sorted(IMAGE.rglob("*")) if it.is_file()]
         made_from = [*IMAGE_PACKAGES, REPOSITORY, *TAGS, *texts]
         registry = _cached("registry", _build_images, made_from, debian, wheels.result(), authority)
         return Cached(guest / "rootfs.ext4", registry, litellm.result(), authority)

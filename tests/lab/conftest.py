@@ -21,7 +21,11 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
         pytest.skip("the lab has a sandbox of its own: run `make lab`")
     with the_lab.running() as lab:
         lab.services.wait()
-        lab.first_deploy()
+        try:
+            lab.first_deploy()
+        except AssertionError as error:
+            # Once, and not once a case.
+            pytest.exit(f"the first deploy failed:\n{error}\n{lab.last_words()}", returncode=1)
         yield lab
         pytestconfig.stash[_SUMMARY] = lab.phases.summary()
 

@@ -237,6 +237,13 @@ class Lab:
         """What Docker in the container knows of one of its own."""
         return self.container.run("docker", "inspect", "--format", form, name).stdout.strip()
 
+    def last_words(self) -> str:
+        """What the agent's Docker container has said last."""
+        logs = ("docker", "logs", "--tail", "40", "hermes")
+        return self.container.run(
+            *logs, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, capture_output=False
+        ).stdout
+
     def in_hermes(self, *command: str, check: bool = True) -> str:
         """Run a command in the agent's Docker container as the agent's user."""
         return self.container.run("docker", "exec", "-u", "10000:10000", "hermes", *command, check=check).stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 from pathlib import Path
 
 import constructs
@@ -12,6 +13,7 @@ import pve_agents
 
 PROJECT = Path(__file__).parent.parent.parent
 PACKAGE = PROJECT / "constructs" / "pve_agents"
+GIT_HAS_NO_REPOSITORY = 128
 
 # Each module may import those before it: types, then settings, then constructs.
 LAYERS = [
@@ -73,3 +75,13 @@ def test_the_lock_names_no_package_index() -> None:
     assert '"sources": []' in lock
     assert '"index":' not in lock
     assert '"resolved"' not in (PROJECT / "package-lock.json").read_text()
+
+
+def test_no_source_is_kept_out_of_the_repository_by_gitignore() -> None:
+    """What lies in the author's directories alone works nowhere else."""
+    ignored = ("git", "ls-files", "--others", "--ignored", "--exclude-standard", "--")
+    sources = ("constructs", "docs", "scripts", "stacks", "tests")
+    done = subprocess.run((*ignored, *sources), cwd=PROJECT, capture_output=True, text=True, check=False)
+    if done.returncode == GIT_HAS_NO_REPOSITORY:
+        pytest.skip("this is no checkout of the repository")
+    assert [line for line in done.stdout.splitlines() if "__pycache__" not in line] == []
