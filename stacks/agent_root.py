@@ -24,7 +24,8 @@ STEPS = {
 """The steps in their order, each with the keys of the spec that are its business."""
 
 _SCRIPTS = Path(__file__).parent.parent / "scripts"
-_BOOTSTRAP_SECONDS = 1800
+# Without the time that models take.
+_BOOTSTRAP_SECONDS, _CHECKS_SECONDS = 1800, 240
 
 
 def payload_of(agent: Agent) -> Payload:
@@ -41,6 +42,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
         payload: What goes into its container.
         archive: Path of the packed payload, relative to where the step runs.
     """
+    answers = agent.hermes.all_answers_seconds if agent.hermes else 0
     return {
         "agent": agent.name,
         "vmid": agent.vmid,
@@ -62,6 +64,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
             "directory": payload.directory,
             "archive": archive,
             "sha256": hashlib.sha256(payload.archive).hexdigest(),
+            "checks_timeout_seconds": _CHECKS_SECONDS + answers,
         },
         "secrets": {
             "names": list(payload.secrets),
@@ -71,7 +74,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
             "uid": 0,
             "gid": 0,
         },
-        "bootstrap": {"command": f"{payload.directory}/bootstrap", "timeout_seconds": _BOOTSTRAP_SECONDS},
+        "bootstrap": {"command": f"{payload.directory}/bootstrap", "timeout_seconds": _BOOTSTRAP_SECONDS + answers},
     }
 
 

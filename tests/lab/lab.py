@@ -28,6 +28,8 @@ API_PORT = 8642
 MOMENTS = {2: 3.0, 3: 0.3, 6: 3.0, 7: 0.7, 8: 3.0, 9: 0.7}
 # Too little for the gateway, enough for a probe.
 HOG, MEMORY_LEFT = "hog-of-the-lab", 120 << 20
+NEVER_KILLED = -1000
+ANSWER_SECONDS = 20
 STEP = re.compile(r"\[hermes \d+/\d+\] (?P<name>[a-z ]+) … ok(?: \([^)]*\))? (?P<seconds>[\d.]+)s")
 
 
@@ -106,6 +108,7 @@ class Lab:
         """What homelab.yaml has to say beyond the defaults, for an agent in the lab."""
         hermes = {
             "image": {"tag": TAGS[0]},
+            "answer_seconds": ANSWER_SECONDS,
             "docker": {"source": "debian", "registry_mirrors": [f"http://{GATEWAY}:{REGISTRY_PORT}"]},
             "platforms": {
                 "telegram": {
@@ -177,25 +180,27 @@ class Lab:
             finished += sum(" … ok" in line for line in running.stdout)
         return finished + 1
 
-    def use_up_memory(self) -> Callable[[], None]:
+    def use_up_memory(self) -> Callable[[], object]:
         """Let the agent's Docker container hold almost all the memory that it may; returns what ends that."""
         limit = int(self.inspect("{{.HostConfig.Memory}}"))
-        # The gateway, and those that come after it, are what the kernel takes first.
-        self._prefer_to_kill_the_gateway(1000)
         before = self._kernel_kills()
-        script = f"import time; held = b'x' * {limit - MEMORY_LEFT}; time.sleep(600)"
+        # It waits until the kernel may not take it: the gateway, and those that come after it, are then the largest.
+        script = (
+            f"import time\nwhile open('/proc/self/oom_score_adj').read() != '{NEVER_KILLED}\\n': time.sleep(0.1)\n"
+            f"held = b'x' * {limit - MEMORY_LEFT}; time.sleep(600)"
+        )
         self.container.run("docker", "exec", "--detach", "-u", "10000:10000", "hermes", "python3", "-c", script, HOG)
-        self.wait_until("the kernel has ended the gateway", lambda: self._kernel_kills() > before, 30)
+        self.wait_until("the hog is spared", self._spare_the_hog, 10)
+        self.wait_until("the kernel has ended the gateway", lambda: self._kernel_kills() > before, 60)
+        return lambda: self.in_hermes("pkill", "-KILL", "-f", HOG)
 
-        def end() -> None:
-            self.in_hermes("pkill", "-KILL", "-f", HOG)
-            self._prefer_to_kill_the_gateway(0)
-
-        return end
-
-    def _prefer_to_kill_the_gateway(self, score: int) -> None:
-        script = 'for pid in 1 $(pgrep -f "hermes gateway run"); do echo "$0" >/proc/$pid/oom_score_adj; done'
-        self.container.run("docker", "exec", "hermes", "sh", "-c", script, str(score), check=False)
+    def _spare_the_hog(self) -> bool:
+        """Done from the node: in an unprivileged container nobody may."""
+        words = [(it.parent, it.read_bytes().split(b"\0")) for it in Path("/proc").glob("[0-9]*/cmdline")]
+        found = [process for process, word in words if word[0] == b"python3" and HOG.encode() in word]
+        for process in found:
+            (process / "oom_score_adj").write_text(str(NEVER_KILLED))
+        return bool(found)
 
     def _kernel_kills(self) -> int:
         """How often the kernel has ended a process of the agent's Docker container for want of memory."""

@@ -16,7 +16,7 @@ import yaml
 
 from tests.deploy.project import HERMES_ROOT
 from tests.lab.cache import TAGS
-from tests.lab.lab import ALLOWED_USER, FAST, HDD, STRANGER, Lab
+from tests.lab.lab import ALLOWED_USER, ANSWER_SECONDS, FAST, HDD, STRANGER, Lab
 from tests.lab.services import MODEL
 
 IN_GUEST = Path("/var/lib/pve-agents/hermes")
@@ -202,7 +202,9 @@ def out_of_memory(lab: Lab) -> Callable[[], object]:
             unknown_model, "model endpoint", "does not list the model hermes; it lists another", id="unknown model"
         ),
         pytest.param(litellm_down, "model endpoint", "is not reached", id="LiteLLM down"),
-        pytest.param(litellm_slow, "chat", "seconds to a chat turn", id="LiteLLM slow"),
+        pytest.param(
+            litellm_slow, "chat", f"no answer within {ANSWER_SECONDS} seconds to a chat turn", id="LiteLLM slow"
+        ),
         pytest.param(gateway_down, "gateway", "the gateway does not listen on", id="gateway down"),
         pytest.param(gateway_slow, "gateway", "no answer within 10 seconds", id="gateway slow"),
         pytest.param(full_disk, "disk", r"/ has \d MiB left", id="full disk"),

@@ -52,6 +52,7 @@ def spec(node: Node) -> dict[str, Any]:
         "payload": {
             "directory": "/opt/pve-agents/hermes",
             "archive": str(node.directory / "payload.tar.gz"),
+            "checks_timeout_seconds": 300,
             "sha256": sha256,
         },
         "bootstrap": {"command": "/opt/pve-agents/hermes/bootstrap", "timeout_seconds": 20},

@@ -76,6 +76,7 @@ class Guest:
             "services": ["hermes"],
             "sidecars": [],
             "health_seconds": "180",
+            "answer_seconds": "60",
         }
         self.services: dict[str, dict[str, Value]] = {"hermes": service_plan()}
         self.configs = {"hermes": "model: {default: hermes}\n"}

@@ -1091,6 +1091,13 @@ def test_an_endpoint_that_lists_no_models_may_answer_all_the_same(deployed: Gues
     assert said(deployed.run()) == steps()
 
 
+def test_the_model_has_as_long_as_the_settings_say(deployed: Guest) -> None:
+    deployed.plan["answer_seconds"] = "77"
+    deployed.deliver()
+    deployed.run()
+    assert '"python3", "-", "chat", "http://127.0.0.1:8642", "77"]' in deployed.calls
+
+
 def test_a_chat_turn_that_fails(deployed: Guest) -> None:
     deployed.set(answers={"chat": "failed\tthe chat turn failed: HTTP 500\tlook at Hermes' log", "log": "ERROR boom"})
     refused(deployed, 9, "hermes: the chat turn failed: HTTP 500. What to do: look at Hermes' log", "ERROR boom")

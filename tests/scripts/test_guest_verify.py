@@ -419,6 +419,13 @@ def test_a_model_endpoint_that_fails_is_not_asked_for_a_chat(deployed: Guest) ->
     assert skipped(checks) == {"chat": "the model endpoint does not answer"}
 
 
+def test_the_model_has_as_long_as_the_settings_say(deployed: Guest) -> None:
+    deployed.plan["answer_seconds"] = "77"
+    deployed.deliver()
+    verify(deployed)
+    assert '"python3", "-", "chat", "http://127.0.0.1:8642", "77"]' in deployed.calls
+
+
 def test_a_chat_turn_that_fails(deployed: Guest) -> None:
     deployed.set(answers={"chat": "failed\tno answer within 60 seconds to a chat turn\tthe model is slow"})
     assert failed(verify(deployed)) == {

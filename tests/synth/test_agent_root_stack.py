@@ -106,6 +106,18 @@ def test_a_setting_runs_only_the_steps_again_that_it_concerns(
     assert {name for name in STEPS if before[name] != after[name]} == again
 
 
+def test_bootstrap_and_checks_have_time_for_the_answers_of_all_profiles(synthesize: Synthesize) -> None:
+    def limits(**hermes: Any) -> tuple[int, int]:
+        settings = {"agents": {"hermes": {"hermes": hermes or None}}}
+        spec = synthesize(settings, stack="hermes-root")["locals"]["spec"]
+        return spec["bootstrap"]["timeout_seconds"], spec["payload"]["checks_timeout_seconds"]
+
+    work = {"api_server": {"port": 8643}}
+    bare, bare_checks = limits()
+    assert limits(answer_seconds=600) == (bare + 600, bare_checks + 600)
+    assert limits(answer_seconds=600, profiles={"work": work}) == (bare + 1200, bare_checks + 1200)
+
+
 def test_the_same_settings_make_the_same_payload(synthesize: Synthesize, root: dict[str, Any]) -> None:
     assert synthesize(stack="hermes-root") == root
 

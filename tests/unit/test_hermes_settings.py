@@ -922,6 +922,10 @@ IN_HERMES = {
             "healthcheck: {interval_seconds: 0}",
             "healthcheck.interval_seconds: 0 is not a number of seconds; write a whole number from 1 to 86400.",
         ),
+        "answer": (
+            "answer_seconds: 0",
+            "answer_seconds: 0 is not a number of seconds; write a whole number from 1 to 86400.",
+        ),
         "log-size": ("logging: {max_size: 10}", "logging.max_size: 10 is not text; write a size in quotes."),
         "log-files": (
             "logging: {max_file: 0}",
@@ -1357,7 +1361,7 @@ IN_HERMES = {
         "in-a-section": ("limits: {mem: x}", "limits.mem: there is no such setting; did you mean memory?"),
         "far": (
             "colour: blue",
-            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, extra_args, secrets, image, docker, network_mode, restart, healthcheck, logging, audio, networks, sidecars, profiles.",
+            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, extra_args, secrets, image, docker, network_mode, restart, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
         ),
     },
 }
@@ -1800,6 +1804,7 @@ def test_without_a_file_hermes_has_its_defaults(tmp_path: Path) -> None:
             "retries": 3,
             "start_period_seconds": 120,
         },
+        "answer_seconds": 120,
         "logging": {"max_size": "10m", "max_file": 3},
         "audio": None,
         "networks": {},

@@ -425,7 +425,7 @@ def test_what_is_asked_of_the_node(verify: Verify) -> None:
         "guest_payload /opt/pve-agents/hermes SHA256\n"
         "}\n"
         "verify_step payload\n"
-        "verify_guest /opt/pve-agents/hermes 300\n"
+        "verify_guest /opt/pve-agents/hermes 360\n"
         "want_workspace /data /mnt/pve/hdd/hermes 110000 110000\n"
         "want_workspace /fast /media/2tb/hermes 110000 110000\n"
         "verify_workspaces /opt/pve-agents/hermes TOKEN\n"
@@ -439,12 +439,12 @@ def test_an_agent_without_mounts_has_no_workspaces(verify: Verify) -> None:
     verify("librarian")
     assert "workspace" not in verify.script("librarian")
     assert "host_directories" not in verify.script("librarian")
-    assert "verify_guest /opt/pve-agents/librarian 300\n" in verify.script("librarian")
+    assert "verify_guest /opt/pve-agents/librarian 240\n" in verify.script("librarian")
 
 
 def test_the_turn_with_the_model_can_be_left_out(verify: Verify) -> None:
     verify("--no-chat", "hermes")
-    assert "verify_guest /opt/pve-agents/hermes 300 --no-chat\n" in verify.script()
+    assert "verify_guest /opt/pve-agents/hermes 360 --no-chat\n" in verify.script()
 
 
 def test_no_secret_goes_to_the_node(verify: Verify) -> None:

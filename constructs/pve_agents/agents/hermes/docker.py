@@ -136,7 +136,7 @@ _Path = Annotated[
         "a path", r"(?:/[^/:\x00-\x1f\x7f]+)+", "an absolute one without a slash at its end, such as /mnt/pulse", 1024
     ),
 ]
-_Seconds = Annotated[int, Number("a number of seconds", 1, 86_400)]
+Seconds = Annotated[int, Number("a number of seconds", 1, 86_400)]
 _ImageName = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _Repository = rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{{1,5}})?/)?{_ImageName}(?:/{_ImageName})*"
 _Tag = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -209,16 +209,16 @@ class Limits(Model):
 class Healthcheck(Model):
     """How Docker sees whether Hermes is up."""
 
-    interval_seconds: _Seconds = 30
+    interval_seconds: Seconds = 30
     """Pause between two checks in seconds. Defaults to 30."""
 
-    timeout_seconds: _Seconds = 5
+    timeout_seconds: Seconds = 5
     """Time for one check in seconds. Defaults to 5."""
 
     retries: Annotated[int, Number("a number of checks", 1, 100)] = 3
     """Failed checks in a row that make it unhealthy. Defaults to 3."""
 
-    start_period_seconds: _Seconds = 120
+    start_period_seconds: Seconds = 120
     """Time to start in seconds; a platform that cannot be reached takes 30 of them. Defaults to 120."""
 
 

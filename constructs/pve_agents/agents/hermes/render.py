@@ -259,6 +259,7 @@ def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
             "services": list(services),
             "sidecars": list(hermes.sidecars),
             "health_seconds": str(hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS),
+            "answer_seconds": str(hermes.answer_seconds),
         }
     )
 

@@ -45,6 +45,7 @@ from pve_agents.agents.hermes.docker import (
     Image,
     Limits,
     Logging,
+    Seconds,
     Service,
     Sidecar,
     Size,
@@ -448,6 +449,9 @@ class Hermes(Profile):
     healthcheck: Healthcheck = Healthcheck()
     """When Docker takes Hermes for unhealthy."""
 
+    answer_seconds: Seconds = 120
+    """Time in seconds that the model may take for the one answer that a deploy and verify ask for. Defaults to 120."""
+
     logging: Logging = Logging()
     """How much of the output Docker keeps."""
 
@@ -462,6 +466,11 @@ class Hermes(Profile):
 
     profiles: Annotated[Mapping[_ProfileName, Profile], ReadOnly()] = Field(default={}, validate_default=True)
     """Further profiles by name, whose settings start from those here. Defaults to none."""
+
+    @property
+    def all_answers_seconds(self) -> int:
+        """Time in seconds that the answers of all profiles may take, one after the other."""
+        return self.answer_seconds * (1 + len(self.profiles))
 
     @property
     def packages(self) -> tuple[str, ...]:
