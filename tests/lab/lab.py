@@ -26,9 +26,8 @@ HDD, FAST = Path("/mnt/pve/hdd/hermes"), Path("/media/2tb/hermes")
 API_PORT = 8642
 # Seconds into a step after which it is in the middle of what it does; the others are over in no time.
 MOMENTS = {2: 3.0, 3: 0.3, 6: 3.0, 7: 0.7, 8: 3.0, 9: 0.7}
-# Too little for the gateway, enough for a probe.
-HOG, MEMORY_LEFT = "hog-of-the-lab", 120 << 20
-NEVER_KILLED = -1000
+# Half of what the gateway needs.
+TOO_LITTLE_MEMORY = "96m"
 ANSWER_SECONDS = 20
 STEP = re.compile(r"\[hermes \d+/\d+\] (?P<name>[a-z ]+) … ok(?: \([^)]*\))? (?P<seconds>[\d.]+)s")
 
@@ -180,27 +179,22 @@ class Lab:
             finished += sum(" … ok" in line for line in running.stdout)
         return finished + 1
 
-    def use_up_memory(self) -> Callable[[], object]:
-        """Let the agent's Docker container hold almost all the memory that it may; returns what ends that."""
-        limit = int(self.inspect("{{.HostConfig.Memory}}"))
+    def starve(self) -> Callable[[], object]:
+        """Let the agent's Docker container have less memory than the gateway needs; returns what ends that."""
+        memory, with_swap = self.inspect("{{.HostConfig.Memory}} {{.HostConfig.MemorySwap}}").split()
         before = self._kernel_kills()
-        # It waits until the kernel may not take it: the gateway, and those that come after it, are then the largest.
-        script = (
-            f"import time\nwhile open('/proc/self/oom_score_adj').read() != '{NEVER_KILLED}\\n': time.sleep(0.1)\n"
-            f"held = b'x' * {limit - MEMORY_LEFT}; time.sleep(600)"
-        )
-        self.container.run("docker", "exec", "--detach", "-u", "10000:10000", "hermes", "python3", "-c", script, HOG)
-        self.wait_until("the hog is spared", self._spare_the_hog, 10)
-        self.wait_until("the kernel has ended the gateway", lambda: self._kernel_kills() > before, 60)
-        return lambda: self.in_hermes("pkill", "-KILL", "-f", HOG)
 
-    def _spare_the_hog(self) -> bool:
-        """Done from the node: in an unprivileged container nobody may."""
-        words = [(it.parent, it.read_bytes().split(b"\0")) for it in Path("/proc").glob("[0-9]*/cmdline")]
-        found = [process for process, word in words if word[0] == b"python3" and HOG.encode() in word]
-        for process in found:
-            (process / "oom_score_adj").write_text(str(NEVER_KILLED))
-        return bool(found)
+        def limit(memory: str, with_swap: str) -> bool:
+            options = ("--memory", memory, "--memory-swap", with_swap)
+            return self.container.run("docker", "update", *options, "hermes", check=False).returncode == 0
+
+        def limit_while_there_is_little_in_use() -> bool:
+            self.in_hermes("pkill", "-KILL", "-f", "hermes gateway run", check=False)
+            return limit(TOO_LITTLE_MEMORY, TOO_LITTLE_MEMORY)
+
+        self.wait_until("there is too little memory", limit_while_there_is_little_in_use, 30)
+        self.wait_until("the kernel has ended the gateway", lambda: self._kernel_kills() > before, 60)
+        return lambda: limit(memory, with_swap)
 
     def _kernel_kills(self) -> int:
         """How often the kernel has ended a process of the agent's Docker container for want of memory."""

@@ -191,7 +191,7 @@ def docker_dead(lab: Lab) -> Callable[[], object]:
 
 
 def out_of_memory(lab: Lab) -> Callable[[], object]:
-    return lab.use_up_memory()
+    return lab.starve()
 
 
 @pytest.mark.parametrize(
