@@ -204,29 +204,17 @@ class Lab:
 
     # The user -------------------------------------------------------------------------------------------------------
 
-    def chat(self, text: str, seconds: float = 60) -> str:
-        """What the agent answers through its API server, from inside the container."""
+    def chat(self, text: str, *, service: str = "hermes", port: int = API_PORT, key: str = "") -> str:
+        """What an agent answers through its API server, from inside its Docker container."""
         body = {"model": "hermes-agent", "messages": [{"role": "user", "content": text}]}
         script = (
             "import json,sys,urllib.request as u; key,body=sys.stdin.read().split(chr(10),1); "
-            f"r=u.Request('http://127.0.0.1:{API_PORT}/v1/chat/completions',body.encode(),"
+            f"r=u.Request('http://127.0.0.1:{port}/v1/chat/completions',body.encode(),"
             "{'Authorization':'Bearer '+key,'Content-Type':'application/json'}); print(u.urlopen(r).read().decode())"
         )
-        command = (
-            "timeout",
-            f"{seconds:g}",
-            "docker",
-            "exec",
-            "-i",
-            "-u",
-            "10000:10000",
-            "hermes",
-            "python3",
-            "-c",
-            script,
-        )
-        said = self.container.run(*command, stdin=None, input=f"{self.api_key}\n{json.dumps(body)}").stdout
-        answer = json.loads(said)
+        command = ("timeout", "60", "docker", "exec", "-i", "-u", "10000:10000", service, "python3", "-c", script)
+        asked = f"{key or self.api_key}\n{json.dumps(body)}"
+        answer = json.loads(self.container.run(*command, stdin=None, input=asked).stdout)
         choice = answer["choices"][0]
         if choice["finish_reason"] != "stop":
             raise LabError(f"the turn did not complete: {answer}")
@@ -243,9 +231,9 @@ class Lab:
             *logs, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, capture_output=False
         ).stdout
 
-    def in_hermes(self, *command: str, check: bool = True) -> str:
+    def in_hermes(self, *command: str, check: bool = True, service: str = "hermes") -> str:
         """Run a command in the agent's Docker container as the agent's user."""
-        return self.container.run("docker", "exec", "-u", "10000:10000", "hermes", *command, check=check).stdout
+        return self.container.run("docker", "exec", "-u", "10000:10000", service, *command, check=check).stdout
 
     def wait_until(self, what: str, condition: Any, seconds: float = 90) -> None:
         """Ask again and again until something is so."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,26 @@ import pytest
 import yaml
 
 from tests.deploy.project import HERMES_ROOT
-from tests.lab.cache import TAGS
+from tests.lab.cache import REPOSITORY, TAGS
 from tests.lab.lab import ALLOWED_USER, ANSWER_SECONDS, FAST, HDD, STRANGER, Lab
+from tests.lab.sandbox import LabError
 from tests.lab.services import MODEL
 
 IN_GUEST = Path("/var/lib/pve-agents/hermes")
 STEPS = 9
+WORK_PORT = 8643
+# A sidecar that tells its secret to who asks.
+NOTES = [
+    "python3",
+    "-c",
+    (
+        "import os, http.server as h\n"
+        "class Notes(h.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200); self.end_headers(); self.wfile.write(os.environ['NOTES_TOKEN'].encode())\n"
+        "h.HTTPServer(('', 9000), Notes).serve_forever()"
+    ),
+]
 # With Telegram, Hermes 0.19.0 asks public name servers for its addresses.
 TRIED_WITHOUT_A_KEY = {"api.telegram.org", "cloudflare-dns.com", "dns.google"}
 
@@ -135,6 +150,42 @@ def test_what_the_user_and_the_agent_have_set_survives_redeploy_image_change_rol
     lab.wait_until_healthy()
     assert kept() == (*mine, TAGS[0])
     assert lab.chat("ping") == "pong"
+
+
+# --- all that may stand beside it
+
+
+def test_packages_a_profile_and_a_sidecar_join_and_leave_one_agent(lab: Lab) -> None:
+    keys = {"WORK_API_SERVER_KEY": "of-the-profile-work", "NOTES_TOKEN": "of-the-sidecar-notes"}
+    lab.project.env |= keys
+    lab.apply(
+        image={"tag": TAGS[0], "apt_packages": ["jq"]},
+        network_mode="bridge",
+        profiles={"work": {"api_server": {"port": WORK_PORT}}},
+        sidecars={"notes": {"image": f"{REPOSITORY}:{TAGS[0]}", "entrypoint": NOTES, "secrets": ["NOTES_TOKEN"]}},
+    )
+
+    assert lab.verify().failed == {}
+    # Built in the container, from the image that is declared.
+    assert lab.in_hermes("jq", "--version").startswith("jq-")
+    # Each profile answers for itself, with its own key, data and working directory.
+    assert lab.chat("ping") == "pong"
+    work = {"service": "hermes-work", "port": WORK_PORT, "key": keys["WORK_API_SERVER_KEY"]}
+    assert lab.chat("run: pwd > where && echo written", **work)
+    assert on_host("/data/workspace-work/where").read_text() == "/data/workspace-work\n"
+    with pytest.raises(LabError, match="401"):
+        lab.chat("ping", service="hermes-work", port=WORK_PORT)
+    # The sidecar is reached by its name, and has its secret to itself.
+    assert lab.in_hermes("curl", "-fsS", "http://notes:9000/") == "of-the-sidecar-notes"
+    for service in ("hermes", "hermes-work"):
+        assert keys["NOTES_TOKEN"] not in lab.in_hermes("env", service=service)
+
+    lab.apply()
+
+    names = lab.container.run("docker", "ps", "--all", "--format", "{{.Names}}").stdout
+    assert (names, lab.chat("ping"), lab.verify().failed) == ("hermes\n", "pong", {})
+    # What the profile has learnt waits for its return.
+    assert lab.container.run("ls", "/opt/hermes-data-work/config.yaml").stdout
 
 
 # --- verify names the cause
@@ -272,7 +323,7 @@ def test_after_a_power_cut_during_writes_the_agent_comes_back_with_its_data(lab:
             "docker", "exec", "--detach", "-u", "10000:10000", "hermes", "bash", "-c", busy, "bash", place
         )
     lab.services.telegram.send(ALLOWED_USER, "run: sleep 2; echo interrupted")
-    time.sleep(3)
+    time.sleep(secrets.randbelow(3000) / 1000)
 
     lab.node.lose_power()
     lab.node.start()
