@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -170,7 +171,7 @@ def test_packages_a_profile_and_a_sidecar_join_and_leave_one_agent(lab: Lab) -> 
     assert lab.in_hermes("jq", "--version").startswith("jq-")
     # Each profile answers for itself, with its own key, data and working directory.
     assert lab.chat("ping") == "pong"
-    work = {"service": "hermes-work", "port": WORK_PORT, "key": keys["WORK_API_SERVER_KEY"]}
+    work: dict[str, Any] = {"service": "hermes-work", "port": WORK_PORT, "key": keys["WORK_API_SERVER_KEY"]}
     assert lab.chat("run: pwd > where && echo written", **work)
     assert on_host("/data/workspace-work/where").read_text() == "/data/workspace-work\n"
     with pytest.raises(LabError, match="401"):
