@@ -2,6 +2,7 @@
 
   gateway API_URL PLATFORM...       is the gateway up, and every named platform connected?
   platform API_URL NAME             is this one platform connected?
+  dashboard URL                     does the dashboard listen, and show nothing without a login?
   models BASE_URL KEY_NAME MODEL    does the model endpoint take the key, and list the model? (KEY_NAME '': no key)
   chat API_URL SECONDS              does a chat turn through the API server come back with an answer?
   log                               the last lines of Hermes' own logs that say what went wrong
@@ -221,6 +222,28 @@ def platform_problem(health: dict[str, Any], name: str) -> str:
     return f"{name} is {state or 'in no known state'}" + (f" ({why})" if why else "")
 
 
+# --- dashboard
+
+
+def dashboard(_: dict[str, str], url: str) -> Answer:
+    """Its status is for everybody, its sessions are for nobody who has not logged in (hermes_cli/dashboard_auth 0.19)."""
+    try:
+        code, text = ask(f"{url}/api/status", key="", seconds=GATEWAY_SECONDS, direct=True)
+        if code != HTTP_OK or "version" not in json_of(text):
+            return (
+                WAITING,
+                f"what answers on {url} is no dashboard of Hermes (HTTP {code}): the port is in use",
+                "free the port, or choose another one (dashboard.port)",
+            )
+        code, _ = ask(f"{url}/api/sessions", key="", seconds=GATEWAY_SECONDS, direct=True)
+    except NoAnswerError as error:
+        said = f"gave {error}" if error.slow else f"does not listen ({error})"
+        return WAITING, f"the dashboard on {url} {said}", "look at the container's own log"
+    if code == HTTP_OK:
+        return FAILED, f"the dashboard on {url} shows its sessions without a login", "set dashboard.enabled: false"
+    return OK, f"listens on {url}", ""
+
+
 # --- models
 
 
@@ -282,7 +305,8 @@ def chat(environment: dict[str, str], url: str, seconds: str) -> Answer:
         code, text = ask(f"{url}/v1/chat/completions", key=key, seconds=float(seconds), body=body, direct=True)
     except NoAnswerError as error:
         if error.slow:
-            return FAILED, f"{error} to a chat turn", "the model is slow or hangs: look at LiteLLM's log and load"
+            remedy = "the model is slow or hangs: look at its load and log, or raise agents.AGENT.hermes.answer_seconds"
+            return FAILED, f"{error} to a chat turn", remedy
         return FAILED, f"the gateway at {url} gave no answer: {error}", "look at the gateway's log"
     if code != HTTP_OK:
         return turn_failed(f"HTTP {code}: {message_of(text)}")
@@ -333,6 +357,7 @@ def log(environment: dict[str, str]) -> list[str]:
 
 def main(what: str, *arguments: str) -> int:
     looks: dict[str, Callable[..., Answer]] = {"gateway": gateway, "platform": platform, "models": models, "chat": chat}
+    looks["dashboard"] = dashboard
     try:
         environment = managed_environment()
     except OSError as error:

@@ -220,6 +220,12 @@ class Lab:
             raise LabError(f"the turn did not complete: {answer}")
         return str(choice["message"]["content"])
 
+    def wget(self, url: str, body: dict[str, str] | None = None) -> str:
+        """What a server says to a program in the container, or wget in its place."""
+        post = ["--header=Content-Type: application/json", f"--post-data={json.dumps(body)}"] if body else []
+        done = self.container.run("wget", "-nv", "--tries=1", "--timeout=10", "-O-", *post, url, check=False)
+        return done.stdout + done.stderr
+
     def inspect(self, form: str, name: str = "hermes") -> str:
         """What Docker in the container knows of one of its own."""
         return self.container.run("docker", "inspect", "--format", form, name).stdout.strip()

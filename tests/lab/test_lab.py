@@ -156,17 +156,25 @@ def test_what_the_user_and_the_agent_have_set_survives_redeploy_image_change_rol
 # --- all that may stand beside it
 
 
-def test_packages_a_profile_and_a_sidecar_join_and_leave_one_agent(lab: Lab) -> None:
-    keys = {"WORK_API_SERVER_KEY": "of-the-profile-work", "NOTES_TOKEN": "of-the-sidecar-notes"}
+def test_packages_dashboard_profile_and_sidecar_join_and_leave_an_agent(lab: Lab) -> None:
+    keys = {
+        "WORK_API_SERVER_KEY": "of-the-profile-work",
+        "NOTES_TOKEN": "of-the-sidecar-notes",
+        "HERMES_DASHBOARD_BASIC_AUTH_PASSWORD": "of-the-dashboards-user",
+        "HERMES_DASHBOARD_BASIC_AUTH_SECRET": "that-signs-the-dashboards-sessions",
+    }
     lab.project.env |= keys
     lab.apply(
         image={"tag": TAGS[0], "apt_packages": ["jq"]},
         network_mode="bridge",
+        dashboard={"enabled": True, "auth": "basic", "username": "me"},
         profiles={"work": {"api_server": {"port": WORK_PORT}}},
         sidecars={"notes": {"image": f"{REPOSITORY}:{TAGS[0]}", "entrypoint": NOTES, "secrets": ["NOTES_TOKEN"]}},
     )
 
-    assert lab.verify().failed == {}
+    checks = lab.verify().checks
+    assert {check["status"] for check in checks.values()} == {"ok"}
+    assert {"dashboard hermes", "chat hermes-work", "docker container notes"} <= checks.keys()
     # Built in the container, from the image that is declared.
     assert lab.in_hermes("jq", "--version").startswith("jq-")
     # Each profile answers for itself, with its own key, data and working directory.
@@ -176,6 +184,12 @@ def test_packages_a_profile_and_a_sidecar_join_and_leave_one_agent(lab: Lab) -> 
     assert on_host("/data/workspace-work/where").read_text() == "/data/workspace-work\n"
     with pytest.raises(LabError, match="401"):
         lab.chat("ping", service="hermes-work", port=WORK_PORT)
+    # The dashboard shows nothing without the password, and takes no other.
+    url = "http://127.0.0.1:9119"
+    login = {"provider": "basic", "username": "me", "password": keys["HERMES_DASHBOARD_BASIC_AUTH_PASSWORD"]}
+    assert "ERROR 401" in lab.wget(f"{url}/api/sessions")
+    assert "ERROR 401" in lab.wget(f"{url}/auth/password-login", {**login, "password": "another"})
+    assert '"ok":true' in lab.wget(f"{url}/auth/password-login", login)
     # The sidecar is reached by its name, and has its secret to itself.
     assert lab.in_hermes("curl", "-fsS", "http://notes:9000/") == "of-the-sidecar-notes"
     for service in ("hermes", "hermes-work"):

@@ -4,7 +4,8 @@
 call to `calls` and every call that changed something to `changes`. One change can be made fatal: `kill_at` names it by
 its number, and the whole process group dies right before or right after its effect.
 
-Standard library only and no package imports: the commands run this very file.
+Standard library only and no package imports: the commands run this very file. They are started many times, so that they
+import little, and leave without tearing the interpreter down.
 """
 
 from __future__ import annotations
@@ -16,7 +17,11 @@ import re
 import signal
 import stat
 import sys
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, NoReturn
 
 REAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 HOST_COMMANDS = ("pct", "mkdir", "chown", "chmod", "stat", "dpkg-query")
@@ -370,6 +375,17 @@ def fail(message: str) -> NoReturn:
     sys.exit(25)
 
 
+def leave(command: Callable[[], int]) -> NoReturn:
+    """Run a command and end with its status at once: the interpreter's own end takes as long as most of them."""
+    try:
+        status = command()
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def main() -> int:
     if sys.argv[1] == "create":
         Node.create(pathlib.Path(sys.argv[2]))
@@ -392,4 +408,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main)

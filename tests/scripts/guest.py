@@ -281,6 +281,7 @@ def service_plan(**values: Value) -> dict[str, Value]:
         "directories": ["/data/workspace", "/fast/workspace"],
         "workspace": "/data/workspace",
         "api_url": "http://127.0.0.1:8642",
+        "dashboard_url": "",
         "platforms": ["api_server"],
         "secrets": ["LITELLM_API_KEY=LITELLM_API_KEY", "API_SERVER_KEY=API_SERVER_KEY"],
         "provider": "litellm",

@@ -1014,6 +1014,32 @@ def test_a_gateway_that_does_not_become_ready(deployed: Guest) -> None:
     )
 
 
+def test_the_dashboard_is_waited_for(deployed: Guest) -> None:
+    deployed.patches = {"progress_seconds=10\n": "progress_seconds=0\n"}
+    deployed.services["hermes"]["dashboard_url"] = "http://127.0.0.1:9119"
+    deployed.deliver()
+    deployed.set(answers={"dashboard": ["waiting\tthe dashboard does not listen\tlook", "ok\tlistens\t"]})
+    lines = [line for line in said(deployed.run()) if line.startswith("[hermes 8/9]")]
+    assert [re.sub(r"\d+ of", "N of", line) for line in lines] == [
+        "[hermes 8/9] health: hermes: the dashboard does not listen (N of 180 seconds)",
+        "[hermes 8/9] health … ok",
+    ]
+    assert '"python3", "-", "dashboard", "http://127.0.0.1:9119"]' in deployed.calls
+
+
+def test_a_dashboard_that_does_not_come(deployed: Guest) -> None:
+    deployed.plan["health_seconds"] = "0"
+    deployed.services["hermes"]["dashboard_url"] = "http://127.0.0.1:9119"
+    deployed.deliver()
+    deployed.set(answers={"dashboard": "waiting\tthe dashboard does not listen\tlook at the container's own log"})
+    refused(
+        deployed,
+        8,
+        "hermes is not ready: the dashboard does not listen (waited 0 seconds). What to do: look at the container's own"
+        " log",
+    )
+
+
 def test_a_gateway_that_ends_for_want_of_memory(deployed: Guest) -> None:
     deployed.plan["health_seconds"] = "0"
     deployed.deliver()

@@ -389,6 +389,17 @@ def test_a_gateway_that_the_kernel_has_ended(deployed: Guest, version: int) -> N
     }
 
 
+def test_the_dashboard_is_looked_at_where_there_is_one(deployed: Guest) -> None:
+    assert "dashboard" not in verify(deployed)
+    deployed.services["hermes"]["dashboard_url"] = "http://127.0.0.1:9119"
+    deployed.deliver()
+    assert verify(deployed)["dashboard"] == ("ok", "listens on http://127.0.0.1:9119", "")
+    deployed.set(answers={"dashboard": "waiting\tthe dashboard does not listen\tlook"})
+    assert verify(deployed)["dashboard"] == ("failed", "the dashboard does not listen", "look")
+    deployed.set_container(Status="exited", ExitCode=1)
+    assert verify(deployed)["dashboard"] == ("skipped", "container hermes is not running", "")
+
+
 def test_a_gateway_that_does_not_answer(deployed: Guest) -> None:
     deployed.services["hermes"]["platforms"] = ["api_server", "telegram"]
     deployed.deliver()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -97,7 +98,7 @@ def probe(tmp_path: Path) -> Run:
         environment = {"HERMES_MANAGED_DIR": str(managed), "HERMES_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
         ran = subprocess.run(
             [sys.executable, "-I", "-", *arguments],
-            input=PROBE.read_text().replace("MODELS_SECONDS = 15\n", f"MODELS_SECONDS = {patience}\n"),
+            input=re.sub(r"((GATEWAY|MODELS)_SECONDS) = \d+\n", rf"\1 = {patience}\n", PROBE.read_text()),
             env={**environment, **variables},
             capture_output=True,
             text=True,
@@ -236,6 +237,66 @@ def test_a_gateway_of_somebody_else(server: Server, probe: Run) -> None:
 def test_a_gateway_is_asked_directly_whatever_proxy_there_is(server: Server, probe: Run, nobody: str) -> None:
     server.replies["/health/detailed"] = 200, health()
     assert probe("gateway", server.url, http_proxy=nobody)[0] == "ok"
+
+
+def test_a_gateway_that_hangs(server: Server, probe: Run) -> None:
+    server.delay = 2
+    assert probe("gateway", server.url, "api_server", patience=1) == [
+        "waiting",
+        f"the gateway at {server.url} gave no answer within 1 seconds",
+        "look at its log and at the container's load",
+    ]
+
+
+# --- dashboard
+
+STATUS, SESSIONS = "/api/status", "/api/sessions"
+
+
+@pytest.mark.parametrize("code", [401, 403, 404])
+def test_a_dashboard_that_asks_for_a_login(probe: Run, server: Server, code: int) -> None:
+    server.replies = {STATUS: (200, {"version": "0.19.0"}), SESSIONS: (code, {"detail": "Unauthorized"})}
+    assert probe("dashboard", server.url) == ["ok", f"listens on {server.url}", ""]
+    # As who has no login.
+    assert server.headers == {STATUS: "", SESSIONS: ""}
+
+
+def test_a_dashboard_that_is_open_to_all(probe: Run, server: Server) -> None:
+    server.replies = {STATUS: (200, {"version": "0.19.0"}), SESSIONS: (200, {"sessions": []})}
+    assert probe("dashboard", server.url) == [
+        "failed",
+        f"the dashboard on {server.url} shows its sessions without a login",
+        "set dashboard.enabled: false",
+    ]
+
+
+@pytest.mark.parametrize(
+    "reply", [(404, "not found"), (200, "<html>"), (200, {"status": "ok"}), (500, {"version": "1"})]
+)
+def test_another_server_on_the_dashboards_port(probe: Run, server: Server, reply: Reply) -> None:
+    server.replies = {STATUS: reply}
+    assert probe("dashboard", server.url) == [
+        "waiting",
+        f"what answers on {server.url} is no dashboard of Hermes (HTTP {reply[0]}): the port is in use",
+        "free the port, or choose another one (dashboard.port)",
+    ]
+
+
+def test_a_dashboard_that_hangs(server: Server, probe: Run) -> None:
+    server.delay = 2
+    assert probe("dashboard", server.url, patience=1) == [
+        "waiting",
+        f"the dashboard on {server.url} gave no answer within 1 seconds",
+        "look at the container's own log",
+    ]
+
+
+def test_a_dashboard_that_is_not_there(probe: Run, nobody: str) -> None:
+    assert probe("dashboard", nobody) == [
+        "waiting",
+        f"the dashboard on {nobody} does not listen (Connection refused)",
+        "look at the container's own log",
+    ]
 
 
 # --- models
@@ -428,7 +489,7 @@ def test_a_chat_turn_that_takes_too_long(server: Server, probe: Run) -> None:
     assert probe("chat", server.url, "1") == [
         "failed",
         "no answer within 1 seconds to a chat turn",
-        "the model is slow or hangs: look at LiteLLM's log and load",
+        "the model is slow or hangs: look at its load and log, or raise agents.AGENT.hermes.answer_seconds",
     ]
 
 

@@ -169,6 +169,32 @@ def test_health_is_asked_where_hermes_listens(render: Render) -> None:
     assert "API_SERVER_HOST=0.0.0.0\nAPI_SERVER_PORT=8700\n" in files["services/hermes/managed/env"]
 
 
+@pytest.mark.parametrize(
+    ("network", "host", "asked"),
+    [
+        ("host", "127.0.0.1", "127.0.0.1"),
+        ("host", "0.0.0.0", "127.0.0.1"),
+        ("host", "10.1.10.5", "10.1.10.5"),
+        # The address is the LXC container's, and Hermes listens on all of its own.
+        ("bridge", "10.1.10.5", "127.0.0.1"),
+    ],
+)
+def test_probes_ask_gateway_and_dashboard_where_they_listen(
+    render: Render, network: str, host: str, asked: str
+) -> None:
+    login = {"auth": "basic", "username": "me"}
+    dashboard = {"enabled": True, "host": host, **login}
+    files = render({"network_mode": network, "api_server": {"host": host}, "dashboard": dashboard})
+    plan = files["services/hermes/plan"]
+    assert sourced(plan, "api_url") == [f"http://{asked}:8642"]
+    assert sourced(plan, "dashboard_url") == [f"http://{asked}:9119"]
+    assert service(files)["healthcheck"]["test"][-1] == f"http://{asked}:8642/health"
+
+
+def test_without_a_dashboard_nobody_asks_it(render: Render) -> None:
+    assert sourced(render()["services/hermes/plan"], "dashboard_url") == [""]
+
+
 def test_without_a_network_of_its_own_nothing_is_published(render: Render) -> None:
     hermes = service(render())
     assert hermes["network_mode"] == "host"

@@ -25,13 +25,14 @@ import stat
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from tests.scripts.fake_docker import SYSTEM_COMMANDS, System, furnish, new_system
-from tests.scripts.fake_node import GUEST_COMMANDS, HOST_COMMANDS, Commands, Records, fail
+from tests.scripts.fake_node import GUEST_COMMANDS, HOST_COMMANDS, Commands, Records, fail, leave
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
+    from typing import Any
 
     from tests.virtual_node.client import Client
 
@@ -72,9 +73,9 @@ SSH_FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
 
 # The lines of scripts/host/on-host that would look at the real root: where /etc/pve is, and bash's own file tests.
 ETC_PVE = "readonly etc_pve=/etc/pve\n"
-FILE_TEST = re.compile(r"(?<= )-([a-zA-Z]) (?=\$(?!etc_pve\b|file\b))")
+FILE_TEST = r"(?<= )-([a-zA-Z]) (?=\$(?!etc_pve\b|file\b))"
 FILE_TESTS = "bcdefghkpruwxsGLNOS"
-LEAVES_THE_GUEST = re.compile(r"^[^#\n]*>\s*[\"']?/(?!dev/)", re.MULTILINE)
+LEAVES_THE_GUEST = r"(?m)^[^#\n]*>\s*[\"']?/(?!dev/)"
 
 
 class VirtualHost(Records):
@@ -234,7 +235,7 @@ def on_virtual_root(script: str, root: Path) -> str:
         return f"-{flag} $virtual_root" if found[1] in FILE_TESTS else found[0]
 
     head = f"readonly virtual_root={shlex.quote(str(root))}\nreadonly etc_pve=$virtual_root/etc/pve\n"
-    return FILE_TEST.sub(led, script).replace(ETC_PVE, head)
+    return re.sub(FILE_TEST, led, script).replace(ETC_PVE, head)
 
 
 def link_tools(folder: Path, names: tuple[str, ...]) -> None:
@@ -597,7 +598,7 @@ def forget_owners(state: dict[str, Any], prefix: str) -> None:
 
 def _refuse_leaving(script: Path) -> None:
     if script.is_file() and script.open("rb").read(2) == b"#!":
-        found = LEAVES_THE_GUEST.search(script.read_text(errors="replace"))
+        found = re.search(LEAVES_THE_GUEST, script.read_text(errors="replace"))
         if found:
             fail(f"virtual node: {script.name} would write to this machine's own files: {found[0].strip()}")
 
@@ -663,16 +664,19 @@ def local(host: VirtualHost, arguments: list[str]) -> int:
 
 def main() -> None:
     """Be the command that the arguments name: `DIRECTORY NAME ARGUMENT...`."""
+    leave(_command)
+
+
+def _command() -> int:
     directory, name, *arguments = sys.argv[1:]
-    host = VirtualHost(Path(directory))
     try:
-        sys.exit(_run(host, name, arguments))
+        return _run(VirtualHost(Path(directory)), name, arguments)
     except ValueError as error:
         print(error, file=sys.stderr)
-        sys.exit(SSH_FAILED)
+        return SSH_FAILED
     except OSError as error:
         print(f"{name}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
 
 
 def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:

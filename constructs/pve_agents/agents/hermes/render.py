@@ -64,7 +64,7 @@ def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
         files["asound.conf"] = _ASOUND
     for service, profile in services.items():
         place = f"services/{service}"
-        files[f"{place}/plan"] = _service_plan(agent, profile)
+        files[f"{place}/plan"] = _service_plan(agent, hermes, profile)
         files[f"{place}/managed/config.yaml"] = _yaml(_managed_config(profile.config))
         files[f"{place}/managed/env"] = _dotenv(_managed_environment(hermes, profile))
         for name, text in profile.documents.items():
@@ -100,7 +100,7 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
         "volumes": _volumes(agent, hermes, name, profile),
         "shm_size": profile.shm_size,
         "healthcheck": {
-            "test": ["CMD", "curl", "-fsS", f"{_api_url(profile)}/health"],
+            "test": ["CMD", "curl", "-fsS", f"{_api_url(hermes, profile)}/health"],
             "interval": f"{hermes.healthcheck.interval_seconds}s",
             "timeout": f"{hermes.healthcheck.timeout_seconds}s",
             "retries": hermes.healthcheck.retries,
@@ -264,7 +264,7 @@ def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
     )
 
 
-def _service_plan(agent: Agent, profile: Profile) -> str:
+def _service_plan(agent: Agent, hermes: Hermes, profile: Profile) -> str:
     config = profile.config
     workspace = _in_guest(profile, profile.workspace) if profile.workspace else ""
     directories = [
@@ -278,7 +278,8 @@ def _service_plan(agent: Agent, profile: Profile) -> str:
             "data_directory": profile.data_directory,
             "directories": directories,
             "workspace": workspace,
-            "api_url": _api_url(profile),
+            "api_url": _api_url(hermes, profile),
+            "dashboard_url": _dashboard_url(hermes, profile),
             "platforms": ["api_server", *profile.platforms.enabled],
             "secrets": [f"{name}={source}" for name, source in profile.secret_map.items()],
             "provider": model["provider"],
@@ -326,9 +327,19 @@ def _document_place(name: str) -> str:
     return f"home/{_HOME_DOCUMENTS[name]}" if name in _HOME_DOCUMENTS else f"workspace/{name}"
 
 
-def _api_url(profile: Profile) -> str:
-    host = profile.api_server.host
-    return f"http://{_LOOPBACK if host == _EVERYWHERE else host}:{profile.api_server.port}"
+def _api_url(hermes: Hermes, profile: Profile) -> str:
+    return _url_inside(hermes, profile.api_server.host, profile.api_server.port)
+
+
+def _dashboard_url(hermes: Hermes, profile: Profile) -> str:
+    dashboard = profile.dashboard
+    return _url_inside(hermes, dashboard.host, dashboard.port) if dashboard.enabled else ""
+
+
+def _url_inside(hermes: Hermes, host: str, port: int) -> str:
+    """Return where Hermes' own container reaches what listens there; in a network of its own, the host is not in it."""
+    everywhere = hermes.network_mode == "bridge" or host == _EVERYWHERE
+    return f"http://{_LOOPBACK if everywhere else host}:{port}"
 
 
 def _managed_environment(hermes: Hermes, profile: Profile) -> dict[str, str]:
