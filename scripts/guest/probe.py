@@ -235,7 +235,7 @@ def dashboard(_: dict[str, str], url: str) -> Answer:
                 f"what answers on {url} is no dashboard of Hermes (HTTP {code}): the port is in use",
                 "free the port, or choose another one (dashboard.port)",
             )
-        code, _ = ask(f"{url}/api/sessions", key="", seconds=GATEWAY_SECONDS, direct=True)
+        code = ask(f"{url}/api/sessions", key="", seconds=GATEWAY_SECONDS, direct=True)[0]
     except NoAnswerError as error:
         said = f"gave {error}" if error.slow else f"does not listen ({error})"
         return WAITING, f"the dashboard on {url} {said}", "look at the container's own log"

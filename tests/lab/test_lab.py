@@ -187,8 +187,8 @@ def test_packages_dashboard_profile_and_sidecar_join_and_leave_an_agent(lab: Lab
     # The dashboard shows nothing without the password, and takes no other.
     url = "http://127.0.0.1:9119"
     login = {"provider": "basic", "username": "me", "password": keys["HERMES_DASHBOARD_BASIC_AUTH_PASSWORD"]}
-    assert "ERROR 401" in lab.wget(f"{url}/api/sessions")
-    assert "ERROR 401" in lab.wget(f"{url}/auth/password-login", {**login, "password": "another"})
+    assert "Authentication Failed" in lab.wget(f"{url}/api/sessions")
+    assert "Authentication Failed" in lab.wget(f"{url}/auth/password-login", {**login, "password": "another"})
     assert '"ok":true' in lab.wget(f"{url}/auth/password-login", login)
     # The sidecar is reached by its name, and has its secret to itself.
     assert lab.in_hermes("curl", "-fsS", "http://notes:9000/") == "of-the-sidecar-notes"
