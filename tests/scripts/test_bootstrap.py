@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import re
 import subprocess
@@ -139,11 +140,7 @@ def test_an_agent_without_hermes_only_has_its_workspaces_checked(bare: Guest) ->
 
 def test_a_second_one_waits_for_the_first(deployed: Guest) -> None:
     with (deployed.root / "run/pve-agents-hermes.lock").open("w") as lock:
-        holder = subprocess.Popen(["flock", str(lock.fileno()), "sleep", "1"], pass_fds=[lock.fileno()])
-        # flock(1) takes the lock on the file that both share; it goes with the last of them.
-        fd = lock.fileno()
-        subprocess.run(["flock", str(fd)], pass_fds=[fd], check=True)
-        holder.wait()
+        fcntl.flock(lock, fcntl.LOCK_EX)
         waiting = subprocess.Popen(
             [str(deployed.payload / "bootstrap")],
             env={"PATH": deployed.host.guest_path("118"), "HOME": "/root"},
