@@ -18,6 +18,7 @@ import signal
 import stat
 import sys
 
+# Type checkers know the name; to import it would take longer than what most commands do.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -380,7 +381,7 @@ def leave(command: Callable[[], int]) -> NoReturn:
     try:
         status = command()
     except SystemExit as error:
-        status = error.code if isinstance(error.code, int) else 0
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -13,8 +13,8 @@ import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from pve_agents import load_settings
-from pve_agents.agents.hermes.agent import hermes_payload
-from stacks.agent_root import payload_of
+from pve_agents.agents.hermes.render import hermes_payload
+from stacks.root_spec import payload_of
 
 PROJECT = Path(__file__).parent.parent.parent
 GUEST_SCRIPTS = {path.name for path in (PROJECT / "scripts" / "guest").iterdir() if path.is_file()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import subprocess
+import sys
 from pathlib import Path
 
 import constructs
@@ -32,6 +33,7 @@ LAYERS = [
     "token_check",
     "container",
     "payload",
+    "guest_payload",
     "host_step",
     "agents.hermes.render",
     "agents.hermes.agent",
@@ -61,6 +63,20 @@ def test_dependencies_point_one_way(module: str) -> None:
 def test_every_module_has_its_layer() -> None:
     modules = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if path.stem != "__init__"]
     assert sorted(".".join(module.parts) for module in modules) == sorted(LAYERS)
+
+
+@pytest.mark.parametrize("public", ["from pve_agents import load_settings", "import stacks.root_spec"])
+def test_who_needs_no_construct_starts_no_node(public: str) -> None:
+    script = f"import sys; {public}; print(sorted({{'cdktf', 'constructs', 'imports', 'jsii'}} & sys.modules.keys()))"
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_the_package_offers_what_it_says_and_no_more() -> None:
+    assert all(getattr(pve_agents, name).__module__.startswith("pve_agents.") for name in pve_agents.__all__)
+    with pytest.raises(AttributeError, match="module 'pve_agents' has no attribute 'Hermes'"):
+        _ = pve_agents.Hermes  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("package", ["agents", "agents.hermes"])

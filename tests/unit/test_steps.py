@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stacks.agent_root import STEPS
+from stacks.root_spec import STEPS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "steps"
 AGENTS = {"hermes": {}, "librarian": {"vmid": 119}}

@@ -1,0 +1,74 @@
+"""What is wanted of an agent's host and container, for the root stack and for the scripts that run without Terraform."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from pve_agents.agents.hermes.render import hermes_payload
+from pve_agents.payload import Payload, container_payload
+from pve_agents.settings import Agent
+
+STEPS = {
+    "host-directories": ("directories", "mounts", "devices"),
+    "container-config": ("mounts", "devices", "features"),
+    "payload": ("payload", "secrets"),
+    "bootstrap": ("bootstrap", "payload", "secrets"),
+}
+"""The steps in their order, each with the keys of the spec that are its business."""
+
+SCRIPTS = Path(__file__).parent.parent / "scripts"
+"""The scripts of this project, for the host and for the container."""
+
+# Without the time that models take.
+_BOOTSTRAP_SECONDS, _CHECKS_SECONDS = 1800, 240
+
+
+def payload_of(agent: Agent) -> Payload:
+    """What goes into the agent's container."""
+    make = hermes_payload if agent.hermes else container_payload
+    return make(agent, scripts=SCRIPTS / "guest")
+
+
+def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, object]:
+    """What is wanted of the agent's host and container, in the words of ``scripts/host/host-step``.
+
+    Args:
+        agent: The agent's settings.
+        payload: What goes into its container.
+        archive: Path of the packed payload, relative to where the step runs.
+    """
+    answers = agent.hermes.all_answers_seconds if agent.hermes else 0
+    return {
+        "agent": agent.name,
+        "vmid": agent.vmid,
+        "node": agent.node,
+        "hostname": agent.hostname,
+        "directories": [
+            {"path": mount.host_path, "uid": mount.host_uid, "gid": mount.host_gid, "mode": mount.mode}
+            for mount in agent.mounts.values()
+        ],
+        "mounts": [
+            {"key": key, "volume": mount.host_path, "path": mount.guest_path, "options": mount.options}
+            for key, mount in agent.mounts.items()
+        ],
+        "devices": [
+            {"key": key, "path": device.path, "options": device.options} for key, device in agent.devices.items()
+        ],
+        "features": {"keyctl": "1" if agent.keyctl else "0"},
+        "payload": {
+            "directory": payload.directory,
+            "archive": archive,
+            "sha256": hashlib.sha256(payload.archive).hexdigest(),
+            "checks_timeout_seconds": _CHECKS_SECONDS + answers,
+        },
+        "secrets": {
+            "names": list(payload.secrets),
+            "minimum_lengths": dict(payload.minimum_lengths),
+            "path": f"/etc/pve-agents/{agent.name}.env",
+            # Only the bootstrap reads it, and hands each service what is its own.
+            "uid": 0,
+            "gid": 0,
+        },
+        "bootstrap": {"command": f"{payload.directory}/bootstrap", "timeout_seconds": _BOOTSTRAP_SECONDS + answers},
+    }
