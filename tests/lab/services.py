@@ -8,6 +8,7 @@ first, and refuses it.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json
 import re
@@ -239,9 +240,7 @@ class Services:
         return process
 
     def _serve(self, address: tuple[str, int], answer: Callable[[Handler], None]) -> socketserver.BaseServer:
-        # A bound method alone would not be given the handler.
-        handler = type("Answers", (Handler,), {"answer": lambda it: answer(it)})  # noqa: PLW0108
-        server = ThreadingHTTPServer(address, handler)
+        server = ThreadingHTTPServer(address, functools.partial(Handler, answer))
         self._run(server)
         return server
 
@@ -263,8 +262,11 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     body = b""
 
-    def answer(self) -> None:
-        raise NotImplementedError
+    def __init__(self, answer: Callable[[Handler], None], *connection: Any) -> None:
+        """Be answered by `answer`."""
+        self._answer = answer
+        # From here on it is handled.
+        super().__init__(*connection)
 
     def handle(self) -> None:
         # Who asks may go at any time.
@@ -273,7 +275,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.answer()
+        self._answer(self)
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = _handle  # noqa: N815 (http.server's names)
 
