@@ -7,10 +7,9 @@ from cdktf_cdktf_provider_null.provider import NullProvider
 from constructs import Construct
 
 from pve_agents import Agent, GuestPayload, HermesAgent, Host, HostStep
-from pve_agents.payload import container_payload
 from pve_agents.settings import Backend
 from stacks.backend import store_state
-from stacks.root_spec import SCRIPTS, STEPS, root_spec
+from stacks.root_spec import SCRIPTS, STEPS, payload_of, root_spec
 
 
 class AgentRootStack(TerraformStack):
@@ -35,11 +34,10 @@ class AgentRootStack(TerraformStack):
 
         for sentence in agent.warnings:
             Annotations.of(self).add_warning(sentence)
-        guest = SCRIPTS / "guest"
         content = (
-            HermesAgent(self, "payload", agent=agent, scripts=guest)
+            HermesAgent(self, "payload", agent=agent, scripts=SCRIPTS / "guest")
             if agent.hermes
-            else GuestPayload(self, "payload", name=agent.name, payload=container_payload(agent, scripts=guest))
+            else GuestPayload(self, "payload", name=agent.name, payload=payload_of(agent))
         )
         spec = root_spec(agent, content.payload, archive=content.path)
         host = Host(self, "host", spec=spec, scripts=SCRIPTS / "host")

@@ -356,8 +356,13 @@ def log(environment: dict[str, str]) -> list[str]:
 
 
 def main(what: str, *arguments: str) -> int:
-    looks: dict[str, Callable[..., Answer]] = {"gateway": gateway, "platform": platform, "models": models, "chat": chat}
-    looks["dashboard"] = dashboard
+    looks: dict[str, Callable[..., Answer]] = {
+        "gateway": gateway,
+        "platform": platform,
+        "dashboard": dashboard,
+        "models": models,
+        "chat": chat,
+    }
     try:
         environment = managed_environment()
     except OSError as error:

@@ -28,14 +28,7 @@ def main(arguments: list[str]) -> int:
     """Run one of the commands."""
     command, *rest = arguments or ["test"]
     if command == "test":
-        # One sentence where another lab is in the way.
-        run_inside(["true"])
-        pytest = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:xdist"]
-        # That the lab leaves no trace can only be seen from outside.
-        outside = (
-            0 if rest else subprocess.run([*pytest, "tests/lab/test_sandbox.py"], cwd=ROOT, check=False).returncode
-        )
-        return outside or run_inside([*pytest, "tests/lab/test_lab.py", *rest])
+        return _test(rest)
     if command == "up" and not rest:
         return _up()
     if command == "stay" and not rest:
@@ -46,6 +39,18 @@ def main(arguments: list[str]) -> int:
         return _down()
     print(__doc__, file=sys.stderr)
     return 2
+
+
+def _test(options: list[str]) -> int:
+    # One sentence where another lab is in the way.
+    run_inside(["true"])
+    pytest = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:xdist"]
+    if not options:
+        # That the lab leaves no trace can only be seen from outside.
+        outside = subprocess.run([*pytest, "tests/lab/test_sandbox.py"], cwd=ROOT, check=False)
+        if outside.returncode:
+            return outside.returncode
+    return run_inside([*pytest, "tests/lab/test_lab.py", *options])
 
 
 def _up() -> int:

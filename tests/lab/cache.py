@@ -262,13 +262,8 @@ def _build_images(to: Path, debian: Path, wheels: Path, authority: Path) -> None
             *("PYTHONUNBUFFERED=1", "PYTHONDONTWRITEBYTECODE=1"),
         ],
     }
-    sh(
-        "umoci",
-        "config",
-        "--image",
-        first,
-        *(word for name in settings for it in settings[name] for word in (name, it)),
-    )
+    options = [word for name, values in settings.items() for value in values for word in (name, value)]
+    sh("umoci", "config", "--image", first, *options)
     (work / "release").write_text(f"{TAGS[1]}\n")
     sh("umoci", "tag", "--image", first, TAGS[1])
     sh("umoci", "insert", "--image", second, work / "release", "/opt/hermes/release")

@@ -232,10 +232,7 @@ class Lab:
 
     def last_words(self) -> str:
         """What the agent's Docker container has said last."""
-        logs = ("docker", "logs", "--tail", "40", "hermes")
-        return self.container.run(
-            *logs, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, capture_output=False
-        ).stdout
+        return self.container.run("sh", "-c", "docker logs --tail 40 hermes 2>&1", check=False).stdout
 
     def in_hermes(self, *command: str, check: bool = True, service: str = "hermes") -> str:
         """Run a command in the agent's Docker container as the agent's user."""

@@ -299,15 +299,8 @@ def test_verify_names_the_cause_and_is_green_again_without_a_deploy(
 
 
 def test_the_real_parsers_take_the_rendered_files(lab: Lab) -> None:
-    compose = (
-        "docker",
-        "compose",
-        "--project-directory",
-        str(IN_GUEST),
-        "--file",
-        str(IN_GUEST / "docker-compose.yml"),
-    )
-    assert lab.container.run(*compose, "config", "--quiet").stderr == ""
+    project = ("--project-directory", str(IN_GUEST), "--file", str(IN_GUEST / "docker-compose.yml"))
+    assert lab.container.run("docker", "compose", *project, "config", "--quiet").stderr == ""
     checked = lab.in_hermes("hermes", "config", "check")
     assert re.search(r"Config version: \d+ ✓", checked)
     assert re.search(r"failed to parse|invalid|unknown", checked, re.IGNORECASE) is None

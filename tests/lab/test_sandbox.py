@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,16 @@ def in_sandbox(script: str) -> list[str]:
     return [sys.executable, "-c", run]
 
 
+@contextlib.contextmanager
+def started(script: str, said: str) -> Iterator[subprocess.Popen[str]]:
+    """A sandbox whose script has come as far as to say this."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(in_sandbox(script), cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as running:
+        assert running.stdout
+        assert running.stdout.readline() == f"{said}\n"
+        yield running
+
+
 @pytest.fixture
 def before() -> dict[str, str]:
     """This machine without a lab, once another one's leavings are gone."""
@@ -82,13 +94,10 @@ def test_after_its_end_nothing_is_left(before: dict[str, str]) -> None:
 
 
 def test_killed_it_leaves_only_what_the_next_start_removes(before: dict[str, str]) -> None:
-    command = in_sandbox(f"{FURNISH}\nwait")
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout
-        assert running.stdout.readline() == "furnished\n"
+    with started(f"{FURNISH}\nwait", "furnished") as running:
         running.send_signal(signal.SIGKILL)
         # Its end is that of the last process with this pipe.
-        assert running.stdout.read() == ""
+        assert running.communicate()[0] == ""
     assert picture() != before
 
     assert run_inside(["true"]) == 0
@@ -96,10 +105,7 @@ def test_killed_it_leaves_only_what_the_next_start_removes(before: dict[str, str
 
 
 def test_asked_to_end_it_cleans_up(before: dict[str, str]) -> None:
-    command = in_sandbox(f"{FURNISH}\nwait")
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout
-        assert running.stdout.readline() == "furnished\n"
+    with started(f"{FURNISH}\nwait", "furnished") as running:
         running.terminate()
         assert running.wait() == 128 + signal.SIGTERM
     assert picture() == before
@@ -111,10 +117,7 @@ def test_its_exit_status_is_the_commands(before: dict[str, str]) -> None:
 
 
 def test_two_labs_at_once_are_refused(before: dict[str, str]) -> None:
-    command = in_sandbox("echo running; read -r _")
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
-        assert running.stdout
-        assert running.stdout.readline() == "running\n"
+    with started("echo running; read -r _", "running") as running:
         with pytest.raises(LabError, match=r"^a lab is running already: `python -m tests.lab down` ends it$"):
             run_inside(["true"])
         running.communicate("\n")

@@ -2039,7 +2039,7 @@ AGENT = st.fixed_dictionaries(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 @given(agents=st.dictionaries(LABEL.filter(lambda name: not name.endswith("-root")), AGENT, min_size=1, max_size=3))
 def test_what_is_loaded_and_written_out_loads_the_same(tmp_path: Path, agents: dict[str, dict[str, Any]]) -> None:
     path = tmp_path / "homelab.yaml"

@@ -7,7 +7,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -262,7 +262,6 @@ def test_what_is_no_device(path: str) -> None:
     assert refusal(DevicePath, path) == f'"{path}" is not a device; write a path in /dev, such as /dev/dri/renderD128'
 
 
-@settings(deadline=None)
 @given(st.integers(0, 999))
 def test_there_are_256_keys_of_each_kind(number: int) -> None:
     for type_, key in ((MountKey, f"mp{number}"), (DeviceKey, f"dev{number}")):
@@ -284,7 +283,6 @@ def test_what_is_no_key_of_a_device(key: str) -> None:
     assert refusal(DeviceKey, key) == f"{shown(key)} is not the key of a device; write one from dev0 to dev255"
 
 
-@settings(deadline=None)
 @given(st.integers(0, 0o7777))
 def test_a_mode_has_four_digits(mode: int) -> None:
     assert read(FileMode, f"{mode:04o}") == f"{mode:04o}"
@@ -299,7 +297,6 @@ def test_a_mode_has_four_digits(mode: int) -> None:
 RANGE = st.tuples(st.sampled_from("ug"), st.integers(0, 70_000), st.integers(0, 200_000), st.integers(1, 70_000))
 
 
-@settings(deadline=None)
 @given(st.lists(RANGE, min_size=1, max_size=3))
 def test_an_idmap_gives_each_id_of_the_container_its_own_on_the_disk(ranges: list[tuple[str, int, int, int]]) -> None:
     idmap = ";".join(":".join(map(str, entry)) for entry in ranges)
@@ -334,7 +331,6 @@ def test_an_id_on_the_disk() -> None:
             id_on_disk(idmap, kind, guest_id)
 
 
-@settings(deadline=None)
 @given(st.text(string.ascii_letters + string.digits + "_=-!. ", max_size=80))
 def test_the_name_of_a_variable_never_shows_a_value(text: str) -> None:
     try:
@@ -380,7 +376,6 @@ def test_lies_in(path: str, directory: str, *, expected: bool) -> None:
     assert lies_in(path, directory) is expected
 
 
-@settings(deadline=None)
 @given(st.integers())
 def test_a_vmid_is_what_proxmox_ve_takes(number: int) -> None:
     if 100 <= number <= 999_999_999:
@@ -389,7 +384,6 @@ def test_a_vmid_is_what_proxmox_ve_takes(number: int) -> None:
         assert str(number)[:10] in refusal(Vmid, number)
 
 
-@settings(deadline=None)
 @given(st.binary(min_size=6, max_size=6))
 def test_a_mac_address_is_unicast_and_upper_case(raw: bytes) -> None:
     spelled = raw.hex(":")
@@ -399,7 +393,6 @@ def test_a_mac_address_is_unicast_and_upper_case(raw: bytes) -> None:
         assert read(MacAddress, spelled) == spelled.upper() == read(MacAddress, spelled.upper())
 
 
-@settings(deadline=None)
 @given(st.ip_addresses(v=4), st.integers(0, 32))
 def test_an_address_belongs_to_a_host(ip: ipaddress.IPv4Address, prefix: int) -> None:
     spelled = f"{ip}/{prefix}"
@@ -412,7 +405,6 @@ def test_an_address_belongs_to_a_host(ip: ipaddress.IPv4Address, prefix: int) ->
     assert prefix > 30 or ip not in {network.network_address, network.broadcast_address}
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_a_tag_never_changes_in_proxmox_ve(text: str) -> None:
     try:
@@ -423,7 +415,6 @@ def test_a_tag_never_changes_in_proxmox_ve(text: str) -> None:
     assert re.fullmatch(r"[a-z0-9_][a-z0-9_+.\-]*", tag)
 
 
-@settings(deadline=None)
 @given(st.text() | st.from_regex(r"/[ -~]*", fullmatch=True))
 def test_a_path_is_one_value_of_a_mount_point(text: str) -> None:
     try:
@@ -439,7 +430,6 @@ def test_a_path_is_one_value_of_a_mount_point(text: str) -> None:
     assert not {"", ".", ".."} & set(path[1:].split("/"))
 
 
-@settings(deadline=None)
 @given(st.none() | st.booleans() | st.floats() | st.text() | st.binary() | st.lists(st.integers()))
 def test_whatever_comes_the_phrase_is_ours(value: object) -> None:
     for name in types.__all__:

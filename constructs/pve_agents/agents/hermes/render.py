@@ -164,7 +164,7 @@ def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, st
         # The image's supervisor reads these before Hermes reads any file.
         environment |= {
             "HERMES_DASHBOARD": "1",
-            "HERMES_DASHBOARD_HOST": _EVERYWHERE if hermes.network_mode == "bridge" else profile.dashboard.host,
+            "HERMES_DASHBOARD_HOST": _listens_on(hermes, profile.dashboard.host),
             "HERMES_DASHBOARD_PORT": str(profile.dashboard.port),
         }
     if hermes.audio:
@@ -364,17 +364,19 @@ def _dashboard_url(hermes: Hermes, profile: Profile) -> str:
 
 
 def _url_inside(hermes: Hermes, host: str, port: int) -> str:
-    """Return where Hermes' own container reaches what listens there; in a network of its own, the host is not in it."""
-    everywhere = hermes.network_mode == "bridge" or host == _EVERYWHERE
-    return f"http://{_LOOPBACK if everywhere else host}:{port}"
+    """Return where Hermes' own container reaches what listens there."""
+    address = _listens_on(hermes, host)
+    return f"http://{_LOOPBACK if address == _EVERYWHERE else address}:{port}"
+
+
+def _listens_on(hermes: Hermes, host: str) -> str:
+    """Return the address in Hermes' own container for one of the LXC container's."""
+    # In a network of its own, its loopback is not the LXC container's: `ports` decides who may reach it.
+    return _EVERYWHERE if hermes.network_mode == "bridge" else host
 
 
 def _managed_environment(hermes: Hermes, profile: Profile) -> dict[str, str]:
-    environment = dict(profile.managed_environment)
-    if hermes.network_mode == "bridge":
-        # Its own loopback is not the LXC container's: `ports` decides who may reach it.
-        environment["API_SERVER_HOST"] = _EVERYWHERE
-    return environment
+    return {**profile.managed_environment, "API_SERVER_HOST": _listens_on(hermes, profile.api_server.host)}
 
 
 # Spelling ------------------------------------------------------------------------------------------------------------
