@@ -1,35 +1,52 @@
 """The app: a stack for each agent of the settings."""
 
+from __future__ import annotations
+
 import re
 import sys
 from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cdktf import App
+
+    from pve_agents import Homelab
 
 _BAD_INPUT = 2
 # How cdktf words what the constructs' own validations found: a line each, with the construct's path.
 _REFUSED_BY_A_CONSTRUCT = re.compile(r"^  \[(?P<path>[^]]+)\] (?P<problem>.+)$", re.MULTILINE)
 
 
+def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
+    """Return the app with the stacks of every agent, not yet synthesized.
+
+    Args:
+        homelab: The settings.
+        outdir: Where the app writes Terraform's JSON. Defaults to what the cdktf command line says, or to ``cdktf.out``.
+    """
+    from cdktf import App  # noqa: PLC0415
+
+    from stacks.agent import AgentStack  # noqa: PLC0415
+    from stacks.agent_root import AgentRootStack  # noqa: PLC0415
+
+    # Stack traces would write this machine's paths into the manifest.
+    app = App(stack_traces=False, outdir=outdir)
+    for agent in homelab.agents.values():
+        AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
+        AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
+    return app
+
+
 def main() -> int:
     """Write Terraform's JSON of every stack; what is wrong with the input is said in one sentence each."""
     try:
-        from cdktf import App  # noqa: PLC0415
-
         from pve_agents import SettingsError, load_settings  # noqa: PLC0415
-        from stacks.agent import AgentStack  # noqa: PLC0415
-        from stacks.agent_root import AgentRootStack  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        remedy = "make bindings" if missing == "imports" else "make setup"
-        return _refuse(f"The Python package {missing} is missing: run `{remedy}`.")
-
+        return _missing(error)
     try:
-        homelab = load_settings(Path(__file__).parent)
-        # Stack traces would write this machine's paths into the manifest.
-        app = App(stack_traces=False)
-        for agent in homelab.agents.values():
-            AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
-            AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
-        app.synth()
+        compose(load_settings(Path(__file__).parent)).synth()
+    except ModuleNotFoundError as error:
+        return _missing(error)
     except SettingsError as error:
         return _refuse(*error.messages)
     except RuntimeError as error:
@@ -39,6 +56,12 @@ def main() -> int:
             raise
         return _refuse(*problems)
     return 0
+
+
+def _missing(error: ModuleNotFoundError) -> int:
+    package = (error.name or "").partition(".")[0]
+    remedy = "make bindings" if package == "imports" else "make setup"
+    return _refuse(f"The Python package {package} is missing: run `{remedy}`.")
 
 
 def _refuse(*sentences: str) -> int:

@@ -14,7 +14,7 @@ from tests.virtual_node.node import VirtualNode
 @pytest.fixture
 def virtual_node(tmp_path: Path) -> Iterator[VirtualNode]:
     """A Proxmox VE node of the test's own, running."""
-    with VirtualNode(tmp_path / "virtual-node") as node:
+    with VirtualNode(tmp_path / "virtual-node", serves_providers=True) as node:
         yield node
 
 

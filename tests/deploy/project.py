@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from main import compose
+from pve_agents import load_settings
 from tests.virtual_node.node import ROOT, VirtualNode
 
 CONTAINER = "proxmox_virtual_environment_container.hermes"
@@ -154,7 +156,7 @@ class Project:
 
     def synthesize(self) -> None:
         """Write the stacks' JSON, without cdktf."""
-        shutil.copytree(_synthesized(self.settings.read_text(), self.env), self.out, dirs_exist_ok=True)
+        shutil.copytree(_synthesized(self.settings.read_text()), self.out, dirs_exist_ok=True)
 
     def plan(self, *args: str, ok: bool | None = True, stack: str = "hermes") -> TerraformRun:
         """Run `terraform plan` on what is synthesized."""
@@ -243,19 +245,33 @@ class Project:
         """Run Terraform in a stack's directory, and take in what it says in JSON."""
         where = f"-chdir={self.stack(stack)}"
         if not (self.stack(stack) / ".terraform").is_dir():
-            self.run(self.binary, where, "init", "-input=false", "-no-color")
+            self._initialize(stack)
         ran = self.run(self.binary, where, command, "-json", "-input=false", *args, ok=ok)
         messages = [json.loads(line) for line in ran.raw.splitlines() if line.startswith("{")]
         return TerraformRun(ran.code, ran.raw, messages)
+
+    def _initialize(self, stack: str) -> None:
+        """Run `terraform init`, once for all directories that would get the same of it."""
+        # Served providers are not installed.
+        what = json.dumps([self.json(stack)["terraform"], "TF_REATTACH_PROVIDERS" in self.env])
+        kept, here = ("initialized", what), self.stack(stack) / ".terraform"
+        if kept not in _KEPT:
+            self.run(self.binary, f"-chdir={self.stack(stack)}", "init", "-input=false", "-no-color")
+            _KEPT[kept] = tempfile.TemporaryDirectory(prefix="initialized-")
+            shutil.copytree(here, _KEPT[kept].name, dirs_exist_ok=True)
+        else:
+            shutil.copytree(_KEPT[kept].name, here)
 
     def run(
         self, *argv: str | Path, ok: bool | None = True, cwd: Path = ROOT, env: Mapping[str, str] | None = None
     ) -> Ran:
         """Run a command in the project's environment; `ok` says how it must end, None that it may end either way."""
+        environment = {**self.env, **(env or {})}
+        self.node.seen_by_providers(environment)
         done = subprocess.run(
             argv,
             cwd=cwd,
-            env={**self.env, **(env or {})},
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -266,22 +282,16 @@ class Project:
         return Ran(done.returncode, done.stdout)
 
 
-_SYNTHESIZED: dict[str, tempfile.TemporaryDirectory[str]] = {}
+# What is the same for many tests of a session, by what it is made from: directories that are copied.
+_KEPT: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
 
-def _synthesized(settings: str, env: Mapping[str, str]) -> Path:
-    """A directory with the stacks' JSON of these settings, for which the app runs once."""
-    if settings not in _SYNTHESIZED:
-        out = tempfile.TemporaryDirectory(prefix="synthesized-")
-        done = subprocess.run(
-            [sys.executable, "main.py"],
-            cwd=ROOT,
-            env={**env, "CDKTF_OUTDIR": out.name},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        _SYNTHESIZED[settings] = out
-    return Path(_SYNTHESIZED[settings].name)
+def _synthesized(settings: str) -> Path:
+    """A directory with the stacks' JSON of these settings, as the app writes it."""
+    key = ("synthesized", settings)
+    if key not in _KEPT:
+        _KEPT[key] = tempfile.TemporaryDirectory(prefix="synthesized-")
+        directory = Path(_KEPT[key].name)
+        (directory / "homelab.yaml").write_text(settings)
+        compose(load_settings(directory), outdir=str(directory / "cdktf.out")).synth()
+    return Path(_KEPT[key].name) / "cdktf.out"

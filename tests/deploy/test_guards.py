@@ -214,7 +214,7 @@ def test_a_container_that_lost_our_tag_is_refused_until_it_is_adopted(
 def with_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """A deployed agent that root has given a mount and keyctl since."""
     directory = tmp_path_factory.mktemp("with-mount")
-    with VirtualNode(directory / "virtual-node") as node:
+    with VirtualNode(directory / "virtual-node", serves_providers=True) as node:
         project = Project(directory / "project", node)
         project.deploy()
         node.set_config(118, **BY_ROOT)

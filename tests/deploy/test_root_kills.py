@@ -97,7 +97,7 @@ class Deploys:
 @pytest.fixture
 def undisturbed(tmp_path: Path) -> Iterator[Deploys]:
     """An agent of the same settings whose applies nothing befalls."""
-    with VirtualNode(tmp_path / "undisturbed-node") as node:
+    with VirtualNode(tmp_path / "undisturbed-node", serves_providers=True) as node:
         deploys = Deploys(Project(tmp_path / "undisturbed", node), FIRST)
         deploys.apply()
         yield deploys

@@ -78,10 +78,12 @@ class Workspace:
 
     def run(self, *args: str, ok: bool = True) -> str:
         outside = {key: value for key, value in os.environ.items() if not key.startswith(("TF_", "PROXMOX_"))}
+        environment = {**outside, **self.node.env}
+        self.node.seen_by_providers(environment)
         done = subprocess.run(
             [self.binary, *args, "-no-color"],
             cwd=self.directory,
-            env={**outside, **self.node.env},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -341,7 +343,7 @@ def test_what_forces_a_replacement(
 def planned_container(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One container for all tests that only plan."""
     directory = tmp_path_factory.mktemp("planned")
-    with VirtualNode(directory / "node") as node:
+    with VirtualNode(directory / "node", serves_providers=True) as node:
         node.pve.store_file("local", TEMPLATE, 1000, "vztmpl")
         workspace = Workspace(directory / "workspace", node)
         workspace.container()
@@ -840,7 +842,7 @@ def test_permissions_are_readable(virtual_node: VirtualNode) -> None:
 @needs_terraform
 def test_two_nodes_at_once(tmp_path: Path) -> None:
     def deploy(name: str) -> tuple[str, int]:
-        with VirtualNode(tmp_path / name) as node:
+        with VirtualNode(tmp_path / name, serves_providers=True) as node:
             node.pve.store_file("local", TEMPLATE, 1000, "vztmpl")
             workspace = Workspace(tmp_path / f"{name}-workspace", node)
             workspace.container(initialization={"hostname": name})

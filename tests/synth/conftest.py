@@ -13,9 +13,8 @@ import yaml
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
+from main import compose
 from pve_agents import load_settings
-from stacks.agent import AgentStack
-from stacks.agent_root import AgentRootStack
 
 PROJECT = Path(__file__).parent.parent.parent
 
@@ -31,12 +30,8 @@ def synthesize(tmp_path: Path) -> Synthesize:
     def run(settings: dict[str, Any] | None = None, *, stack: str = "hermes") -> dict[str, Any]:
         if settings is not None:
             (tmp_path / "homelab.yaml").write_text(yaml.safe_dump(settings))
-        homelab = load_settings(tmp_path)
-        app = cdktf.Testing.stub_version(cdktf.App(outdir=str(tmp_path / "cdktf.out")))
-        for agent in homelab.agents.values():
-            AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
-            AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
-        app.synth()
+        app = compose(load_settings(tmp_path), outdir=str(tmp_path / "cdktf.out"))
+        cdktf.Testing.stub_version(app).synth()
         return dict(json.loads((tmp_path / "cdktf.out" / "stacks" / stack / "cdk.tf.json").read_text()))
 
     return run

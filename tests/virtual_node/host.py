@@ -32,14 +32,15 @@ from tests.scripts.fake_node import GUEST_COMMANDS, HOST_COMMANDS, Commands, Rec
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
-    from typing import Any
+    from collections.abc import Sequence
+    from typing import Any, NoReturn
 
     from tests.virtual_node.client import Client
 
 SOURCE = Path(__file__).resolve().parents[2]
 STAND_IN = """\
 #!/bin/sh
-PYTHONPATH={source} exec {python} -P -S -c 'from tests.virtual_node.host import main; main()' {directory} {name} "$@"
+exec {python} -I -S {program} {directory} {name} "$@"
 """
 # Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
 HOST_TOOLS = ("base64", "bash", "sha256sum")
@@ -88,6 +89,7 @@ class VirtualHost(Records):
         self.root = self.node / "root"
         # For PATH: of the host's shell, of an operator with ssh, and of one who is root on the node itself.
         self.bin, self.ssh_bin, self.local_bin = (self.directory / name for name in ("bin", "ssh", "local"))
+        self._client: Client | None = None
 
     def create(self, *, node: str, url: str, certificate: str) -> None:
         """Lay everything out; what an earlier run left on the disks stays."""
@@ -114,7 +116,8 @@ class VirtualHost(Records):
     def add_command(self, folder: Path, name: str, shown: str = "") -> None:
         """Put a stand-in into a directory of PATH."""
         folder.mkdir(parents=True, exist_ok=True)
-        words = {"source": SOURCE, "python": sys.executable, "directory": self.node, "name": shown or name}
+        program = Path(__file__).with_name("stand_in.py")
+        words = {"program": program, "python": sys.executable, "directory": self.node, "name": shown or name}
         command = folder / name
         command.write_text(STAND_IN.format(**{key: shlex.quote(str(word)) for key, word in words.items()}))
         command.chmod(0o755)
@@ -179,19 +182,33 @@ class VirtualHost(Records):
             self.save(state)
 
     def client(self) -> Client:
-        """root@pam at the node's API."""
+        """root@pam at the node's API: one login for this process and its forks."""
         from tests.virtual_node.client import ROOT, Client  # noqa: PLC0415 (the file commands need no TLS)
 
-        state = self.load()
-        password = (self.node / "root-password").read_text()
-        return Client(state["url"], login=(ROOT, password), ca_file=state["certificate"])
+        if self._client is None:
+            state = self.load()
+            password = (self.node / "root-password").read_text()
+            self._client = Client(state["url"], login=(ROOT, password), ca_file=state["certificate"])
+        return self._client
 
     def shell(self, script: str, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a script that holds on-host's text in a shell of root's on the host."""
-        return self.run(["bash", "-s"], input=on_virtual_root(script, self.root), **options)
+        import subprocess  # noqa: PLC0415
 
-    def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command on the host, in a session of its own: sudden death takes no more than that along."""
+        given = self._login() | {"start_new_session": True, "input": on_virtual_root(script, self.root), **options}
+        return subprocess.run([str(self.bin / "bash"), "-s"], check=False, text=True, **given)
+
+    def log_in(self, arguments: list[str], script: str | None = None) -> int:
+        """Run root's shell on the host, in a session of its own: sudden death takes no more than that along."""
+        from tests.virtual_node import pct, session  # noqa: F401, PLC0415 (what the session's commands need)
+
+        return session.run(self._command, [str(self.bin / "bash"), *arguments], script, **self._login())
+
+    def _command(self, words: Sequence[str]) -> NoReturn:
+        directory, name, *arguments = words
+        leave(lambda: _command(self if Path(directory) == self.node else VirtualHost(Path(directory)), name, arguments))
+
+    def _login(self) -> dict[str, Any]:
         self._show_etc_pve()
         environment = {
             "PATH": str(self.bin),
@@ -200,10 +217,7 @@ class VirtualHost(Records):
             "USER": "root",
             "LANG": "C.UTF-8",
         }
-        import subprocess  # noqa: PLC0415
-
-        given: dict[str, Any] = {"env": environment, "cwd": self.root, "start_new_session": True, **options}
-        return subprocess.run([str(self.bin / command[0]), *command[1:]], check=False, text=True, **given)
+        return {"env": environment, "cwd": self.root}
 
     def _show_etc_pve(self) -> None:
         """Show which guests there are, and which of them HA manages, where the cluster's file system shows it."""
@@ -619,10 +633,10 @@ def ssh(host: VirtualHost, arguments: list[str]) -> int:
         print(f"{login}: Permission denied (publickey,password).", file=sys.stderr)
         return SSH_FAILED
     if words == ["bash", "-s"]:
-        status = host.shell(sys.stdin.read()).returncode
+        status = host.log_in(["-s"], on_virtual_root(sys.stdin.read(), host.root))
     else:
         # Restricted: no redirection, and no command but those of PATH.
-        status = host.run(["bash", "-r", *(["-c", " ".join(words)] if words else [])]).returncode
+        status = host.log_in(["-r", *(["-c", " ".join(words)] if words else [])])
     # A command that a signal ends has no exit status that ssh could pass on.
     return status if status >= 0 else SSH_FAILED
 
@@ -658,19 +672,19 @@ def local(host: VirtualHost, arguments: list[str]) -> int:
     if arguments != ["-s"]:
         bash = host.bin / "bash"
         os.execv(bash, ["bash", *arguments])  # noqa: S606
-    status = host.shell(sys.stdin.read()).returncode
+    status = host.log_in(["-s"], on_virtual_root(sys.stdin.read(), host.root))
     return status if status >= 0 else 128 - status
 
 
 def main() -> None:
     """Be the command that the arguments name: `DIRECTORY NAME ARGUMENT...`."""
-    leave(_command)
-
-
-def _command() -> int:
     directory, name, *arguments = sys.argv[1:]
+    leave(lambda: _command(VirtualHost(Path(directory)), name, arguments))
+
+
+def _command(host: VirtualHost, name: str, arguments: list[str]) -> int:
     try:
-        return _run(VirtualHost(Path(directory)), name, arguments)
+        return _run(host, name, arguments)
     except ValueError as error:
         print(error, file=sys.stderr)
         return SSH_FAILED

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -64,9 +64,14 @@ START_TIMEOUT = 30
 class VirtualNode:
     """A Proxmox VE node in this process, for as long as the `with` block runs."""
 
-    def __init__(self, directory: Path) -> None:
-        """Keep all files of this run (certificate, password, provider mirror) in `directory`."""
+    def __init__(self, directory: Path, *, serves_providers: bool = False) -> None:
+        """Keep all files of this run (certificate, password, provider mirror) in `directory`.
+
+        With `serves_providers`, this process is the provider plugins of all Terraform commands. Without it, each command
+        starts its own from the mirror, as it starts the real ones.
+        """
         self.directory = directory
+        self._serves_providers = serves_providers
         self._password = secrets.token_urlsafe(24)
         self.host = self._make_host()
         self.pve = self._make_pve(self._password)
@@ -77,6 +82,8 @@ class VirtualNode:
             for privilege in privileges:
                 self.grant(privilege, path)
         self.env: dict[str, str] = {}
+        self._plugins = contextlib.ExitStack()
+        self._plugin_environment: dict[str, str] = {}
         self._token = f"{TOKEN}={secret}"
         self._read_token = f"{READ_TOKEN}={read_secret}"
         self._loop = asyncio.new_event_loop()
@@ -127,6 +134,11 @@ class VirtualNode:
                 client.CA_VARIABLE: certificate,
                 client.PASSWORD_FILE_VARIABLE: str(password_file),
             }
+            if self._serves_providers:
+                from tests.virtual_node import reattach  # noqa: PLC0415 (the demo does not need it)
+
+                served = reattach.served(HOSTS, self._plugin_environment)
+                self.env[reattach.VARIABLE] = self._plugins.enter_context(served)
         except BaseException:
             self._stop()
             raise
@@ -134,10 +146,16 @@ class VirtualNode:
 
     def __exit__(self, *_: object) -> None:
         """Stop listening, and take the credentials off the disk."""
+        self._plugins.close()
         try:
             self._run(self.pve.stop())
         finally:
             self._stop()
+
+    def seen_by_providers(self, environment: Mapping[str, str]) -> None:
+        """Say with which environment the next Terraform runs: its plugins would inherit it."""
+        self._plugin_environment.clear()
+        self._plugin_environment.update(environment)
 
     @property
     def mutations(self) -> list[tuple[str, str]]:

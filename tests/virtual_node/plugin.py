@@ -318,6 +318,8 @@ class Service(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc]
     def ConfigureProvider(self, request: Any, _context: Any) -> Any:  # noqa: N802
         config = decode(self._provider.schema["provider"]["block"], request.config)
         diags = Diagnostics()
+        # It was an earlier command that was interrupted.
+        stopping.clear()
         with _reporting(diags):
             self._provider.configure(config, diags)
         return pb.ConfigureProvider.Response(diagnostics=diags.messages)
@@ -453,14 +455,19 @@ class _Stdio(grpc_stdio_pb2_grpc.GRPCStdioServicer):  # type: ignore[misc]
         return iter(())
 
 
+def add_services(provider: Provider, server: grpc.Server) -> None:
+    """Let a server answer for a provider."""
+    tfplugin_pb2_grpc.add_ProviderServicer_to_server(Service(provider), server)
+    grpc_controller_pb2_grpc.add_GRPCControllerServicer_to_server(_Controller(), server)
+    grpc_stdio_pb2_grpc.add_GRPCStdioServicer_to_server(_Stdio(), server)
+
+
 def serve(provider: Provider) -> None:
     """Say where the plugin listens, as go-plugin wants it said, and serve until Terraform is done."""
     certificate = Path(os.environ["VIRTUAL_NODE_PLUGIN_CERT"]).read_bytes()
     key = Path(os.environ["VIRTUAL_NODE_PLUGIN_KEY"]).read_bytes()
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=10))
-    tfplugin_pb2_grpc.add_ProviderServicer_to_server(Service(provider), server)
-    grpc_controller_pb2_grpc.add_GRPCControllerServicer_to_server(_Controller(), server)
-    grpc_stdio_pb2_grpc.add_GRPCStdioServicer_to_server(_Stdio(), server)
+    add_services(provider, server)
     port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(key, certificate)]))
     server.start()
     der = base64.b64encode(ssl.PEM_cert_to_DER_cert(certificate.decode())).decode().rstrip("=")

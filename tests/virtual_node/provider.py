@@ -12,7 +12,7 @@ import ssl
 import urllib.parse
 import uuid
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -46,8 +46,9 @@ GetClient = Callable[[], Client]
 class Proxmox(Provider):
     """The provider `bpg/proxmox`."""
 
-    def __init__(self) -> None:
-        """Read the schema."""
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        """Read the schema; credentials come from the provider block, or from `environment`."""
+        self._environment = environment
         self.schema = json.loads(SCHEMA_FILE.read_text())["provider_schemas"][ADDRESS]
         self._client: Client
         client = self._get_client
@@ -72,7 +73,8 @@ class Proxmox(Provider):
         """Find endpoint and credential: the block before the environment, a token before a ticket before a login."""
 
         def setting(name: str) -> str:
-            return str(config[name] if config[name] is not None else os.environ.get(f"PROXMOX_VE_{name.upper()}", ""))
+            given = config[name]
+            return str(given if given is not None else self._environment.get(f"PROXMOX_VE_{name.upper()}", ""))
 
         endpoint = setting("endpoint")
         if config["endpoint"] is UNKNOWN:

@@ -1,0 +1,115 @@
+"""A login on the virtual node's host: a shell whose commands are forks of one process.
+
+To start Python and import its modules takes longer than what most commands do, and a script runs a hundred of them. So a
+login's shell runs below a server, which leads the session; the stand-ins hand themselves to it (stand_in.py). A command
+lives in the session and in the process group of its caller, so that sudden death takes along what it would really take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from tests.virtual_node.stand_in import ADDRESS
+
+# Runs the command that its arguments name, in a process of its own, and never returns.
+Command = Callable[[Sequence[str]], NoReturn]
+
+STANDARD_FILES = 3
+
+
+@dataclass
+class Job:
+    """A command that runs: its process, seen by a file that becomes readable at its end, and the stand-in's link."""
+
+    pid: int
+    ended: int
+    link: socket.socket
+
+
+def run(command: Command, shell: Sequence[str], script: str | None, **options: Any) -> int:
+    """Run a shell on a script, or on standard input; return its exit status, negative for the signal that ended it."""
+    reading, writing = os.pipe() if script is not None else (0, None)
+    server = os.fork()
+    if not server:
+        if writing is not None:
+            os.close(writing)
+        os.setsid()
+        os._exit(_Server(command).run(shell, stdin=reading, **options))
+    if script is not None and writing is not None:
+        os.close(reading)
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w") as pipe:
+            pipe.write(script)
+    return os.waitstatus_to_exitcode(os.waitpid(server, 0)[1])
+
+
+class _Server:
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._selector = selectors.DefaultSelector()
+
+    def run(self, shell: Sequence[str], *, stdin: int, **options: Any) -> int:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(ADDRESS.format(os.getpid()))
+            listener.listen(64)
+            with subprocess.Popen(shell, stdin=stdin, **options) as process:
+                os.close(stdin)
+                self._selector.register(listener, selectors.EVENT_READ, listener)
+                ended = os.pidfd_open(process.pid)
+                self._selector.register(ended, selectors.EVENT_READ)
+                while process.poll() is None:
+                    for key, _ in self._selector.select():
+                        self._serve(key.data)
+        if process.returncode < 0:
+            os.kill(os.getpid(), -process.returncode)
+        return process.returncode
+
+    def _serve(self, what: socket.socket | Job | None) -> None:
+        if isinstance(what, socket.socket):
+            self._start(what.accept()[0])
+        elif isinstance(what, Job) and what.link.fileno() >= 0:
+            self._end(what)
+
+    def _start(self, link: socket.socket) -> None:
+        head, files, _, _ = socket.recv_fds(link, 4, STANDARD_FILES)
+        with link.makefile("rb", buffering=0) as rest:
+            message = b""
+            while len(message) < int.from_bytes(head, "big"):
+                message += rest.read(int.from_bytes(head, "big") - len(message)) or b"\0"
+        caller, umask, count, directory, *words = message.split(b"\0")
+        pid = os.fork()
+        if not pid:
+            os.setpgid(0, os.getpgid(int(caller)))
+            for number, file in enumerate(files):
+                os.dup2(file, number)
+            sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115 (the old one may be at its end)
+            os.chdir(directory)
+            os.umask(int(umask))
+            os.environ.clear()
+            os.environb.update(variable.split(b"=", 1) for variable in words[int(count) :])
+            self._command([os.fsdecode(word) for word in words[: int(count)]])
+        for file in files:
+            os.close(file)
+        job = Job(pid, os.pidfd_open(pid), link)
+        self._selector.register(job.ended, selectors.EVENT_READ, job)
+        self._selector.register(link, selectors.EVENT_READ, job)
+
+    def _end(self, job: Job) -> None:
+        """The command has ended; or the stand-in has, and with it goes the command."""
+        ended, status = os.waitpid(job.pid, os.WNOHANG)
+        if not ended:
+            os.kill(job.pid, signal.SIGTERM)
+            _, status = os.waitpid(job.pid, 0)
+        self._selector.unregister(job.ended)
+        self._selector.unregister(job.link)
+        os.close(job.ended)
+        with contextlib.suppress(BrokenPipeError), job.link:
+            job.link.send(str(os.waitstatus_to_exitcode(status)).encode())
