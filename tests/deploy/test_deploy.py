@@ -27,8 +27,9 @@ def containers(node: VirtualNode) -> list[int]:
     return [container.vmid for container in node.pve.cts]
 
 
+@pytest.mark.cli
 def test_from_nothing_to_an_agent_and_back(project: Project, virtual_node: VirtualNode) -> None:
-    project.configure(**UNPROTECTED)
+    project.configure()
     virtual_node.grant("Datastore.Allocate", "/storage/local")
 
     # Its columns are as wide as a terminal, whatever they cut.
@@ -46,28 +47,26 @@ def test_from_nothing_to_an_agent_and_back(project: Project, virtual_node: Virtu
     }
 
     virtual_node.mutations.clear()
-    project.cdktf("deploy", "hermes", "--auto-approve")
-    assert project.plan().actions == {}
+    assert "No changes." in project.cdktf("diff", "hermes").text
+    assert project.apply().actions == {}
+    refused = project.cdktf("destroy", "hermes", "--auto-approve", ok=False).text
+    assert (
+        "protected: Terraform refuses to destroy or replace it until homelab.yaml says agents.hermes.protect: false"
+    ) in refused
     assert virtual_node.mutations == []
 
+    project.configure(**UNPROTECTED)
     project.cdktf("destroy", "hermes", "--auto-approve")
     assert containers(virtual_node) == []
     assert templates(virtual_node) == []
     assert project.addresses() == set()
 
 
-def test_a_protected_agent_survives_destroy_which_says_how_to_go_on(
-    project: Project, virtual_node: VirtualNode
-) -> None:
+def test_a_protected_agent_survives_destroy(project: Project, virtual_node: VirtualNode) -> None:
     project.deploy()
     before = virtual_node.container_config(118)
     virtual_node.mutations.clear()
 
-    said = project.cdktf("destroy", "hermes", "--auto-approve", ok=False).text
-
-    assert (
-        "protected: Terraform refuses to destroy or replace it until homelab.yaml says agents.hermes.protect: false"
-    ) in said
     destroyed = project.terraform("destroy", "-auto-approve", ok=False)
     assert destroyed.errors[0].startswith("Instance cannot be destroyed: ")
     assert virtual_node.mutations == []
@@ -227,6 +226,7 @@ def test_a_template_that_is_there_is_left_alone(project: Project, virtual_node: 
 # Several agents -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.cli
 def test_two_agents_are_deployed_in_one_go_and_destroyed_one_by_one(
     project: Project, virtual_node: VirtualNode
 ) -> None:

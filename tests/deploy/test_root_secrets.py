@@ -50,6 +50,7 @@ def credentials(project: Project, *prefixes: str) -> None:
             del project.env[name]
 
 
+@pytest.mark.cli
 def test_secrets_are_in_one_file_of_the_container_and_nowhere_else(
     project: Project, virtual_node: VirtualNode, tmp_path: Path
 ) -> None:

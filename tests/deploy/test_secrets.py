@@ -46,6 +46,7 @@ def written(directory: Path) -> dict[str, bytes]:
     return files
 
 
+@pytest.mark.cli
 def test_the_token_is_written_nowhere(project: Project, virtual_node: VirtualNode, argv: Path) -> None:
     secret = virtual_node.env["PROXMOX_VE_API_TOKEN"].partition("=")[2]
     logs = project.directory / "logs"

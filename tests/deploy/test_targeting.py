@@ -25,6 +25,7 @@ def drift(node: VirtualNode) -> None:
     node.mutations.clear()
 
 
+@pytest.mark.cli
 def test_a_target_is_mended_and_the_rest_of_the_stack_is_left(project: Project, virtual_node: VirtualNode) -> None:
     project.deploy()
     drift(virtual_node)
@@ -51,6 +52,7 @@ def test_a_target_takes_along_what_it_depends_on(project: Project, virtual_node:
     assert applied.actions == {TEMPLATE: "create", CONTAINER: "update"}
 
 
+@pytest.mark.cli
 def test_an_unknown_address_is_refused_with_those_that_exist(project: Project) -> None:
     options = ("--apply", "--auto-approve", "--", "--output", str(project.out), "--skip-provider-lock")
 
