@@ -1,11 +1,52 @@
-"""Tests that need Terraform, where there is none."""
+"""What all tests share: an environment that is the same on every machine, and a home that nothing is written to."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+# Whatever the caller has for a real node, a real state or a real agent.
+FOREIGN = re.compile(r"(TF|PROXMOX|PVE|HERMES|HOST_STEP|LITELLM|API_SERVER|HOMELAB|CDKTF|CHECK_TOKEN)_")
+CACHE = Path(__file__).parents[1] / "build" / "cache"
+ALWAYS = {
+    # Neither cdktf nor Terraform phones home.
+    "CHECKPOINT_DISABLE": "1",
+    "DISABLE_VERSION_CHECK": "1",
+    # What jsii unpacks, and Node compiles, at its first start; by default in the home.
+    "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(CACHE / "jsii"),
+    "NODE_COMPILE_CACHE": str(CACHE / "node"),
+}
+
+_HOME = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start every test, in whatever process, from the same environment."""
+    for name in list(os.environ):
+        if FOREIGN.match(name):
+            del os.environ[name]
+    config.stash[_HOME] = tempfile.TemporaryDirectory(prefix="home-")
+    os.environ |= {"HOME": config.stash[_HOME].name, **ALWAYS}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written_to_the_home(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Whatever a test runs, the user's home stays as it was."""
+    yield
+    home = Path(pytestconfig.stash[_HOME].name)
+    found = sorted(path.name for path in home.iterdir())
+    # The next test is not to blame.
+    for name in found:
+        path = home / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert found == []
+
 
 MISSING = "neither terraform nor tofu is on PATH"
 REMEDY = "get one from https://developer.hashicorp.com/terraform/install or https://opentofu.org/docs/intro/install"

@@ -123,8 +123,9 @@ class VirtualNode:
                 "TF_CLI_CONFIG_FILE": str(self._write_mirror()),
                 # Nor may `pipenv run` bring the real node back from an .env file.
                 "PIPENV_DONT_LOAD_ENV": "1",
-                # A plugin cache would mix the stand-ins with real providers.
+                # A plugin cache would mix the stand-ins with real providers; cdktf makes one in the home by itself.
                 "TF_PLUGIN_CACHE_DIR": "",
+                "CDKTF_DISABLE_PLUGIN_CACHE_ENV": "1",
                 "CHECKPOINT_DISABLE": "1",
                 "VIRTUAL_NODE_SOURCE": str(ROOT),
                 "VIRTUAL_NODE_PYTHON": sys.executable,
