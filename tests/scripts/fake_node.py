@@ -44,7 +44,7 @@ class Records:
 
     def save(self, state: dict[str, Any]) -> None:
         beside = self.directory / "state.json.new"
-        beside.write_text(json.dumps(state, indent=1))
+        beside.write_text(json.dumps(state))
         beside.replace(self.directory / "state.json")
 
     def lines(self, name: str) -> list[list[str]]:
