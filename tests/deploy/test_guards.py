@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -210,15 +210,12 @@ def test_a_container_that_lost_our_tag_is_refused_until_it_is_adopted(
 # What root did --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def with_mount(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+@pytest.fixture
+def with_mount(project: Project) -> Project:
     """A deployed agent that root has given a mount and keyctl since."""
-    directory = tmp_path_factory.mktemp("with-mount")
-    with VirtualNode(directory / "virtual-node", serves_providers=True) as node:
-        project = Project(directory / "project", node)
-        project.deploy()
-        node.set_config(118, **BY_ROOT)
-        yield project
+    project.deploy()
+    project.node.set_config(118, **BY_ROOT)
+    return project
 
 
 def without_ignoring(project: Project, attribute: str) -> None:

@@ -144,7 +144,7 @@ def test_destroy_in_either_order_keeps_the_directories(
     project: Project, virtual_node: VirtualNode, order: tuple[str, str]
 ) -> None:
     virtual_node.grant("Datastore.Allocate", "/storage/local")
-    project.deploy_both(protect=False)
+    project.deploy_both(protect=False, hermes=None)
     note = virtual_node.host.real(HDD) / "note"
     note.write_text("remember")
     virtual_node.forget_host_changes()
@@ -190,7 +190,7 @@ def test_root_stacks_of_two_agents_leave_each_other_alone(project: Project, virt
     librarian = {"vmid": 119, "mounts": {"mp0": {"host_path": "/mnt/pve/hdd/books", "guest_path": "/books"}}}
     for vmid, hostname in ((118, "hermes"), (119, "librarian")):
         project.create_container(vmid, hostname)
-    project.configure({"hermes": {"mounts": {"mp0": DATA}}, "librarian": librarian})
+    project.configure({"hermes": {"mounts": {"mp0": DATA}, "hermes": None}, "librarian": librarian})
     project.synthesize()
     for stack in (HERMES_ROOT, "librarian-root"):
         project.apply(stack=stack)
@@ -209,7 +209,7 @@ def test_root_stacks_of_two_agents_leave_each_other_alone(project: Project, virt
 def half_deployed(project: Project, virtual_node: VirtualNode) -> Project:
     """An agent whose second step has attached its mount and then failed."""
     project.create_container()
-    project.configure(mounts={"mp0": DATA})
+    project.configure(mounts={"mp0": DATA}, hermes=None)
     project.synthesize()
     virtual_node.kill_host_command_at(4, "before")
     assert "FAILED" in project.apply(stack=HERMES_ROOT, ok=False).errors[0]
@@ -226,7 +226,7 @@ def test_what_a_failed_step_attached_is_detached_by_destroy(half_deployed: Proje
 
 
 def test_what_a_failed_step_attached_can_be_moved(half_deployed: Project, virtual_node: VirtualNode) -> None:
-    half_deployed.configure(mounts={"mp0": {**DATA, "host_path": OTHER}})
+    half_deployed.configure(mounts={"mp0": {**DATA, "host_path": OTHER}}, hermes=None)
     half_deployed.synthesize()
     half_deployed.apply(stack=HERMES_ROOT)
 

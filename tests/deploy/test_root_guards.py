@@ -54,7 +54,7 @@ def test_what_took_our_key_behind_our_back_is_left_alone_by_destroy(
     project: Project, virtual_node: VirtualNode
 ) -> None:
     project.create_container()
-    project.configure(mounts=MOUNTS)
+    project.configure(mounts=MOUNTS, hermes=None)
     project.synthesize()
     project.apply(stack=HERMES_ROOT)
     virtual_node.set_config(118, mp0=f"{ELSEWHERE},mp=/theirs")

@@ -61,13 +61,12 @@ class Workspace:
 
     def write(self, **blocks: Any) -> None:
         versions = {"proxmox": ("bpg/proxmox", "0.111.1"), "null": ("hashicorp/null", "~> 3.0")}
-        # Only what is used: every provider costs a start per command.
-        wanted = "null" if "null_resource" in blocks.get("resource", {}) else "proxmox"
-        source, version = versions[wanted]
-        required = {wanted: {"source": source, "version": version}}
-        config = {"terraform": {"required_providers": required}, **blocks}
-        if wanted == "proxmox":
-            config["provider"] = {"proxmox": self.provider}
+        required = {name: {"source": source, "version": version} for name, (source, version) in versions.items()}
+        config = {
+            "terraform": {"required_providers": required},
+            "provider": {"proxmox": self.provider},
+            **blocks,
+        }
         self.directory.mkdir(exist_ok=True)
         (self.directory / "main.tf.json").write_text(json.dumps(config))
         if not (self.directory / ".terraform").exists():
@@ -634,6 +633,23 @@ def test_data_sources_see_what_the_token_may_see(workspace: Workspace, virtual_n
     virtual_node.revoke("VM.Audit")
     workspace.apply()
     assert (answers()["all"], answers()["vms"]) == ([], [])
+
+
+@needs_terraform
+def test_providers_start_from_the_mirror_as_real_ones_do(tmp_path: Path) -> None:
+    """All other tests have them in their own process."""
+    with VirtualNode(tmp_path / "node") as node:
+        node.pve.store_file("local", TEMPLATE, 1000, "vztmpl")
+        workspace = Workspace(tmp_path / "workspace", node)
+        step = {"provisioner": [{"local-exec": {"command": "echo the step has run"}}]}
+        workspace.write(resource={CONTAINER: {"hermes": HERMES}, "null_resource": {"step": step}})
+        assert "the step has run" in workspace.apply()
+        assert "No changes" in workspace.plan()
+        installed = workspace.directory / ".terraform" / "providers"
+        assert {path.name for path in installed.glob("*/*/*/*/*/terraform-provider-*")} == {
+            "terraform-provider-proxmox_v0.111.1",
+            "terraform-provider-null_v3.2.4",
+        }
 
 
 @needs_terraform

@@ -96,7 +96,7 @@ class Client:
         """Wait until a task has ended; raises ApiError when it failed."""
         path = f"/nodes/{upid.split(':')[1]}/tasks/{urllib.parse.quote(upid, safe=':@')}/status"
         while (task := self.get(path))["status"] == "running":
-            time.sleep(0.1)
+            time.sleep(0.01)
         if task["exitstatus"] != "OK":
             raise ApiError(HTTP_SERVER_ERROR, task["exitstatus"])
 
