@@ -5,6 +5,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
+PYTEST := pytest -n auto --dist worksteal -q $(if $(CI),--durations=25)
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH):$(CURDIR)/build/pipenv/bin
 export PIPENV_VENV_IN_PROJECT := 1
 export PIPENV_VERBOSITY := -1
@@ -52,10 +53,10 @@ demo: setup ## deploy Hermes on a virtual node and show it
 	@scripts/demo
 
 test: setup ## unit, synth and deploy tests
-	@pytest -n 2 --dist worksteal -q
+	@$(PYTEST)
 
 scripts: setup ## the scripts of host and container against fake commands: tables, kills, hostile input
-	@pytest -n 2 --dist worksteal -q tests/scripts
+	@$(PYTEST) tests/scripts
 	@node_modules/bats/bin/bats --print-output-on-failure tests/scripts
 
 lab: setup ## Hermes in a real container on this machine, and what may happen to it; needs root

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 # Whatever the caller has for a real node, a real state or a real agent.
-FOREIGN = re.compile(r"(TF|PROXMOX|PVE|HERMES|HOST_STEP|LITELLM|API_SERVER|HOMELAB|CDKTF|CHECK_TOKEN)_")
+FOREIGN = re.compile(r"(TF|PROXMOX|PVE(?!_AGENTS_LAB)|HERMES|HOST_STEP|LITELLM|API_SERVER|HOMELAB|CDKTF|CHECK_TOKEN)_")
 CACHE = Path(__file__).parents[1] / "build" / "cache"
 ALWAYS = {
     # Neither cdktf nor Terraform phones home.

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pve-agents-lab"
+# Root's, and nobody's home.
+CACHE = Path("/var/cache/pve-agents-lab")
 RUN = CACHE / "run"
 LOG = RUN / "log"
 # The id map of Proxmox VE's unprivileged containers (pve-container src/PVE/LXC.pm).

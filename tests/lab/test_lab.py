@@ -22,6 +22,8 @@ from tests.lab.lab import ALLOWED_USER, ANSWER_SECONDS, FAST, HDD, STRANGER, Lab
 from tests.lab.sandbox import LabError
 from tests.lab.services import MODEL
 
+pytestmark = pytest.mark.lab
+
 IN_GUEST = Path("/var/lib/pve-agents/hermes")
 STEPS = 9
 WORK_PORT = 8643

@@ -15,10 +15,13 @@ import pytest
 
 from tests.lab.sandbox import CGROUP_NAME, CGROUPS, INSIDE, ROOT, RUN, LabError, run_inside
 
-pytestmark = pytest.mark.skipif(
-    bool(os.environ.get(INSIDE)) or os.geteuid() != 0 or shutil.which("unshare") is None,
-    reason="needs root, outside of the lab",
-)
+pytestmark = [
+    pytest.mark.lab,
+    pytest.mark.skipif(
+        bool(os.environ.get(INSIDE)) or os.geteuid() != 0 or shutil.which("unshare") is None,
+        reason="needs root, outside of the lab",
+    ),
+]
 
 # A little of everything that the lab does to a machine.
 FURNISH = f"""
