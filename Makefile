@@ -29,9 +29,9 @@ PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/n
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-setup: .venv/.synced node_modules/.package-lock.json imports/.generated ## install everything, generate the bindings
+setup: .venv/.synced node_modules/.package-lock.json imports/.generated ## install everything, Terraform as well; generate the bindings
 
-.venv/.synced: Pipfile.lock pyproject.toml
+.venv/.synced: Pipfile.lock pyproject.toml scripts/terraform-environment
 	@PYTHON="$(PYTHON)" scripts/python-environment
 	@touch $@
 

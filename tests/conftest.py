@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +33,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if FOREIGN.match(name):
             del os.environ[name]
     config.stash[_HOME] = tempfile.TemporaryDirectory(prefix="home-")
-    os.environ |= {"HOME": config.stash[_HOME].name, **ALWAYS}
+    # The programs of this project, by their names, as under `make` and `pipenv run`.
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    os.environ |= {"HOME": config.stash[_HOME].name, "PATH": path, **ALWAYS}
 
 
 @pytest.fixture(autouse=True)
@@ -46,23 +49,3 @@ def nothing_is_written_to_the_home(pytestconfig: pytest.Config) -> Iterator[None
         path = home / name
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert found == []
-
-
-MISSING = "neither terraform nor tofu is on PATH"
-REMEDY = "get one from https://developer.hashicorp.com/terraform/install or https://opentofu.org/docs/intro/install"
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Without Terraform, skip what needs it; in CI that would hide a broken setup, so fail there."""
-    if item.get_closest_marker("terraform") is None or shutil.which("terraform") or shutil.which("tofu"):
-        return
-    if os.environ.get("CI"):
-        pytest.fail(f"{MISSING}: {REMEDY}", pytrace=False)
-    pytest.skip(MISSING)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say loudly how much was not tested."""
-    skipped = [report for report in terminalreporter.stats.get("skipped", []) if MISSING in str(report.longrepr)]
-    if skipped:
-        terminalreporter.write_line(f"{len(skipped)} test(s) need Terraform: {MISSING}; {REMEDY}.", red=True, bold=True)

@@ -84,7 +84,7 @@ class VmidGuard(Construct):
             condition=f'${{contains(self.tags, "{tag}")}}',
             error_message=(
                 f"VMID {vmid} was taken by another container after the plan was made, and the provider took that one "
-                f"for ours: it is in the state, and a destroy would delete it. Take it out first: terraform "
+                f"for ours: it is in the state, and a destroy would delete it. Take it out first: pipenv run terraform "
                 f"-chdir=cdktf.out/stacks/{TerraformStack.of(self).node.id} state rm "
                 f"{container.terraform_resource_type}.{own_name}"
             ),

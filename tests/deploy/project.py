@@ -114,7 +114,7 @@ class Project:
         self.directory, self.node = directory, node
         self.settings = directory / "homelab.yaml"
         self.out = directory / "cdktf.out"
-        self.binary = shutil.which("terraform") or shutil.which("tofu") or "terraform"
+        self.binary = os.environ.get("TERRAFORM_BINARY_NAME", "terraform")
         tools = (Path(sys.executable).parent, ROOT / "node_modules" / ".bin")
         self.env = {
             **os.environ,
@@ -126,7 +126,7 @@ class Project:
             "API_SERVER_KEY": "of-the-api-server",
             # Where host-step keeps what the steps of one deploy share.
             "XDG_RUNTIME_DIR": str(directory),
-            "TERRAFORM_BINARY_NAME": Path(self.binary).name,
+            "TERRAFORM_BINARY_NAME": self.binary,
             # cdktf draws a spinner otherwise.
             "CI": "1",
         }

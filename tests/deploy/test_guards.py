@@ -46,8 +46,8 @@ VM = (
 )
 TAKEN_MEANWHILE = (
     "VMID 118 was taken by another container after the plan was made, and the provider took that one for ours: it is in "
-    "the state, and a destroy would delete it. Take it out first: terraform -chdir=cdktf.out/stacks/hermes state rm "
-    "proxmox_virtual_environment_container.hermes"
+    "the state, and a destroy would delete it. Take it out first: pipenv run terraform -chdir=cdktf.out/stacks/hermes "
+    "state rm proxmox_virtual_environment_container.hermes"
 )
 
 

