@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -148,11 +149,29 @@ def test_the_users_own_takes_the_launchers_place(checkout: Checkout, tmp_path: P
     assert process.returncode == 3
 
 
-def test_the_users_own_gets_the_signals_as_a_shell_leaves_them(checkout: Checkout, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ignored", ["EXIT", "INT", "HUP INT"])
+def test_the_users_own_gets_the_signals_as_its_caller_left_them(
+    checkout: Checkout, tmp_path: Path, ignored: str
+) -> None:
     words = 'while read -r key value; do [ "$key" != SigIgn: ] || echo "$value"; done </proc/self/status'
     path = install(tmp_path / "bin", "terraform", text=f"#!/bin/sh\n{words}\n")
-    usual = run(path / "terraform", path).stdout
-    assert run(checkout.terraform, path).stdout == usual
+    caller = install(tmp_path, "caller", text=f"#!/bin/sh\ntrap '' {ignored}\nexec \"$@\"\n") / "caller"
+    usual = run(caller, path, arguments=(str(path / "terraform"),)).stdout
+    assert run(caller, path, arguments=(str(checkout.terraform),)).stdout == usual
+
+
+def test_an_interrupt_while_it_chooses_ends_it_without_a_word(checkout: Checkout) -> None:
+    program = (
+        "import os, signal, sys; launcher = {'__name__': 'launcher', '__file__': sys.argv[1]}; "
+        "exec(open(sys.argv[1]).read(), launcher); "
+        "launcher['users_own'] = lambda tried: os.kill(os.getpid(), signal.SIGINT); launcher['main']()"
+    )
+    done = run(
+        checkout.bin / "python",
+        arguments=("-IS", "-c", program, str(checkout.scripts / "terraform")),
+        code=-signal.SIGINT,
+    )
+    assert done.stderr == ""
 
 
 # Itself --------------------------------------------------------------------------------------------------------------
