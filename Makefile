@@ -8,7 +8,7 @@ PYTHON ?= python3
 PYTEST := pytest -n auto --dist worksteal -q $(if $(CI),--durations=25)
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/node_modules/.bin:$(PATH):$(CURDIR)/build/pipenv/bin
 export PIPENV_VENV_IN_PROJECT := 1
-# Nor in the environment of another project that happens to be active.
+# Not into the environment of another project, which pipenv would take where one is active.
 export PIPENV_IGNORE_VIRTUALENVS := 1
 export PIPENV_VERBOSITY := -1
 # Neither cdktf nor Terraform needs to phone home.
