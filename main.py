@@ -8,8 +8,6 @@ from pathlib import Path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from cdktf import App
 
     from pve_agents import Homelab
@@ -19,12 +17,12 @@ _BAD_INPUT = 2
 _REFUSED_BY_A_CONSTRUCT = re.compile(r"^  \[(?P<path>[^]]+)\] (?P<problem>.+)$", re.MULTILINE)
 
 
-def compose(homelab: Homelab, **options: Any) -> App:
+def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
     """Return the app with the stacks of every agent, not yet synthesized.
 
     Args:
         homelab: The settings.
-        options: cdktf's own, such as the directory ``outdir`` instead of the one that the command line names.
+        outdir: The directory that Terraform's JSON is written to. Defaults to the one that cdktf's command line names.
     """
     from cdktf import App  # noqa: PLC0415
 
@@ -32,7 +30,7 @@ def compose(homelab: Homelab, **options: Any) -> App:
     from stacks.agent_root import AgentRootStack  # noqa: PLC0415
 
     # Stack traces would write this machine's paths into the manifest.
-    app = App(stack_traces=False, **options)
+    app = App(stack_traces=False, outdir=outdir)
     for agent in homelab.agents.values():
         AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
         AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)

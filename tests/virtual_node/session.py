@@ -90,11 +90,13 @@ class _Server:
             os.setpgid(0, os.getpgid(int(caller)))
             for number, file in enumerate(files):
                 os.dup2(file, number)
-            sys.stdin = open(0, closefd=False)  # noqa: PTH123, SIM115 (the old one may be at its end)
+            sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the old one may be at its end)
             os.chdir(directory)
             os.umask(int(umask))
             os.environ.clear()
-            os.environb.update(variable.split(b"=", 1) for variable in words[int(count) :])
+            for variable in words[int(count) :]:
+                name, _, value = variable.partition(b"=")
+                os.environb[name] = value
             self._command([os.fsdecode(word) for word in words[: int(count)]])
         for file in files:
             os.close(file)

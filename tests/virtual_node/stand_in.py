@@ -36,7 +36,7 @@ def main() -> None:
     status = int(answer) if answer else -SIGKILL
     if status < 0:
         posix.kill(posix.getpid(), -status)
-    posix._exit(status)  # noqa: SLF001 (there is nothing to tear down)
+    posix._exit(status)
 
 
 if __name__ == "__main__":
