@@ -1,4 +1,4 @@
-"""The `terraform` that `make setup` brings behaves as the program does; and which one `terraform` is."""
+"""The Terraform that `make setup` brings behaves as the program does."""
 
 from __future__ import annotations
 
@@ -98,8 +98,9 @@ class Terraform:
 
     def start(self, *args: str | bytes, **options: Any) -> subprocess.Popen[bytes]:
         """Start it."""
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen([LAUNCHER, *args], **{"cwd": self.directory, "env": self.env, **pipes, **options})
+        usual = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        options = {"cwd": self.directory, "env": self.env, **usual, **options}
+        return subprocess.Popen[Any]([LAUNCHER, *args], **options)
 
     def run(self, *args: str | bytes, code: int = 0, text: str = "", **options: Any) -> str:
         """Run it with `text` on its standard input; returns what it said."""
@@ -112,19 +113,22 @@ class Terraform:
         """Start it on a terminal."""
         pid, fd = pty.fork()
         if pid == 0:
-            os.chdir(self.directory)
-            os.execve(LAUNCHER, ["terraform", *args], self.env)  # noqa: S606
+            try:
+                os.chdir(self.directory)
+                os.execve(LAUNCHER, ["terraform", *args], self.env)  # noqa: S606
+            finally:
+                os._exit(1)
         return Terminal(pid, fd)
 
 
 @pytest.fixture
 def usual_signals() -> Iterator[None]:
     """As a shell starts a program; `nohup make test` would let all below ignore a hangup."""
-    numbers = {signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
-    before = {number: signal.signal(number, handler) for number, handler in numbers.items()}
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    signal.signal(signal.SIGHUP, hangup)
+    signal.signal(signal.SIGINT, interrupt)
 
 
 @pytest.fixture
@@ -357,10 +361,9 @@ def test_a_second_interrupt_ends_it_at_once_and_its_providers(terraform: Terrafo
     process.send_signal(signal.SIGINT)
     said += process.communicate(timeout=LIMIT)[0].decode()
     assert process.returncode == 1, said
+    # What the state holds then is a matter of luck, as Terraform says itself.
     assert INTERRUPTED_TWICE in said
     assert ended(provider)
-    assert resources(terraform) == {"before": "done"}
-    assert not locked(terraform)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
