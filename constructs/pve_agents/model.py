@@ -24,6 +24,7 @@ __all__ = [
     "dotted",
     "flattened",
     "listed",
+    "merged",
     "problem",
 ]
 
@@ -124,6 +125,15 @@ def listed(names: object) -> object:
     if not isinstance(names, list | tuple):
         raise ValueError("this is not a list; write the names of environment variables, such as [LITELLM_API_KEY]")  # noqa: TRY004 - pydantic's way
     return names
+
+
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one tree over another: mappings key by key, all else as a whole."""
+    tree = dict(base)
+    for key, value in over.items():
+        below = tree.get(key)
+        tree[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return tree
 
 
 class ReadOnly:

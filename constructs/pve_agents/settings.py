@@ -26,7 +26,6 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
-    SkipValidation,
     TypeAdapter,
     ValidationError,
     ValidationInfo,
@@ -35,11 +34,10 @@ from pydantic import (
 )
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Slack, Telegram
 from pve_agents.agents.hermes.settings import Hermes, Place, Profile
-from pve_agents.model import Flag, InFile, Key, Model, distinct, dotted, flattened, listed
+from pve_agents.model import Flag, InFile, Key, Model, distinct, dotted, flattened, listed, merged
 from pve_agents.types import (
     AgentName,
     Bridge,
@@ -85,6 +83,7 @@ from pve_agents.types import (
     plain_url,
     shown,
 )
+from pve_agents.variables import FILE_VARIABLE, set_by_variables, variables
 from pve_agents.yaml_text import parse_yaml
 
 __all__ = [
@@ -110,8 +109,6 @@ __all__ = [
 ]
 
 _FILE = "homelab.yaml"
-_PREFIX = "HOMELAB_"
-_FILE_VARIABLE = "HOMELAB_FILE"
 
 _HERMES: Mapping[str, object] = MappingProxyType(
     {
@@ -845,7 +842,7 @@ def _parse(label: str, raw: bytes) -> object:
 
 def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
     """Return the file's name for messages, and what it holds."""
-    named = os.environ.get(_FILE_VARIABLE)
+    named = os.environ.get(FILE_VARIABLE)
     label = named or _FILE
     path = directory / label
     try:
@@ -853,7 +850,7 @@ def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
     except FileNotFoundError:
         if named:
             raise SettingsError(
-                [f"{_FILE_VARIABLE}: {shown(named)} does not exist; name a file that does, or unset the variable."]
+                [f"{FILE_VARIABLE}: {shown(named)} does not exist; name a file that does, or unset the variable."]
             ) from None
         if path.is_symlink():
             raise SettingsError([f"{label}: the link points to nothing; correct or remove it."]) from None
@@ -868,66 +865,6 @@ def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(data, dict):
         raise SettingsError([f"{label}: the file holds {shown(data)}, not a mapping; write keys such as agents."])
     return label, data
-
-
-_RIGHT_BELOW = 2
-
-
-class _Environment(EnvSettingsSource):
-    """The variables, as JSON where they are JSON and as text otherwise."""
-
-    def __call__(self) -> dict[str, Any]:
-        values = super().__call__()
-        # pydantic-settings decodes what lies deeper, and leaves out what lies right below a field.
-        for key in _variables():
-            section = values.get(str(key[0]))
-            name = str(key[-1]).replace("-", "_")
-            if len(key) == _RIGHT_BELOW and isinstance(section, dict) and isinstance(section.get(name), str):
-                section[name] = self.decode_complex_value("", None, section[name])
-        if isinstance(values.get("agents"), dict):
-            values["agents"] = {name.replace("_", "-"): agent for name, agent in values["agents"].items()}
-        # Unknown ones go along, to be refused with the words that the file's get.
-        return {str(key[0]): None for key in _variables() if key[0] not in _Layers.model_fields} | values
-
-    def decode_complex_value(self, field_name: str, field: object, value: Any) -> Any:  # noqa: ANN401, ARG002 - as inherited
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-
-
-class _Layers(BaseSettings):
-    """The environment over the file, key by key, before anything is checked."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="__", env_ignore_empty=True, extra="allow"
-    )
-
-    backend: Annotated[dict[str, Any], SkipValidation] = {}
-    agents: Annotated[dict[str, Any], SkipValidation] = {}
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as inherited
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as inherited
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as inherited
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return _Environment(settings_cls), init_settings
-
-
-def _variables() -> dict[Key, str]:
-    """Return the variables that set something, by the key that they set."""
-    variables: dict[Key, str] = {}
-    for name, value in os.environ.items():
-        if name.upper().startswith(_PREFIX) and name.upper() != _FILE_VARIABLE and value:
-            key = name[len(_PREFIX) :].lower().split("__")
-            if key[0] == "agents":
-                key[1:2] = [part.replace("_", "-") for part in key[1:2]]
-            variables[tuple(key)] = name
-    return variables
 
 
 # Messages -------------------------------------------------------------------------------------------------------------
@@ -1031,10 +968,10 @@ def _origin(label: str, file: object, key: Key, value: object) -> str:
             break
     if in_file is value or in_file == value:
         return label
-    variables = _variables()
-    if above := [name for at, name in variables.items() if at == key[: len(at)]]:
+    names = variables()
+    if above := [name for at, name in names.items() if at == key[: len(at)]]:
         return max(above, key=len)
-    below = [name for at, name in variables.items() if len(at) > len(key) and at[: len(key)] == key]
+    below = [name for at, name in names.items() if len(at) > len(key) and at[: len(key)] == key]
     return " with ".join(filter(None, ["" if below and in_file is _ABSENT else label, ", ".join(sorted(below))]))
 
 
@@ -1170,12 +1107,12 @@ def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
 
 def _with_default_mounts(file: dict[str, Any]) -> dict[str, Any]:
     """Return the file, with the default mounts of hermes in it where variables change a key of them."""
-    variables = _variables()
+    keys = variables()
     agents = file.get("agents", {"hermes": {}})
     hermes = agents.get("hermes") if isinstance(agents, dict) else None
-    if not isinstance(hermes, dict) or "mounts" in hermes or _HERMES_MOUNTS in variables:
+    if not isinstance(hermes, dict) or "mounts" in hermes or _HERMES_MOUNTS in keys:
         return file
-    if not any(at[: len(_HERMES_MOUNTS)] == _HERMES_MOUNTS for at in variables):
+    if not any(at[: len(_HERMES_MOUNTS)] == _HERMES_MOUNTS for at in keys):
         return file
     return file | {"agents": agents | {"hermes": hermes | {"mounts": _HERMES["mounts"]}}}
 
@@ -1183,10 +1120,9 @@ def _with_default_mounts(file: dict[str, Any]) -> dict[str, Any]:
 def _merged(label: str, file: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the file with the variables over it, and a sentence for each agent that only the variables name."""
     file = _with_default_mounts(file)
-    layers = _Layers(**{key: file[key] for key in _Layers.model_fields if key in file})
     # What is no mapping in the file must be refused, not hidden by a variable for one of its keys.
-    over = {key: getattr(layers, key) for key in layers.model_fields_set if isinstance(file.get(key, {}), dict)}
-    values = file | over
+    over = {key: value for key, value in set_by_variables().items() if isinstance(file.get(key, {}), dict)}
+    values = merged(file, over)
     agents, stated = values.get("agents"), file.get("agents", {"hermes": {}})
     if not isinstance(agents, dict) or not isinstance(stated, dict):
         return values, []

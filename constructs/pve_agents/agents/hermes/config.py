@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import ErrorDetails
 
-from pve_agents.model import Flag, Key, OpenModel, distinct, problem
+from pve_agents.model import Flag, Key, OpenModel, distinct, merged, problem
 from pve_agents.types import EnvName, Number, Text, env_name, holds_token, is_credential_name, plain_url, shown
 
 __all__ = [
@@ -32,7 +32,6 @@ __all__ = [
     "Terminal",
     "ToolFilter",
     "literal_secrets",
-    "merged",
     "named",
     "names_needed",
     "near_misses",
@@ -435,15 +434,6 @@ class Settings(OpenModel):
                 {**_LITELLM, **_NO_KEY_ENV} if stated.get("api_key") else _LITELLM, stated
             )
         return {key: value for key, value in _without_null(tree).items() if value != {}}
-
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one tree over another: mappings key by key, all else as a whole."""
-    tree = dict(base)
-    for key, value in over.items():
-        below = tree.get(key)
-        tree[key] = merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
-    return tree
 
 
 def _without_null(value: Any) -> Any:  # noqa: ANN401 - plain data

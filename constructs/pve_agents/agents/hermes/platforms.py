@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
-from pve_agents.agents.hermes.config import HttpUrl, merged
-from pve_agents.model import Flag, Model, ProblemsError, distinct, problem
+from pve_agents.agents.hermes.config import HttpUrl
+from pve_agents.model import Flag, Model, ProblemsError, distinct, merged, problem
 from pve_agents.types import Number, Text, plain_url, shown
 
 __all__ = ["ApiServer", "Dashboard", "Discord", "Platform", "Platforms", "Slack", "Telegram"]

@@ -28,7 +28,6 @@ from pve_agents.agents.hermes.config import (
     BUILT_IN_PROVIDERS,
     Settings,
     literal_secrets,
-    merged,
     named,
     names_needed,
     near_misses,
@@ -67,6 +66,7 @@ from pve_agents.model import (
     checked,
     dotted,
     flattened,
+    merged,
     problem,
 )
 from pve_agents.types import EnvName, GuestPath, Text, holds_token, lies_in, shown

@@ -1,0 +1,52 @@
+"""``HOMELAB_...`` variables: each sets one key of the settings.
+
+``HOMELAB_AGENTS__HERMES__VMID=119`` is ``agents.hermes.vmid``. A value is JSON where it is JSON (``119``, ``true``,
+``null``, ``["ai", "agent"]``) and text otherwise. An agent's hyphens become underscores in a variable's name.
+"""
+
+import json
+import os
+from typing import Any
+
+from pve_agents.model import Key
+
+__all__ = ["FILE_VARIABLE", "set_by_variables", "variables"]
+
+FILE_VARIABLE = "HOMELAB_FILE"
+"""Variable that names the file; it sets no key."""
+
+_PREFIX = "HOMELAB_"
+
+
+def variables() -> dict[Key, str]:
+    """Return the names of the variables that set something, by the key that each sets."""
+    names: dict[Key, str] = {}
+    for name, value in os.environ.items():
+        if name.upper().startswith(_PREFIX) and name.upper() != FILE_VARIABLE and value:
+            key = name[len(_PREFIX) :].lower().split("__")
+            if key[0] == "agents":
+                key[1:2] = [part.replace("_", "-") for part in key[1:2]]
+            names[tuple(key)] = name
+    return names
+
+
+def set_by_variables() -> dict[str, Any]:
+    """Return what the variables set, as a tree: one for a key below another's changes the value of that one."""
+    tree: dict[str, Any] = {}
+    for (*parents, last), name in sorted(variables().items(), key=lambda item: len(item[0])):
+        node: dict[Any, Any] = tree
+        for part in parents:
+            below = node.setdefault(part, {})
+            # What is no mapping must be refused, not hidden by a variable for one of its keys.
+            node = below if isinstance(below, dict) else {}
+        node[last] = _read(os.environ[name])
+        if (last, *parents) == ("agents",) and isinstance(tree["agents"], dict):
+            tree["agents"] = {agent.replace("_", "-"): values for agent, values in tree["agents"].items()}
+    return tree
+
+
+def _read(value: str) -> Any:  # noqa: ANN401 - plain data
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
