@@ -45,7 +45,7 @@ class Model(BaseModel):
     """Settings with known keys, which never change."""
 
     # What stands in a wrong place may be a secret: no error repeats it by itself.
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class OpenModel(Model):

@@ -32,11 +32,11 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Slack, Telegram
 from pve_agents.agents.hermes.settings import Hermes, Place, Profile
+from pve_agents.described import Described
 from pve_agents.model import Flag, InFile, Key, Model, distinct, dotted, flattened, listed, merged
 from pve_agents.types import (
     AgentName,
@@ -1164,14 +1164,9 @@ def load_settings(directory: Path = Path()) -> Homelab:
 # JSON Schema ----------------------------------------------------------------------------------------------------------
 
 
-class _Schema(GenerateJsonSchema):
-    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - as inherited
-        return False
-
-
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of ``homelab.yaml``, for editors."""
-    schema = Homelab.model_json_schema(schema_generator=_Schema)
+    schema = Homelab.model_json_schema(schema_generator=Described)
     agent = schema["$defs"]["Agent"]
     del agent["properties"]["name"], agent["required"]
     reference = {"$ref": "#/$defs/Agent"}

@@ -20,6 +20,7 @@ GIT_HAS_NO_REPOSITORY = 128
 LAYERS = [
     "types",
     "model",
+    "described",
     "variables",
     "yaml_text",
     "agents.hermes.config",
