@@ -6,7 +6,8 @@ from cdktf import Annotations, ITerraformDependable, TerraformStack
 from cdktf_cdktf_provider_null.provider import NullProvider
 from constructs import Construct
 
-from pve_agents import Agent, GuestPayload, HermesAgent, Host, HostStep
+import pve_agents
+from pve_agents import Agent, GuestPayload, Host, HostStep
 from pve_agents.settings import Backend
 from stacks.backend import store_state
 from stacks.root_spec import SCRIPTS, STEPS, payload_of, root_spec
@@ -35,7 +36,8 @@ class AgentRootStack(TerraformStack):
         for sentence in agent.warnings:
             Annotations.of(self).add_warning(sentence)
         content = (
-            HermesAgent(self, "payload", agent=agent, scripts=SCRIPTS / "guest")
+            # Imported here, for which agents without it need not wait.
+            pve_agents.HermesAgent(self, "payload", agent=agent, scripts=SCRIPTS / "guest")
             if agent.hermes
             else GuestPayload(self, "payload", name=agent.name, payload=payload_of(agent))
         )

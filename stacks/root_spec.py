@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pve_agents.agents.hermes.render import hermes_payload
 from pve_agents.payload import Payload, container_payload
 from pve_agents.settings import Agent
 
@@ -26,8 +25,11 @@ _BOOTSTRAP_SECONDS, _CHECKS_SECONDS = 1800, 240
 
 def payload_of(agent: Agent) -> Payload:
     """What goes into the agent's container."""
-    make = hermes_payload if agent.hermes else container_payload
-    return make(agent, scripts=SCRIPTS / "guest")
+    if agent.hermes is None:
+        return container_payload(agent, scripts=SCRIPTS / "guest")
+    from pve_agents.agents.hermes.render import hermes_payload  # noqa: PLC0415 - other agents need not wait for it
+
+    return hermes_payload(agent, scripts=SCRIPTS / "guest")
 
 
 def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, object]:

@@ -2,10 +2,21 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, Strict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from pve_agents.types import shown
@@ -16,8 +27,10 @@ __all__ = [
     "Key",
     "Model",
     "OpenModel",
+    "Place",
     "ProblemsError",
     "ReadOnly",
+    "Section",
     "below",
     "checked",
     "distinct",
@@ -47,11 +60,65 @@ class Model(BaseModel):
     # What stands in a wrong place may be a secret: no error repeats it by itself.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    synonyms: ClassVar[Mapping[str, str]] = {}
+    """What people write, and the key that they mean."""
+
+    carriers: ClassVar[Mapping[str, str]] = {}
+    """Secrets that people write here, and the variable that each belongs into."""
+
+    not_here: ClassVar[Mapping[str, str]] = {}
+    """Keys that people write here, and why there is none, with {agent} for the agent's name."""
+
 
 class OpenModel(Model):
     """Settings of which some keys are known, and all others are passed on as they are."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class Section:
+    """Marks a section that is optional: its model is imported when it is stated, since most agents lack most sections."""
+
+    def __init__(self, module: str, name: str) -> None:
+        """Keep the model's place."""
+        self._module, self._name = module, name
+
+    @property
+    def model(self) -> type[Model]:
+        """The section's model."""
+        model: type[Model] = getattr(import_module(self._module), self._name)
+        return model
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check with a model that pydantic does not know yet."""
+        return core_schema.with_info_plain_validator_function(self._check)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe the model, by reference: what stands alone would be written out."""
+        return handler(core_schema.chain_schema([self.model.__pydantic_core_schema__]))
+
+    def _check(self, value: object, info: ValidationInfo) -> Model:
+        try:
+            return self.model.model_validate(value, context=info.context)
+        except ValidationError as error:
+            raise ProblemsError(error.errors()) from None
+
+
+@dataclass(frozen=True)
+class Place:
+    """The container that a section's software runs in."""
+
+    name: str
+    """Name of the agent."""
+
+    mounts: Mapping[str, bool]
+    """Paths at which directories of the node are mounted, and whether they can be written."""
+
+    memory_mib: int
+    """Memory in MiB."""
+
+    cores: int
+    """Cores."""
 
 
 class InFile(str):

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -34,10 +34,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Slack, Telegram
-from pve_agents.agents.hermes.settings import Hermes, Place, Profile
 from pve_agents.described import Described
-from pve_agents.model import Flag, InFile, Key, Model, distinct, dotted, flattened, listed, merged
+from pve_agents.model import Flag, InFile, Key, Model, Place, Section, distinct, dotted, flattened, listed, merged
 from pve_agents.types import (
     AgentName,
     Bridge,
@@ -85,6 +83,11 @@ from pve_agents.types import (
 )
 from pve_agents.variables import FILE_VARIABLE, set_by_variables, variables
 from pve_agents.yaml_text import parse_yaml
+
+if TYPE_CHECKING:
+    from pve_agents.agents.hermes.settings import Hermes
+else:
+    Hermes = Annotated[Any, Section("pve_agents.agents.hermes.settings", "Hermes")]
 
 __all__ = [
     "Agent",
@@ -309,6 +312,15 @@ class Startup(Model):
 class BindMount(Model):
     """Directory of the node in a container, made and mounted by the agent's root stack."""
 
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "mp": "guest_path",
+        "path": "host_path or guest_path",
+        "ro": "read_only",
+        "source": "host_path",
+        "target": "guest_path",
+        "volume": "host_path",
+    }
+
     host_path: HostPath
     """Directory on the node. Made if it is missing; it and its files stay when the mount goes."""
 
@@ -381,6 +393,8 @@ class BindMount(Model):
 
 class Device(Model):
     """Device of the node in a container, passed on by the agent's root stack."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {"host_path": "path", "read_only": "deny_write"}
 
     path: DevicePath
     """Path of the device, on the node and in the container."""
@@ -511,6 +525,15 @@ class S3Backend(_Backend):
     Credentials come from ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``.
     """
 
+    carriers: ClassVar[Mapping[str, str]] = {
+        "access_key": "AWS_ACCESS_KEY_ID",
+        "access_key_id": "AWS_ACCESS_KEY_ID",
+        "secret_key": "AWS_SECRET_ACCESS_KEY",
+        "secret_access_key": "AWS_SECRET_ACCESS_KEY",
+        "session_token": "AWS_SESSION_TOKEN",
+        "token": "AWS_SESSION_TOKEN",
+    }
+
     type: Literal["s3"] = "s3"
     """Kind of backend."""
 
@@ -553,6 +576,8 @@ class HttpBackend(_Backend):
     Credentials come from ``TF_HTTP_USERNAME`` and ``TF_HTTP_PASSWORD``.
     """
 
+    carriers: ClassVar[Mapping[str, str]] = {"username": "TF_HTTP_USERNAME", "password": "TF_HTTP_PASSWORD"}
+
     type: Literal["http"] = "http"
     """Kind of backend."""
 
@@ -574,6 +599,8 @@ class HttpBackend(_Backend):
 
 class PgBackend(_Backend):
     """Terraform's state in PostgreSQL, which ``PG_CONN_STR`` names."""
+
+    carriers: ClassVar[Mapping[str, str]] = dict.fromkeys(("conn_str", "username", "password"), "PG_CONN_STR")
 
     type: Literal["pg"] = "pg"
     """Kind of backend."""
@@ -600,6 +627,25 @@ class Agent(Model):
 
     Left out, a key has the default that is named with it. ``hermes`` alone has a default VMID.
     """
+
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "device_passthrough": "devices",
+        "env": "secrets",
+        "environment": "secrets",
+        "mount_points": "mounts",
+    }
+    not_here: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(
+            ("fuse", "hook_script", "hook_script_file_id"),
+            "this needs root@pam on the host, and the stack {agent}-root does not offer it; leave it out",
+        ),
+        "features": "nesting is always on, keyctl is a key of its own, and no other feature is offered; "
+        "leave it out, and write keyctl",
+        "idmap": "the container's ids are always 100000 more on the host; "
+        "leave it out, and write idmap in the mount that needs another mapping",
+        "nesting": "nesting is always on; leave it out",
+        "unprivileged": "every container here is unprivileged, always; leave it out",
+    }
 
     name: AgentName = Field(exclude=True)
     """Name of the agent and of its stack: the agent's key in homelab.yaml."""
@@ -886,76 +932,6 @@ _REQUIRED = {
     "pulse_cookie": "where PulseAudio's cookie is in the container, such as /mnt/pulse/cookie",
 }
 
-_NOT_HERE: Mapping[str, str] = {
-    **dict.fromkeys(
-        (
-            "fuse",
-            "hook_script",
-            "hook_script_file_id",
-        ),
-        "this needs root@pam on the host, and the stack {agent}-root does not offer it; leave it out",
-    ),
-    "features": "nesting is always on, keyctl is a key of its own, and no other feature is offered; "
-    "leave it out, and write keyctl",
-    "idmap": "the container's ids are always 100000 more on the host; "
-    "leave it out, and write idmap in the mount that needs another mapping",
-    "nesting": "nesting is always on; leave it out",
-    "unprivileged": "every container here is unprivileged, always; leave it out",
-}
-
-_PROFILE_SYNONYMS = {
-    "auth_file": "auth",
-    "auth_json": "auth",
-    "config": "settings",
-    "env": "environment",
-    "environment_files": "secrets",
-    "extra_volumes": "volumes",
-    "mounts": "volumes",
-    "soul": "documents",
-    "working_directory": "settings.terminal.cwd",
-}
-
-_SYNONYMS: Mapping[type[Model], Mapping[str, str]] = {
-    Agent: {"device_passthrough": "devices", "env": "secrets", "environment": "secrets", "mount_points": "mounts"},
-    BindMount: {
-        "mp": "guest_path",
-        "path": "host_path or guest_path",
-        "ro": "read_only",
-        "source": "host_path",
-        "target": "guest_path",
-        "volume": "host_path",
-    },
-    Device: {"host_path": "path", "read_only": "deny_write"},
-    Hermes: _PROFILE_SYNONYMS | {"networking": "network_mode", "ports": "api_server.port", "services": "sidecars"},
-    Profile: _PROFILE_SYNONYMS,
-}
-
-_CARRIERS: Mapping[str, Mapping[str, str]] = {
-    "s3": {
-        "access_key": "AWS_ACCESS_KEY_ID",
-        "access_key_id": "AWS_ACCESS_KEY_ID",
-        "secret_key": "AWS_SECRET_ACCESS_KEY",
-        "secret_access_key": "AWS_SECRET_ACCESS_KEY",
-        "session_token": "AWS_SESSION_TOKEN",
-        "token": "AWS_SESSION_TOKEN",
-    },
-    "http": {"username": "TF_HTTP_USERNAME", "password": "TF_HTTP_PASSWORD"},
-    "pg": {"conn_str": "PG_CONN_STR", "username": "PG_CONN_STR", "password": "PG_CONN_STR"},
-}
-
-
-_CARRIED: Mapping[type[Model], Mapping[str, str]] = {
-    ApiServer: dict.fromkeys(("api_key", "key", "token"), "API_SERVER_KEY"),
-    Dashboard: {
-        "password": "HERMES_DASHBOARD_BASIC_AUTH_PASSWORD",
-        "secret": "HERMES_DASHBOARD_BASIC_AUTH_SECRET",
-    },
-    Discord: dict.fromkeys(("bot_token", "token"), "DISCORD_BOT_TOKEN"),
-    Slack: dict.fromkeys(("bot_token", "token"), "SLACK_BOT_TOKEN") | {"app_token": "SLACK_APP_TOKEN"},
-    Telegram: dict.fromkeys(("bot_token", "token"), "TELEGRAM_BOT_TOKEN")
-    | {"webhook_secret": "TELEGRAM_WEBHOOK_SECRET"},
-}
-
 
 def _origin(label: str, file: object, key: Key, value: object) -> str:
     """Name what states the key: the file, the variable at or above it, or the file and the variables below it."""
@@ -979,25 +955,24 @@ def _unknown(key: Key, backend: str) -> str:
     """Say what to do with a key that is no setting."""
     *parents, name = map(str, key)
     model: type[Model] = Homelab
+    agent = ""
     match parents:
         case ["backend"]:
             model = _BACKENDS[backend]
-            if carrier := _CARRIERS.get(backend, {}).get(name):
-                return f"secrets do not go into {_FILE}; put this one into the environment or .env, as {carrier}"
         case ["agents", agent, *inner]:
             model = _model_below(Agent, inner)
-            if carrier := _CARRIED.get(model, {}).get(name):
-                return f"secrets do not go into {_FILE}; put this one into the environment or .env, as {carrier}"
-            if model is Agent and name in _NOT_HERE:
-                return _NOT_HERE[name].format(agent=agent)
-    if model is Profile and name in Hermes.model_fields:
-        return "all profiles share this; write it beside profiles"
+    if carrier := model.carriers.get(name):
+        return f"secrets do not go into {_FILE}; put this one into the environment or .env, as {carrier}"
+    if reason := model.not_here.get(name):
+        return reason.format(agent=agent)
     if is_credential_name(name):
         return f"secrets do not go into {_FILE}; put {name} into the environment or .env"
     return f"there is no such setting; {_suggestion(model, name)}"
 
 
 def _model_in(annotation: object) -> type[Model] | None:
+    if isinstance(annotation, Section):
+        return annotation.model
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
@@ -1031,7 +1006,7 @@ def _parts(model: type[Model]) -> dict[str, type[Model]]:
 
 
 def _suggestion(model: type[Model], name: str) -> str:
-    if synonym := _SYNONYMS.get(model, {}).get(name):
+    if synonym := model.synonyms.get(name):
         return f"did you mean {synonym}?"
     if model is Agent and (slot := re.fullmatch(r"(?:mp|(dev))[0-9]+", name)):
         return f"did you mean {'devices' if slot[1] else 'mounts'}.{name}?"

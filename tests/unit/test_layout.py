@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import constructs
@@ -67,6 +69,19 @@ def test_every_module_has_its_layer() -> None:
     assert sorted(".".join(module.parts) for module in modules) == sorted(LAYERS)
 
 
+@pytest.mark.parametrize(("agent", "there"), [("{vmid: 119}", []), ("{vmid: 119, hermes: {}}", ["hermes"])])
+def test_settings_import_only_the_software_that_they_state(agent: str, there: list[str], tmp_path: Path) -> None:
+    (tmp_path / "homelab.yaml").write_text(f"agents: {{scribe: {agent}}}\n")
+    script = (
+        "import sys, stacks.root_spec; from pathlib import Path; from pve_agents import load_settings\n"
+        "load_settings(Path(sys.argv[1]))\n"
+        "print(sorted({it.split('.')[2] for it in sys.modules if it.startswith('pve_agents.agents.')}))"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{there}\n"
+
+
 @pytest.mark.parametrize("public", ["from pve_agents import load_settings", "import stacks.root_spec"])
 def test_who_needs_no_construct_starts_no_node(public: str) -> None:
     script = f"import sys; {public}; print(sorted({{'cdktf', 'constructs', 'imports', 'jsii'}} & sys.modules.keys()))"
@@ -86,6 +101,28 @@ def test_a_package_of_agents_imports_nothing_by_itself(package: str) -> None:
     # The settings of all agents import an agent's: its constructs must not come along.
     tree = ast.parse((PACKAGE / package.replace(".", "/") / "__init__.py").read_text())
     assert not [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+# The package that an import comes from, where it has another name; pydantic and cdktf pin the versions of their cores.
+_PACKAGES = {
+    "cdktf_cdktf_provider_null": "cdktf-cdktf-provider-null",
+    "jsii": "cdktf",
+    "pydantic_core": "pydantic",
+    "yaml": "pyyaml",
+}
+_OURS = {"imports", "pve_agents", "stacks"}
+
+
+def test_what_is_imported_is_a_stated_dependency() -> None:
+    files = [PROJECT / "main.py", *PACKAGE.rglob("*.py"), *(PROJECT / "stacks").glob("*.py")]
+    nodes = [node for path in files for node in ast.walk(ast.parse(path.read_text()))]
+    modules = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    modules |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    foreign = {module.partition(".")[0] for module in modules} - sys.stdlib_module_names - _OURS
+    pyproject = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    stated = {re.split(r"[\s\[~=<>]", it)[0] for it in pyproject["project"]["dependencies"]}
+    assert {_PACKAGES.get(it, it) for it in foreign} == stated
+    assert stated <= tomllib.loads((PROJECT / "Pipfile").read_text())["packages"].keys()
 
 
 def test_the_lock_names_no_package_index() -> None:

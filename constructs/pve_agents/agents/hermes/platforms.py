@@ -70,6 +70,8 @@ _SlackChannel = Annotated[
 class ApiServer(Model):
     """The API server, which is always on: it also tells Hermes' health. Its key is the secret API_SERVER_KEY."""
 
+    carriers: ClassVar[Mapping[str, str]] = dict.fromkeys(("api_key", "key", "token"), "API_SERVER_KEY")
+
     host: _BindAddress = "127.0.0.1"
     """Address that it listens on. Defaults to 127.0.0.1."""
 
@@ -102,6 +104,11 @@ _DASHBOARD_NEEDS: Mapping[str | None, tuple[str, ...]] = MappingProxyType(
 
 class Dashboard(Model):
     """The web dashboard."""
+
+    carriers: ClassVar[Mapping[str, str]] = {
+        "password": "HERMES_DASHBOARD_BASIC_AUTH_PASSWORD",
+        "secret": "HERMES_DASHBOARD_BASIC_AUTH_SECRET",
+    }
 
     enabled: Flag = False
     """Whether it runs. Defaults to false."""
@@ -234,6 +241,11 @@ class Telegram(Platform):
     label = "Telegram"
     needs = ("TELEGRAM_BOT_TOKEN",)
     lists = ("allowed_users", "group_allowed_users", "group_allowed_chats")
+    carriers: ClassVar[Mapping[str, str]] = {
+        "bot_token": "TELEGRAM_BOT_TOKEN",
+        "token": "TELEGRAM_BOT_TOKEN",
+        "webhook_secret": "TELEGRAM_WEBHOOK_SECRET",
+    }
 
     allowed_users: Annotated[tuple[_UserId, ...], AfterValidator(distinct)] = ()
     """Numeric ids of the users who may talk to the agent. Defaults to none."""
@@ -276,6 +288,7 @@ class Discord(Platform):
     label = "Discord"
     needs = ("DISCORD_BOT_TOKEN",)
     lists = ("allowed_users", "allowed_roles")
+    carriers: ClassVar[Mapping[str, str]] = dict.fromkeys(("bot_token", "token"), "DISCORD_BOT_TOKEN")
 
     allowed_users: Annotated[tuple[_UserId, ...], AfterValidator(distinct)] = ()
     """Numeric ids of the users who may talk to the agent. Defaults to none."""
@@ -292,6 +305,11 @@ class Slack(Platform):
 
     label = "Slack"
     needs = ("SLACK_BOT_TOKEN", "SLACK_APP_TOKEN")
+    carriers: ClassVar[Mapping[str, str]] = {
+        "app_token": "SLACK_APP_TOKEN",
+        "bot_token": "SLACK_BOT_TOKEN",
+        "token": "SLACK_BOT_TOKEN",
+    }
 
     allowed_users: Annotated[tuple[_SlackUser, ...], AfterValidator(distinct)] = ()
     """Ids of the members who may talk to the agent, such as U012AB3CD. Defaults to none."""

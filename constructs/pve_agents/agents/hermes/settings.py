@@ -5,10 +5,9 @@ https://hermes-agent.nousresearch.com/docs/user-guide/docker
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -60,6 +59,7 @@ from pve_agents.model import (
     InFile,
     Key,
     Model,
+    Place,
     ProblemsError,
     ReadOnly,
     below,
@@ -72,7 +72,7 @@ from pve_agents.model import (
 from pve_agents.types import EnvName, GuestPath, Text, holds_token, lies_in, shown
 from pve_agents.yaml_text import parse_yaml
 
-__all__ = ["DATA", "Auth", "Hermes", "Place", "Profile"]
+__all__ = ["DATA", "Auth", "Hermes", "Profile"]
 
 _DATA_DIRECTORY = "/opt/hermes-data"
 
@@ -185,6 +185,18 @@ def _plain(values: object) -> object:
 
 class Profile(Model):
     """One Hermes: its own container, data and settings."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "auth_file": "auth",
+        "auth_json": "auth",
+        "config": "settings",
+        "env": "environment",
+        "environment_files": "secrets",
+        "extra_volumes": "volumes",
+        "mounts": "volumes",
+        "soul": "documents",
+        "working_directory": "settings.terminal.cwd",
+    }
 
     settings: Settings = Settings()
     """Hermes' configuration; excludes config_file."""
@@ -414,25 +426,15 @@ _ROOMY_MIB = 4096
 _ROOMY_CORES = 2
 
 
-@dataclass(frozen=True)
-class Place:
-    """The container that Hermes runs in."""
-
-    name: str
-    """Name of the agent."""
-
-    mounts: Mapping[str, bool]
-    """Paths at which directories of the node are mounted, and whether they can be written."""
-
-    memory_mib: int
-    """Memory in MiB."""
-
-    cores: int
-    """Cores."""
-
-
 class Hermes(Profile):
     """Hermes Agent in Docker, in the agent's container. What is a profile's belongs to the main one."""
+
+    synonyms: ClassVar[Mapping[str, str]] = {
+        **Profile.synonyms,
+        "networking": "network_mode",
+        "ports": "api_server.port",
+        "services": "sidecars",
+    }
 
     image: Image = Image()
     """Image of Hermes."""
@@ -712,6 +714,9 @@ class Hermes(Profile):
                     "write a directory outside the mounts",
                     profile.data_directory,
                 )
+
+
+Profile.not_here = dict.fromkeys(Hermes.model_fields, "all profiles share this; write it beside profiles")
 
 
 def _misfits(profile: Profile, place: Place, writable: Sequence[str]) -> Iterator[ErrorDetails]:
