@@ -32,6 +32,8 @@ help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: .venv/.synced node_modules/.package-lock.json imports/.generated ## install everything, Terraform as well; generate the bindings
+# Where PYTHONDONTWRITEBYTECODE is set, as in many images for CI, each synth would compile them anew.
+	@python -m compileall -q constructs stacks imports
 
 .venv/.synced: Pipfile.lock pyproject.toml scripts/terraform-environment
 	@PYTHON="$(PYTHON)" scripts/python-environment

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import re
 import sys
 from pathlib import Path
@@ -40,6 +42,8 @@ def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
 def main() -> int:
     """Write Terraform's JSON of every stack; what is wrong with the input is said in one sentence each."""
     try:
+        import cdktf  # noqa: F401, PLC0415 (Node starts while the settings are read)
+
         from pve_agents import SettingsError, load_settings  # noqa: PLC0415
     except ModuleNotFoundError as error:
         return _missing(error)
@@ -70,4 +74,10 @@ def _refuse(*sentences: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # It lives for less than a second: garbage, and plugins of pydantic, are not worth looking for. Nor is the garbage that
+    # Python looks for when it ends, in all that was imported.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    gc.disable()
+    status = main()
+    gc.freeze()
+    sys.exit(status)

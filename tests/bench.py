@@ -1,17 +1,20 @@
 """What synth costs: `make bench` prints ratios measured in one run, so that the machine's speed cancels out.
 
-Each pair is timed in turns (a, b, a, b, …) and compared by its fastest runs, which other load disturbs least.
+Each pair is run in turns (a, b, a, b, …) and compared by its cheapest runs, which other load disturbs least: by the
+seconds of CPU that the command and all its children take, which have an aim, and by the clock.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 PROJECT = Path(__file__).parent.parent
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
@@ -26,24 +29,42 @@ app.synth()
 """
 
 
-def seconds(command: Sequence[str], directory: Path, environment: dict[str, str]) -> float:
-    """How long the command took."""
-    start = time.perf_counter()
+class Cost(NamedTuple):
+    """What a command took."""
+
+    cpu: float
+    """Seconds of CPU, of its children too."""
+
+    clock: float
+    """Seconds on the clock."""
+
+
+Aim = Mapping[str, float]
+"""The largest ratio, by what is measured."""
+
+
+def cost(command: Sequence[str], directory: Path, environment: dict[str, str]) -> Cost:
+    """Run a command and measure it."""
+    start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, cwd=directory, env={**os.environ, **environment}, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    end, after = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return Cost(after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime, end - start)
 
 
 def compare(
-    label: str, aim: str, ours: tuple[Sequence[str], dict[str, str]], base: tuple[Sequence[str], dict[str, str]]
+    label: str, aim: Aim, ours: tuple[Sequence[str], dict[str, str]], base: tuple[Sequence[str], dict[str, str]]
 ) -> None:
-    """Time both in turns and print their ratio."""
-    times: tuple[list[float], list[float]] = ([], [])
+    """Measure both in turns and print their ratios."""
+    costs: tuple[list[Cost], list[Cost]] = ([], [])
     for _ in range(ROUNDS):
-        for (command, environment), found in zip((ours, base), times, strict=True):
+        for (command, environment), found in zip((ours, base), costs, strict=True):
             with tempfile.TemporaryDirectory() as out:
-                found.append(seconds(command, PROJECT, {"CDKTF_OUTDIR": f"{out}/cdktf.out", **environment}))
-    fastest = [min(found) for found in times]
-    print(f"{label:<58} {fastest[0] / fastest[1]:5.2f} x   {aim:<12} ({fastest[0]:.2f} s / {fastest[1]:.2f} s)")
+                found.append(cost(command, PROJECT, {"CDKTF_OUTDIR": f"{out}/cdktf.out", **environment}))
+    print(label)
+    for measure in Cost._fields:
+        one, other = (min(getattr(it, measure) for it in found) for found in costs)
+        most = f"aim ≤ {aim[measure]:.2f}" if measure in aim else ""
+        print(f"  {measure:<6} {one / other:5.2f} x  {most:<12} ({one:.2f} s / {other:.2f} s)")
 
 
 def main() -> None:
@@ -55,19 +76,23 @@ def main() -> None:
         many.write_text("agents:\n" + "".join(f"  agent-{n}: {{vmid: {1000 + n}}}\n" for n in range(100)))
         one = Path(directory, "one.yaml")
         one.write_text("agents:\n  agent-0: {vmid: 1000}\n")
-        python = [sys.executable, "-O"]  # as in cdktf.json
-        synth = [*python, "main.py"]
+        synth = [sys.executable, "main.py"]
         settings = {"HOMELAB_FILE": str(one)}
         compare(
             "synth of one agent / bare cdktf app of two empty stacks",
-            "aim ≤ 1.15",
+            {"cpu": 1.40, "clock": 1.15},
             (synth, settings),
-            ([*python, str(bare)], {}),
+            ([sys.executable, str(bare)], {}),
         )
-        compare("synth of 100 agents / of one", "aim ≤ 2.50", (synth, {"HOMELAB_FILE": str(many)}), (synth, settings))
+        compare(
+            "synth of 100 agents / of one",
+            {"clock": 2.50},
+            (synth, {"HOMELAB_FILE": str(many)}),
+            (synth, settings),
+        )
         compare(
             "cdktf synth / python main.py",
-            "",
+            {},
             (["cdktf", "synth", "--output", f"{directory}/cdktf.out"], settings),
             (synth, settings),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -123,6 +124,11 @@ def test_what_is_imported_is_a_stated_dependency() -> None:
     stated = {re.split(r"[\s\[~=<>]", it)[0] for it in pyproject["project"]["dependencies"]}
     assert {_PACKAGES.get(it, it) for it in foreign} == stated
     assert stated <= tomllib.loads((PROJECT / "Pipfile").read_text())["packages"].keys()
+
+
+def test_cdktf_runs_plain_python() -> None:
+    """With -O it would compile all modules anew where bytecode cannot be written, and check no types."""
+    assert json.loads((PROJECT / "cdktf.json").read_text())["app"].endswith(" python main.py")
 
 
 def test_the_lock_names_no_package_index() -> None:

@@ -37,6 +37,37 @@ def test_good_settings_are_synthesized_in_silence(tmp_path: Path) -> None:
     assert (tmp_path / "cdktf.out" / "stacks" / "hermes" / "cdk.tf.json").exists()
 
 
+def test_a_synth_looks_neither_for_docstrings_nor_for_plugins_nor_for_software_that_is_not_stated(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "homelab.yaml").write_text("agents: {scribe: {vmid: 119}}\n")
+    script = """if True:
+        import ast, importlib.metadata, runpy, sys
+
+        def refuse(*args: object, **named: object) -> None:
+            raise AssertionError("not at a synth")
+
+        ast.parse = importlib.metadata.entry_points = refuse
+        try:
+            runpy.run_path("main.py", run_name="__main__")
+        except SystemExit as end:
+            print(end.code, [it for it in sys.modules if "hermes" in it])
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=PROJECT,
+        env={
+            **os.environ,
+            "CDKTF_OUTDIR": str(tmp_path / "cdktf.out"),
+            "HOMELAB_FILE": str(tmp_path / "homelab.yaml"),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("0 []\n", "")
+
+
 def test_bad_settings_are_one_sentence_each_and_nothing_is_written(tmp_path: Path) -> None:
     (tmp_path / "homelab.yaml").write_text("agents: {hermes: {vmid: 99, hostname: -x}}\n")
     done = run(PROJECT, CDKTF_OUTDIR=str(tmp_path / "cdktf.out"), HOMELAB_FILE=str(tmp_path / "homelab.yaml"))
