@@ -138,13 +138,13 @@ class Project:
         """Write homelab.yaml: the settings of hermes, or of all agents."""
         self.settings.write_text(yaml.safe_dump({"agents": {"hermes": hermes} if agents is None else dict(agents)}))
 
-    def cdktf(self, *args: str, ok: bool | None = True, cwd: Path = ROOT) -> Ran:
+    def cdktf(self, *args: str, ok: bool | None = True, cwd: Path = ROOT, synth: bool = True) -> Ran:
         """Run the real cdktf, as `cdktf ARGS`.
 
         Look at what it did, not at the end of what it said: its deploy and destroy go through a terminal of their own,
-        which now and then loses Terraform's last lines.
+        which now and then loses Terraform's last lines. Without `synth`, it takes what is synthesized.
         """
-        options = ["--output", str(self.out)]
+        options = ["--output", str(self.out), *([] if synth else ["--skip-synth"])]
         if args[0] not in ("list", "synth"):
             # The stand-in providers are in no registry.
             options.append("--skip-provider-lock")

@@ -34,14 +34,14 @@ def test_from_nothing_to_an_agent_and_back(project: Project, virtual_node: Virtu
 
     # Its columns are as wide as a terminal, whatever they cut.
     assert f"hermes{project.stack()}" in "".join(project.cdktf("list").raw.split())
-    assert "Plan: 3 to add, 0 to change, 0 to destroy." in project.cdktf("diff", "hermes").text
+    assert "Plan: 3 to add, 0 to change, 0 to destroy." in project.cdktf("diff", "hermes", synth=False).text
     assert virtual_node.mutations == []
 
-    project.cdktf("deploy", "hermes", "--auto-approve")
+    project.cdktf("deploy", "hermes", "--auto-approve", synth=False)
     assert containers(virtual_node) == [118]
     assert project.addresses() == {CONTAINER, TEMPLATE, TOKEN_CHECK}
     outputs = project.directory / "outputs.json"
-    project.cdktf("output", "hermes", "--outputs-file", str(outputs))
+    project.cdktf("output", "hermes", "--outputs-file", str(outputs), synth=False)
     assert json.loads(outputs.read_text()) == {
         "hermes": {"hermes_container_id": 118, "hermes_hostname": "hermes", "hermes_ipv4": "10.1.10.118"}
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -70,9 +70,12 @@ class Deploys:
         self.project.apply(stack=HERMES_ROOT)
 
     def die_everywhere(self, changes: dict[str, int]) -> None:
-        """Apply again and again: each time the next command dies, before its effect and then after it."""
+        """Apply again and again: each time the next command dies, right after its effect; the first before it, too."""
+        first = next(iter(changes))
         for command, number in changes.items():
-            for when in ("before", "after") if number else ():
+            # Death before the effect of another is death after that of the one before: nothing happened in between.
+            both: tuple[Literal["before", "after"], ...] = ("before", "after")
+            for when in () if not number else both if command == first else both[1:]:
                 self.node.kill_host_command_at(number, when)
                 died = self.project.apply(stack=HERMES_ROOT, ok=False)
                 assert "ssh to root@127.0.0.1 failed" in died.errors[0]

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).resolve().parents[2]
 STAND_IN = """\
 #!/bin/sh
-exec {python} -I -S {program} {directory} {name} "$@"
+{door}exec {python} -I -S {program} {directory} {name} "$@"
 """
 # Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
 HOST_TOOLS = ("base64", "bash", "sha256sum")
@@ -118,8 +118,11 @@ class VirtualHost(Records):
         folder.mkdir(parents=True, exist_ok=True)
         program = Path(__file__).with_name("stand_in.py")
         words = {"program": program, "python": sys.executable, "directory": self.node, "name": shown or name}
+        # Tests have one process for every ssh.
+        address = os.environ.get("VIRTUAL_NODE_DOOR", "") if folder == self.ssh_bin else ""
+        door = f"VIRTUAL_NODE_DOOR={address} " if address else ""
         command = folder / name
-        command.write_text(STAND_IN.format(**{key: shlex.quote(str(word)) for key, word in words.items()}))
+        command.write_text(STAND_IN.format(door=door, **{key: shlex.quote(str(it)) for key, it in words.items()}))
         command.chmod(0o755)
 
     def real(self, path: str) -> Path:
@@ -202,11 +205,11 @@ class VirtualHost(Records):
         """Run root's shell on the host, in a session of its own: sudden death takes no more than that along."""
         from tests.virtual_node import pct, session  # noqa: F401, PLC0415 (what the session's commands need)
 
-        return session.run(self._command, [str(self.bin / "bash"), *arguments], script, **self._login())
+        def command(words: Sequence[str]) -> NoReturn:
+            # The same object, which has logged in to the API.
+            leave(lambda: _command(self, words[1], list(words[2:])))
 
-    def _command(self, words: Sequence[str]) -> NoReturn:
-        directory, name, *arguments = words
-        leave(lambda: _command(self if Path(directory) == self.node else VirtualHost(Path(directory)), name, arguments))
+        return session.run(command, [str(self.bin / "bash"), *arguments], script, **self._login())
 
     def _login(self) -> dict[str, Any]:
         self._show_etc_pve()
@@ -678,8 +681,20 @@ def local(host: VirtualHost, arguments: list[str]) -> int:
 
 def main() -> None:
     """Be the command that the arguments name: `DIRECTORY NAME ARGUMENT...`."""
-    directory, name, *arguments = sys.argv[1:]
+    be(sys.argv[1:])
+
+
+def be(words: Sequence[str]) -> NoReturn:
+    """Be the command that the words name, in this process."""
+    directory, name, *arguments = words
     leave(lambda: _command(VirtualHost(Path(directory)), name, arguments))
+
+
+def door(address: str) -> None:
+    """Be the process behind an address that becomes what is asked of it: every ssh to a virtual node, for instance."""
+    from tests.virtual_node import client, pct, session  # noqa: F401, PLC0415 (what those commands need)
+
+    session.open_door(be, address)
 
 
 def _command(host: VirtualHost, name: str, arguments: list[str]) -> int:

@@ -8,6 +8,7 @@ lives in the session and in the process group of its caller, so that sudden deat
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import selectors
 import signal
@@ -43,7 +44,7 @@ def run(command: Command, shell: Sequence[str], script: str | None, **options: A
         if writing is not None:
             os.close(writing)
         os.setsid()
-        os._exit(_Server(command).run(shell, stdin=reading, **options))
+        os._exit(_below_a_server(command, shell, stdin=reading, **options))
     if script is not None and writing is not None:
         os.close(reading)
         with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w") as pipe:
@@ -51,31 +52,47 @@ def run(command: Command, shell: Sequence[str], script: str | None, **options: A
     return os.waitstatus_to_exitcode(os.waitpid(server, 0)[1])
 
 
+def _below_a_server(command: Command, shell: Sequence[str], *, stdin: int, **options: Any) -> int:
+    server = _Server(command, ADDRESS.format(os.getpid()), join=lambda caller: os.setpgid(0, os.getpgid(caller)))
+    with subprocess.Popen(shell, stdin=stdin, **options) as process:
+        os.close(stdin)
+        server.serve_until(os.pidfd_open(process.pid))
+    if process.returncode < 0:
+        os.kill(os.getpid(), -process.returncode)
+    return process.returncode
+
+
+def open_door(command: Command, address: str) -> None:
+    """Serve commands from outside of any session, as sshd does, until standard input ends."""
+    _Server(command, f"\0{address}", join=lambda _: os.setsid()).serve_until(0)
+
+
 class _Server:
-    def __init__(self, command: Command) -> None:
-        self._command = command
+    def __init__(self, command: Command, address: str, join: Callable[[int], None]) -> None:
+        """Listen; `join` puts a command's process where it belongs, given its caller's."""
+        self._command, self._join = command, join
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(address)
+        self._listener.listen(64)
         self._selector = selectors.DefaultSelector()
+        self._selector.register(self._listener, selectors.EVENT_READ, self._listener)
+        # A fork that collects garbage copies all that it looks at.
+        gc.disable()
+        gc.freeze()
 
-    def run(self, shell: Sequence[str], *, stdin: int, **options: Any) -> int:
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(ADDRESS.format(os.getpid()))
-            listener.listen(64)
-            with subprocess.Popen(shell, stdin=stdin, **options) as process:
-                os.close(stdin)
-                self._selector.register(listener, selectors.EVENT_READ, listener)
-                ended = os.pidfd_open(process.pid)
-                self._selector.register(ended, selectors.EVENT_READ)
-                while process.poll() is None:
-                    for key, _ in self._selector.select():
-                        self._serve(key.data)
-        if process.returncode < 0:
-            os.kill(os.getpid(), -process.returncode)
-        return process.returncode
+    def serve_until(self, end: int) -> None:
+        """Serve until a file becomes readable."""
+        self._selector.register(end, selectors.EVENT_READ, end)
+        while True:
+            for key, _ in self._selector.select():
+                if key.data == end:
+                    return
+                self._serve(key.data)
 
-    def _serve(self, what: socket.socket | Job | None) -> None:
+    def _serve(self, what: socket.socket | Job) -> None:
         if isinstance(what, socket.socket):
             self._start(what.accept()[0])
-        elif isinstance(what, Job) and what.link.fileno() >= 0:
+        elif what.link.fileno() >= 0:
             self._end(what)
 
     def _start(self, link: socket.socket) -> None:
@@ -87,7 +104,8 @@ class _Server:
         caller, umask, count, directory, *words = message.split(b"\0")
         pid = os.fork()
         if not pid:
-            os.setpgid(0, os.getpgid(int(caller)))
+            self._listener.close()
+            self._join(int(caller))
             for number, file in enumerate(files):
                 os.dup2(file, number)
             sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the old one may be at its end)
