@@ -22,6 +22,8 @@ ALWAYS = {
     # What jsii unpacks, and Node compiles, at its first start; by default in the home.
     "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(CACHE / "jsii"),
     "NODE_COMPILE_CACHE": str(CACHE / "node"),
+    # Terraform lives for a tenth of a second, too short a time to collect garbage in.
+    "GOGC": "off",
 }
 
 _HOME = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
@@ -32,6 +34,9 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if FOREIGN.match(name):
             del os.environ[name]
+    # Many images for CI set it, and hundreds of processes would compile the same modules again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     config.stash[_HOME] = tempfile.TemporaryDirectory(prefix="home-")
     # The programs of this project, by their names, as under `make` and `pipenv run`.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

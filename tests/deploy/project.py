@@ -11,7 +11,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +103,17 @@ class TerraformRun(Ran):
     def _diagnostics(self, severity: str) -> list[str]:
         found = (message["diagnostic"] for message in self._of("diagnostic"))
         return [f"{it['summary']}: {it['detail']}".rstrip(": ") for it in found if it["severity"] == severity]
+
+
+@cache
+def terraform() -> str:
+    """The program that the launcher would choose for every command, where that is one of the user's own."""
+    if named := os.environ.get("TERRAFORM_BINARY_NAME"):
+        return named
+    launcher = Path(sys.executable).parent
+    others = os.pathsep.join(part for part in os.get_exec_path() if Path(part) != launcher)
+    own = (shutil.which(name, path=others) for name in ("terraform", "tofu"))
+    return next(filter(None, own), str(launcher / "terraform"))
 
 
 class Project:
@@ -242,7 +253,7 @@ class Project:
         where = f"-chdir={self.stack(stack)}"
         if not (self.stack(stack) / ".terraform").is_dir():
             self._initialize(stack)
-        ran = self.run(self.binary, where, command, "-json", "-input=false", *args, ok=ok)
+        ran = self.run(terraform(), where, command, "-json", "-input=false", *args, ok=ok)
         messages = [json.loads(line) for line in ran.raw.splitlines() if line.startswith("{")]
         return TerraformRun(ran.code, ran.raw, messages)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.deploy.project import terraform
 from tests.virtual_node.client import ApiError, Client
 from tests.virtual_node.node import ROOT, VirtualNode
 
@@ -56,7 +57,6 @@ class Workspace:
     def __init__(self, directory: Path, node: VirtualNode) -> None:
         self.directory, self.node = directory, node
         self.provider: dict[str, Any] = {}
-        self.binary = os.environ.get("TERRAFORM_BINARY_NAME", "terraform")
 
     def write(self, **blocks: Any) -> None:
         versions = {"proxmox": ("bpg/proxmox", "0.111.1"), "null": ("hashicorp/null", "~> 3.0")}
@@ -68,7 +68,8 @@ class Workspace:
         }
         self.directory.mkdir(exist_ok=True)
         (self.directory / "main.tf.json").write_text(json.dumps(config))
-        if not (self.directory / ".terraform").exists():
+        # Providers that are served are not installed.
+        if "TF_REATTACH_PROVIDERS" not in self.node.env and not (self.directory / ".terraform").exists():
             self.run("init")
 
     def container(self, **changes: Any) -> None:
@@ -79,7 +80,7 @@ class Workspace:
         environment = {**outside, **self.node.env}
         self.node.seen_by_providers(environment)
         done = subprocess.run(
-            [self.binary, *args, "-no-color"],
+            [terraform(), *args, "-no-color"],
             cwd=self.directory,
             env=environment,
             stdout=subprocess.PIPE,
@@ -99,7 +100,7 @@ class Workspace:
 
     def state(self, address: str) -> dict[str, Any]:
         shown = subprocess.run(
-            [self.binary, "show", "-json"],
+            [terraform(), "show", "-json"],
             cwd=self.directory,
             env={**os.environ, **self.node.env},
             capture_output=True,

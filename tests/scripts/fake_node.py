@@ -378,13 +378,18 @@ def fail(message: str) -> NoReturn:
 
 def leave(command: Callable[[], int]) -> NoReturn:
     """Run a command and end with its status at once: the interpreter's own end takes as long as most of them."""
+    os._exit(outcome(command))
+
+
+def outcome(command: Callable[[], int]) -> int:
+    """Run a command, and return its status when all that it said is said."""
     try:
         status = command()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)
+    return status
 
 
 def main() -> int:

@@ -27,13 +27,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.scripts.fake_docker import SYSTEM_COMMANDS, System, furnish, new_system
-from tests.scripts.fake_node import GUEST_COMMANDS, HOST_COMMANDS, Commands, Records, fail, leave
+from tests.scripts.fake_node import GUEST_COMMANDS, HOST_COMMANDS, Commands, Records, fail, outcome
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Sequence
-    from typing import Any, NoReturn
+    from typing import Any
 
     from tests.virtual_node.client import Client
 
@@ -68,6 +68,8 @@ DISKS = ("/mnt/pve/hdd", "/media/2tb")
 GUEST_IDS = range(100000, 165536)
 NOBODY = 65534
 READ, WRITE, SEARCH = 4, 2, 1
+
+SHORT_IN_GUEST = ("mv", "rm", "mkdir", "chown", "stat", "touch")
 
 SSH_FAILED = 255
 SSH_FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
@@ -205,11 +207,11 @@ class VirtualHost(Records):
         """Run root's shell on the host, in a session of its own: sudden death takes no more than that along."""
         from tests.virtual_node import pct, session  # noqa: F401, PLC0415 (what the session's commands need)
 
-        def command(words: Sequence[str]) -> NoReturn:
+        def command(words: Sequence[str]) -> int:
             # The same object, which has logged in to the API.
-            leave(lambda: _command(self, words[1], list(words[2:])))
+            return outcome(lambda: _command(self, words[1], list(words[2:])))
 
-        return session.run(command, [str(self.bin / "bash"), *arguments], script, **self._login())
+        return session.run(command, is_short, [str(self.bin / "bash"), *arguments], script, **self._login())
 
     def _login(self) -> dict[str, Any]:
         self._show_etc_pve()
@@ -681,20 +683,26 @@ def local(host: VirtualHost, arguments: list[str]) -> int:
 
 def main() -> None:
     """Be the command that the arguments name: `DIRECTORY NAME ARGUMENT...`."""
-    be(sys.argv[1:])
+    os._exit(run(sys.argv[1:]))
 
 
-def be(words: Sequence[str]) -> NoReturn:
-    """Be the command that the words name, in this process."""
+def run(words: Sequence[str]) -> int:
+    """Run the command that the words name, in this process."""
     directory, name, *arguments = words
-    leave(lambda: _command(VirtualHost(Path(directory)), name, arguments))
+    return outcome(lambda: _command(VirtualHost(Path(directory)), name, arguments))
+
+
+def is_short(words: Sequence[str]) -> bool:
+    """Whether the command of these words starts nothing that has to ask for another one, and becomes nothing else."""
+    name = words[1]
+    return words[2] != "exec" if name == "pct" else name in HOST_COMMANDS or name.rpartition(":")[2] in SHORT_IN_GUEST
 
 
 def door(address: str) -> None:
     """Be the process behind an address that becomes what is asked of it: every ssh to a virtual node, for instance."""
     from tests.virtual_node import client, pct, session  # noqa: F401, PLC0415 (what those commands need)
 
-    session.open_door(be, address)
+    session.open_door(run, address)
 
 
 def _command(host: VirtualHost, name: str, arguments: list[str]) -> int:
@@ -715,7 +723,8 @@ def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
         _, vmid, command = name.split(":")
         guest = Guest(host, vmid, command)
         guest.log("calls", arguments)
-        return guest.run(arguments)
+        with guest.held:
+            return guest.run(arguments)
     machine = Host(host, name)
     machine.log("calls", arguments)
     if name == "dpkg-query":
@@ -727,4 +736,5 @@ def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
         "chmod": machine.chmod,
         "stat": machine.stat,
     }
-    return commands[name](arguments)
+    with machine.held:
+        return commands[name](arguments)

@@ -17,12 +17,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 from tests.virtual_node.stand_in import ADDRESS
 
-# Runs the command that its arguments name, in a process of its own, and never returns.
-Command = Callable[[Sequence[str]], NoReturn]
+# Runs the command that its arguments name, and returns its status.
+Command = Callable[[Sequence[str]], int]
+# Is it over before anybody else has to be served?
+IsShort = Callable[[Sequence[str]], bool]
 
 STANDARD_FILES = 3
 
@@ -36,7 +38,7 @@ class Job:
     link: socket.socket
 
 
-def run(command: Command, shell: Sequence[str], script: str | None, **options: Any) -> int:
+def run(command: Command, is_short: IsShort, shell: Sequence[str], script: str | None, **options: Any) -> int:
     """Run a shell on a script, or on standard input; return its exit status, negative for the signal that ended it."""
     reading, writing = os.pipe() if script is not None else (0, None)
     server = os.fork()
@@ -44,7 +46,7 @@ def run(command: Command, shell: Sequence[str], script: str | None, **options: A
         if writing is not None:
             os.close(writing)
         os.setsid()
-        os._exit(_below_a_server(command, shell, stdin=reading, **options))
+        os._exit(_below_a_server(command, is_short, shell, stdin=reading, **options))
     if script is not None and writing is not None:
         os.close(reading)
         with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w") as pipe:
@@ -52,10 +54,14 @@ def run(command: Command, shell: Sequence[str], script: str | None, **options: A
     return os.waitstatus_to_exitcode(os.waitpid(server, 0)[1])
 
 
-def _below_a_server(command: Command, shell: Sequence[str], *, stdin: int, **options: Any) -> int:
-    server = _Server(command, ADDRESS.format(os.getpid()), join=lambda caller: os.setpgid(0, os.getpgid(caller)))
+def _below_a_server(command: Command, is_short: IsShort, shell: Sequence[str], *, stdin: int, **options: Any) -> int:
+    def join(caller: int) -> None:
+        os.setpgid(0, os.getpgid(caller))
+
+    server = _Server(command, ADDRESS.format(os.getpid()), join, is_short)
     with subprocess.Popen(shell, stdin=stdin, **options) as process:
-        os.close(stdin)
+        if stdin:
+            os.close(stdin)
         server.serve_until(os.pidfd_open(process.pid))
     if process.returncode < 0:
         os.kill(os.getpid(), -process.returncode)
@@ -64,18 +70,21 @@ def _below_a_server(command: Command, shell: Sequence[str], *, stdin: int, **opt
 
 def open_door(command: Command, address: str) -> None:
     """Serve commands from outside of any session, as sshd does, until standard input ends."""
-    _Server(command, f"\0{address}", join=lambda _: os.setsid()).serve_until(0)
+    _Server(command, f"\0{address}", join=lambda _: os.setsid()).serve_until(os.dup(0))
 
 
 class _Server:
-    def __init__(self, command: Command, address: str, join: Callable[[int], None]) -> None:
+    def __init__(
+        self, command: Command, address: str, join: Callable[[int], None], is_short: IsShort = lambda _: False
+    ) -> None:
         """Listen; `join` puts a command's process where it belongs, given its caller's."""
-        self._command, self._join = command, join
+        self._command, self._join, self._is_short = command, join, is_short
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(address)
         self._listener.listen(64)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, self._listener)
+        self._nothing = os.open(os.devnull, os.O_RDWR)
         # A fork that collects garbage copies all that it looks at.
         gc.disable()
         gc.freeze()
@@ -101,26 +110,39 @@ class _Server:
             message = b""
             while len(message) < int.from_bytes(head, "big"):
                 message += rest.read(int.from_bytes(head, "big") - len(message)) or b"\0"
-        caller, umask, count, directory, *words = message.split(b"\0")
-        pid = os.fork()
+        caller, umask, count, directory, *rest = message.split(b"\0")
+        words = [os.fsdecode(word) for word in rest[: int(count)]]
+        is_short = self._is_short(words)
+        pid = 0 if is_short else os.fork()
         if not pid:
-            self._listener.close()
-            self._join(int(caller))
+            if not is_short:
+                self._listener.close()
+                self._join(int(caller))
             for number, file in enumerate(files):
                 os.dup2(file, number)
-            sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the old one may be at its end)
+                os.close(file)
             os.chdir(directory)
             os.umask(int(umask))
             os.environ.clear()
-            for variable in words[int(count) :]:
+            for variable in rest[int(count) :]:
                 name, _, value = variable.partition(b"=")
                 os.environb[name] = value
-            self._command([os.fsdecode(word) for word in words[: int(count)]])
+            if is_short:
+                self._answer(link, self._command(words))
+                for number in range(STANDARD_FILES):
+                    os.dup2(self._nothing, number)
+                return
+            sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the old one may be at its end)
+            os._exit(self._command(words))
         for file in files:
             os.close(file)
         job = Job(pid, os.pidfd_open(pid), link)
         self._selector.register(job.ended, selectors.EVENT_READ, job)
         self._selector.register(link, selectors.EVENT_READ, job)
+
+    def _answer(self, link: socket.socket, status: int) -> None:
+        with contextlib.suppress(BrokenPipeError), link:
+            link.send(str(status).encode())
 
     def _end(self, job: Job) -> None:
         """The command has ended; or the stand-in has, and with it goes the command."""
@@ -131,5 +153,4 @@ class _Server:
         self._selector.unregister(job.ended)
         self._selector.unregister(job.link)
         os.close(job.ended)
-        with contextlib.suppress(BrokenPipeError), job.link:
-            job.link.send(str(os.waitstatus_to_exitcode(status)).encode())
+        self._answer(job.link, os.waitstatus_to_exitcode(status))
