@@ -9,6 +9,7 @@ from constructs import Construct
 from imports.proxmox.provider import ProxmoxProvider
 
 from pve_agents import AgentContainer, LxcTemplate, TokenCheck
+from pve_agents.privileges import Wanted
 from pve_agents.settings import Agent, Backend
 from stacks.backend import store_state
 
@@ -37,16 +38,7 @@ class AgentStack(TerraformStack):
         self.add_override("terraform.required_version", ">= 1.8.0")
         ProxmoxProvider(self, "proxmox")
 
-        check = TokenCheck(
-            self,
-            f"{agent.name}_token_check",
-            script=_CHECK_TOKEN,
-            node_name=agent.node,
-            vmid=agent.vmid,
-            disk_datastore=agent.disk.datastore,
-            template_datastore=agent.template.datastore if agent.template.url else None,
-            pool=agent.pool,
-        )
+        check = TokenCheck(self, f"{agent.name}_token_check", script=_CHECK_TOKEN, wanted=Wanted.by(agent))
         template = LxcTemplate(
             self,
             LxcTemplate.name_for(agent.template, agent.node),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from cdktf import AssetType, LocalExecProvisioner, TerraformAsset, TerraformResource, TerraformStack
+from cdktf import AssetType, LocalExecProvisioner, TerraformAsset, TerraformResource
 from constructs import Construct
 
-from pve_agents.types import DatastoreId, NodeName, Vmid
+from pve_agents.privileges import Wanted
 
 
 class TokenCheck(Construct):
@@ -30,11 +30,7 @@ class TokenCheck(Construct):
         id_: str,
         *,
         script: Path,
-        node_name: NodeName,
-        vmid: Vmid,
-        disk_datastore: DatastoreId,
-        template_datastore: DatastoreId | None = None,
-        pool: str | None = None,
+        wanted: Wanted,
     ) -> None:
         """Add the check.
 
@@ -42,25 +38,11 @@ class TokenCheck(Construct):
             scope: The stack.
             id_: Also the name in the resource's address.
             script: ``scripts/check-token``; it gets the token from the environment, as the provider does.
-            node_name: The node of the container.
-            vmid: The VMID of the container.
-            disk_datastore: Where the root disk is allocated.
-            template_datastore: Where a template is downloaded to; none when the template exists.
-            pool: The resource pool that the container joins, whose privileges then count as well.
+            wanted: What the stack makes.
         """
         super().__init__(scope, id_)
         asset = TerraformAsset(self, "script", path=str(script), type=AssetType.FILE)
-        arguments = {
-            "stack": TerraformStack.of(self).node.id,
-            "node": node_name,
-            "vmid": str(vmid),
-            "rootfs-datastore": disk_datastore,
-        }
-        if template_datastore is not None:
-            arguments["template-datastore"] = template_datastore
-        if pool is not None:
-            arguments["pool"] = pool
-        options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in arguments.items())
+        options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in wanted.options.items())
         # Not cdktf's DataResource: that one runs `terraform version` at each synth.
         self.resource = TerraformResource(
             self,
@@ -68,4 +50,4 @@ class TokenCheck(Construct):
             terraform_resource_type="terraform_data",
             provisioners=[LocalExecProvisioner(type="local-exec", command=f"python3 {asset.path} {options}")],
         )
-        self.resource.add_override("triggers_replace", arguments)
+        self.resource.add_override("triggers_replace", wanted.options)

@@ -1,0 +1,349 @@
+"""The Proxmox VE API as the token of the environment sees it, and one sentence for everything that may be wrong with it.
+
+The provider says the same in its own way: after ten tries, up to a minute later, in words that name no file and no remedy.
+What it takes from the environment is read here as it reads it (bpg/proxmox, proxmox/api/client.go and credentials.go).
+"""
+
+from __future__ import annotations
+
+import queue
+import re
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, RequestException, Response, Session
+
+SECONDS = 10.0
+"""How long somebody waits for the node's answers at most."""
+
+_FORM = "USER@REALM!TOKENID=SECRET"
+_TOKEN = re.compile(r"(?P<id>(?P<user>[^\s!=]+@[^\s!=@]+)!(?P<name>[^\s!=]+))=(?P<secret>[A-Za-z0-9-]+)")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_TLS = MappingProxyType(
+    {
+        "": ssl.TLSVersion.TLSv1_3,
+        "1.3": ssl.TLSVersion.TLSv1_3,
+        "1.2": ssl.TLSVersion.TLSv1_2,
+        "1.1": ssl.TLSVersion.TLSv1_1,
+        "1.0": ssl.TLSVersion.TLSv1,
+    }
+)
+_OLD_TLS = ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION")
+# Proxmox VE's own, of its proxy to the other nodes.
+_UNREACHED_BEHIND = range(595, 600)
+_ROOTS = ("PVE_SSH", "PVE_TRANSPORT", "PVE_READ_TOKEN")
+_LONGEST_QUOTE = 80
+_REFUSED = object()
+
+Answer = TypeVar("Answer")
+
+
+class NodeError(Exception):
+    """Why the node could not be asked, in one sentence with a remedy."""
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the API is, and as whom to ask."""
+
+    address: str
+    """Scheme, host and port."""
+    user: str
+    token_name: str
+    secret: SecretStr
+    verified: bool
+    """Whether the node's certificate must be one that this machine trusts."""
+    oldest_tls: ssl.TLSVersion
+
+    @property
+    def token_id(self) -> str:
+        """The token's full name, without its secret."""
+        return f"{self.user}!{self.token_name}"
+
+
+def access(environment: Mapping[str, str]) -> Access:
+    """Read the variables that the provider reads.
+
+    Raises:
+        NodeError: One of them is missing, is the example's, or can lead nowhere.
+    """
+    missing = [name for name in ("PROXMOX_VE_ENDPOINT", "PROXMOX_VE_API_TOKEN") if not environment.get(name)]
+    if missing:
+        are = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+        if any(environment.get(name) for name in _ROOTS):
+            raise NodeError(f"{are}, and this is root's environment: run it with `pipenv run` in front, without asroot")
+        raise NodeError(
+            f"{are}: write them into .env (`install -m 600 .env.example .env` makes one), and put `pipenv run` in front, "
+            "which reads it"
+        )
+    insecure = environment.get("PROXMOX_VE_INSECURE", "")
+    if insecure not in ("", "true", "1", "false", "0"):
+        raise NodeError("PROXMOX_VE_INSECURE must be true or false: the provider takes anything else for false")
+    oldest = environment.get("PROXMOX_VE_MIN_TLS", "").strip()
+    if oldest not in _TLS:
+        raise NodeError("PROXMOX_VE_MIN_TLS must be one of 1.0, 1.1, 1.2, 1.3")
+    address = _address(environment["PROXMOX_VE_ENDPOINT"])
+    token = _token(environment["PROXMOX_VE_API_TOKEN"])
+    return Access(
+        address=address,
+        user=token["user"],
+        token_name=token["name"],
+        secret=SecretStr(token["secret"]),
+        verified=insecure not in ("true", "1"),
+        oldest_tls=_TLS[oldest],
+    )
+
+
+def _address(value: str) -> str:
+    """Scheme, host and port of the endpoint; the provider drops a path as well."""
+    name = "PROXMOX_VE_ENDPOINT"
+    scheme, separator, rest = value.rpartition("://")
+    host = rest.strip().split("/", 1)[0]
+    # Only what looks like an address is shown: it may be a secret in the wrong place.
+    if not _HOST.fullmatch(host):
+        raise NodeError(f"{name} must have the form https://HOST:8006")
+    if value != value.strip():
+        raise NodeError(f"{name} has blanks around it: write https://{host}")
+    if scheme != "https" or not separator:
+        raise NodeError(f"{name} does not begin with https://: write https://{host}{_port(host)}")
+    try:
+        _ = urlsplit(f"https://{host}").port
+    except ValueError:
+        raise NodeError(f"{name} must have the form https://HOST:8006") from None
+    return f"https://{host}"
+
+
+def _port(host: str) -> str:
+    """The port that is to be added."""
+    return "" if re.search(r":\d+$", host) else ":8006"
+
+
+def _token(value: str) -> re.Match[str]:
+    """The parts of the token; no message shows any of it but its name."""
+    name = "PROXMOX_VE_API_TOKEN"
+    if value != value.strip():
+        raise NodeError(f"{name} has blanks around it: write {_FORM} and nothing else")
+    if value.lower().startswith("pveapitoken"):
+        raise NodeError(f"{name} begins with PVEAPIToken, which the provider adds by itself: write {_FORM} alone")
+    token = _TOKEN.fullmatch(value)
+    if token is None or not (value.isascii() and value.isprintable()):
+        raise NodeError(f"{name} is not in the form {_FORM}")
+    if not token["secret"].strip("0-"):
+        raise NodeError(
+            f"{name} is still the example's: write the one that `pveum user token add` printed (README, step 1) into .env"
+        )
+    return token
+
+
+class Node:
+    """The API, asked as the token."""
+
+    def __init__(self, access: Access, *, seconds: float = SECONDS) -> None:
+        """Ask nothing yet.
+
+        Args:
+            access: Where, and as whom.
+            seconds: How long to wait for an answer.
+        """
+        from proxmoxer import ProxmoxResource  # noqa: PLC0415 - takes longer to import than most commands take
+        from proxmoxer.backends.https import JsonSerializer  # noqa: PLC0415
+
+        self._access, self._seconds = access, seconds
+        session = _session(access, seconds)
+        self._api = ProxmoxResource(
+            base_url=f"{access.address}/api2/json", session=session, serializer=JsonSerializer()
+        )
+
+    def privileges(self, path: str) -> set[str]:
+        """The token's effective privileges on a path; for a privilege-separated token PVE intersects with its user."""
+        answer = self._get("access/permissions", path=path)
+        if not isinstance(answer, dict) or not all(map(_is_permission, answer, answer.values())):
+            raise self._foreign()
+        held: set[str] = set()
+        # Proxmox VE answers for the path alone; where ancestors are listed too, what propagates counts as well.
+        for place, privileges in answer.items():
+            if place == path or path.startswith(place.rstrip("/") + "/"):
+                held.update(name for name, propagates in privileges.items() if place == path or propagates)
+        return held
+
+    def is_free(self, vmid: str) -> bool:
+        """Whether no guest of the cluster has the VMID, seen or unseen."""
+        answer = self._get("cluster/nextid", refused=HTTPStatus.BAD_REQUEST, vmid=vmid)
+        if answer is not _REFUSED and str(answer) != vmid:
+            raise self._foreign()
+        return answer is not _REFUSED
+
+    def _get(self, resource: str, *, refused: int | None = None, **parameters: str) -> object:
+        """The data of an answer, whatever it is; `_REFUSED` where it has the status `refused`."""
+        import requests  # noqa: PLC0415 - as above
+        from proxmoxer import ResourceException  # noqa: PLC0415
+
+        try:
+            return self._api(resource).get(**parameters)
+        except ResourceException as error:
+            if error.status_code == refused:
+                return _REFUSED
+            raise NodeError(self._explain_status(error.status_code, str(error.content))) from None
+        except requests.TooManyRedirects:
+            raise NodeError(
+                f"{self._access.address} sends us somewhere else, where the token does not go: PROXMOX_VE_ENDPOINT must "
+                "name the API itself, as in https://HOST:8006"
+            ) from None
+        except requests.RequestException as error:
+            raise NodeError(self._explain(error)) from None
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
+            # What proxmoxer makes of an answer that is JSON, and is not Proxmox VE's.
+            raise self._foreign() from None
+
+    def _foreign(self) -> NodeError:
+        return NodeError(
+            f"{self._access.address} does not answer as Proxmox VE does: does PROXMOX_VE_ENDPOINT name the API (port 8006)?"
+        )
+
+    def _explain_status(self, status: int, words: str) -> str:
+        """One sentence for an HTTP error."""
+        address, token = self._access.address, self._access.token_id
+        said = "".join(filter(str.isprintable, words)).replace(self._access.secret.get_secret_value(), "…")
+        said = f" ({said[:_LONGEST_QUOTE]})" if said else ""
+        if status == HTTPStatus.UNAUTHORIZED:
+            return (
+                f"{address} does not accept token {token}{said}: `pveum user token list {self._access.user}` on the node "
+                "shows which there are and until when; correct PROXMOX_VE_API_TOKEN, or make a new one (README, step 1)"
+            )
+        if status in _UNREACHED_BEHIND:
+            return f"{address} cannot reach the node behind it (HTTP {status}): is every node of the cluster up?"
+        if status == HTTPStatus.NOT_FOUND:
+            return str(self._foreign())
+        return (
+            f"{address} answers HTTP {status}{said} when asked for the permissions of token {token}: look at `systemctl "
+            "status pveproxy pvedaemon` on the node, and at what is between it and here"
+        )
+
+    def _explain(self, error: RequestException) -> str:
+        """One sentence for a connection that failed."""
+        address = self._access.address
+        cause = _cause(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return (
+                f"the certificate of {address} cannot be verified ({cause.verify_message}): "
+                "install its CA on this machine, or set PROXMOX_VE_INSECURE=true"
+            )
+        if isinstance(cause, ssl.SSLError):
+            if cause.reason in _OLD_TLS:
+                return (
+                    f"{address} speaks an older TLS than {self._access.oldest_tls.name[4:].replace('_', '.')}, which the "
+                    "provider asks for: set PROXMOX_VE_MIN_TLS=1.2, or see what stands between it and here"
+                )
+            return f"{address} does not speak TLS as it should ({cause.reason or 'handshake failed'})"
+        if isinstance(cause, TimeoutError):
+            return _too_late(self._access, self._seconds)
+        if not _port(address):
+            remedy = "is the node on, and is PROXMOX_VE_ENDPOINT right?"
+        else:
+            remedy = f"PROXMOX_VE_ENDPOINT names no port, and Proxmox VE's is 8006: write {address}:8006"
+        return f"{address} cannot be reached ({_reason(cause)}): {remedy}"
+
+
+def _is_permission(place: object, privileges: object) -> bool:
+    return isinstance(place, str) and place.startswith("/") and isinstance(privileges, dict)
+
+
+def _session(access: Access, seconds: float) -> Session:
+    """Requests with the token, verified as the provider verifies, that follow nobody elsewhere."""
+    from proxmoxer.backends.https import ProxmoxHTTPApiTokenAuth, ProxmoxHttpSession  # noqa: PLC0415
+    from requests.adapters import HTTPAdapter  # noqa: PLC0415
+
+    # The machine's own authorities, or SSL_CERT_FILE: what Go's programs trust, too. requests has others.
+    context = ssl.create_default_context()
+    context.minimum_version = access.oldest_tls
+    if not access.verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as inherited
+            super().init_poolmanager(*args, **options, ssl_context=context)
+
+        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:  # noqa: ANN401 - as inherited
+            return super().proxy_manager_for(proxy, **options, ssl_context=context)
+
+        def send(self, request: PreparedRequest, **options: Any) -> Response:  # type: ignore[override]  # noqa: ANN401
+            # Not what REQUESTS_CA_BUNDLE says.
+            return super().send(request, **{**options, "verify": access.verified})
+
+        def cert_verify(self, *_: object) -> None:
+            """Add no authorities to the context's."""
+
+    auth = ProxmoxHTTPApiTokenAuth(
+        access.user,
+        access.token_name,
+        access.secret.get_secret_value(),
+        verify_ssl=access.verified,
+        timeout=seconds,
+    )
+    session: Session = ProxmoxHttpSession()
+    session.auth = auth
+    session.max_redirects = 0
+    session.mount("https://", Adapter())
+    return session
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What happened below the layers of a library: the last of its kind that the operating system or TLS said."""
+    found = error
+    seen: set[int] = set()
+    inner: BaseException | None = error
+    while inner is not None and id(inner) not in seen:
+        seen.add(id(inner))
+        if isinstance(inner, OSError) and type(inner).__module__ in ("builtins", "ssl", "socket"):
+            found = inner
+        reason = getattr(inner, "reason", None)
+        arguments = [it for it in inner.args if isinstance(it, BaseException)]
+        inner = next(
+            (it for it in (reason, inner.__cause__, *arguments, inner.__context__) if isinstance(it, BaseException)),
+            None,
+        )
+    return found
+
+
+def _reason(error: BaseException) -> str:
+    if type(error).__module__.partition(".")[0] in ("requests", "urllib3", "http"):
+        return "it broke off in the middle of its answer"
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+
+
+def _too_late(access: Access, seconds: float) -> str:
+    return f"{access.address} does not answer within {seconds:g} seconds: is the node on, and is PROXMOX_VE_ENDPOINT right?"
+
+
+def within(seconds: float, access: Access, ask: Callable[[], Answer]) -> Answer:
+    """The answer of `ask`, or the sentence that it took too long.
+
+    A name server, a node that sends a byte a second and a proxy each have time limits of their own, or none. This one is
+    for all together, and Ctrl-C ends it at once.
+    """
+    answers: queue.SimpleQueue[tuple[Answer | None, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            answers.put((ask(), None))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            answers.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        answer, error = answers.get(timeout=seconds)
+    except queue.Empty:
+        raise NodeError(_too_late(access, seconds)) from None
+    if error is not None:
+        raise error
+    return answer  # type: ignore[return-value]
