@@ -18,6 +18,11 @@ _BAD_INPUT = 2
 # How cdktf words what the constructs' own validations found: a line each, with the construct's path.
 _REFUSED_BY_A_CONSTRUCT = re.compile(r"^  \[(?P<path>[^]]+)\] (?P<problem>.+)$", re.MULTILINE)
 
+# The settings' own variables hold none, and everybody else's are not needed.
+_CREDENTIAL = re.compile(
+    r"^(?!HOMELAB_)(?:(?:PROXMOX_VE|PVE|HERMES)_|.*(?:TOKEN|SECRET|PASSWO?R?D|API_?KEY|ACCESS_KEY|_KEY$|CREDENTIAL))"
+)
+
 
 def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
     """Return the app with the stacks of every agent, not yet synthesized.
@@ -41,6 +46,10 @@ def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
 
 def main() -> int:
     """Write Terraform's JSON of every stack; what is wrong with the input is said in one sentence each."""
+    # Before Node starts: what is written is for its owner alone, and nobody here needs a credential.
+    os.umask(0o077)
+    for name in filter(_CREDENTIAL.search, list(os.environ)):
+        del os.environ[name]
     try:
         import cdktf  # noqa: F401, PLC0415 (Node starts while the settings are read)
 

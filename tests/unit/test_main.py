@@ -8,6 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+CREDENTIALS = (
+    *("PROXMOX_VE_API_TOKEN", "PROXMOX_VE_PASSWORD", "PVE_READ_TOKEN", "PVE_SSH", "HERMES_ENV_FILE", "LITELLM_API_KEY"),
+    *("TELEGRAM_BOT_TOKEN", "API_SERVER_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID", "TF_HTTP_PASSWORD"),
+)
+
 PROJECT = Path(__file__).parent.parent.parent
 
 
@@ -66,6 +73,41 @@ def test_a_synth_looks_neither_for_docstrings_nor_for_plugins_nor_for_software_t
         check=False,
     )
     assert (done.stdout, done.stderr) == ("0 []\n", "")
+
+
+@pytest.fixture(scope="module")
+def synthesized(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """What is written where everybody may read and write what is made, and the environment that Node was started with."""
+    directory = tmp_path_factory.mktemp("synthesized")
+    node = directory / "node"
+    node.write_text(f'#!/bin/sh\nenv >"{directory}/environment"\nexec node "$@"\n')
+    node.chmod(0o755)
+    given = {name: "of-nobodys-business" for name in CREDENTIALS}
+    settings = {"HOMELAB_FILE": "homelab.example.yaml", "HOMELAB_AGENTS__HERMES__DESCRIPTION": "with its own key"}
+    before = os.umask(0)
+    try:
+        done = run(PROJECT, CDKTF_OUTDIR=str(directory / "cdktf.out"), JSII_NODE=str(node), **settings, **given)
+    finally:
+        os.umask(before)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = (line.partition("=") for line in (directory / "environment").read_text().splitlines())
+    return directory / "cdktf.out", {name: value for name, _, value in lines}
+
+
+def test_what_is_synthesized_is_for_its_owner_alone_whatever_the_umask(
+    synthesized: tuple[Path, dict[str, str]],
+) -> None:
+    # A copied script keeps its own mode, behind directories that nobody else enters.
+    copies = {path.name for path in (PROJECT / "scripts").rglob("*")}
+    written = [synthesized[0], *(path for path in synthesized[0].rglob("*") if path.name not in copies)]
+    assert {"cdk.tf.json", "assets", "manifest.json"} <= {path.name for path in written}
+    assert [str(path) for path in written if path.stat().st_mode & 0o077] == []
+
+
+def test_node_gets_no_credential(synthesized: tuple[Path, dict[str, str]]) -> None:
+    environment = synthesized[1]
+    assert environment.keys() & set(CREDENTIALS) == set()
+    assert "HOMELAB_AGENTS__HERMES__DESCRIPTION" in environment
 
 
 def test_bad_settings_are_one_sentence_each_and_nothing_is_written(tmp_path: Path) -> None:
