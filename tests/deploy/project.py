@@ -140,6 +140,8 @@ class Project:
             "TERRAFORM_BINARY_NAME": self.binary,
             # cdktf draws a spinner otherwise.
             "CI": "1",
+            # scripts/cdktf would refuse it.
+            "PVE_AGENTS_KEEP": "TF_REATTACH_PROVIDERS",
         }
         self.configure()
 

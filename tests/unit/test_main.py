@@ -82,7 +82,7 @@ def synthesized(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     node = directory / "node"
     node.write_text(f'#!/bin/sh\nenv >"{directory}/environment"\nexec node "$@"\n')
     node.chmod(0o755)
-    given = {name: "of-nobodys-business" for name in CREDENTIALS}
+    given = dict.fromkeys(CREDENTIALS, "of-nobodys-business")
     settings = {"HOMELAB_FILE": "homelab.example.yaml", "HOMELAB_AGENTS__HERMES__DESCRIPTION": "with its own key"}
     before = os.umask(0)
     try:
