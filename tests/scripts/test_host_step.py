@@ -8,7 +8,10 @@ import http.server
 import json
 import os
 import pathlib
+import runpy
 import shutil
+import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -547,6 +550,10 @@ class Api(http.server.ThreadingHTTPServer):
 
     node: Node
     auditor = True
+    # What is answered instead, by a part of the path: status, body, and further headers.
+    instead: dict[str, tuple[int, bytes, dict[str, str]]]
+    asked: list[str]
+    reason: str | None = None
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -558,6 +565,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         path = url.path.removeprefix("/api2/json/")
         state = self.server.node.load()
         data: object
+        self.server.asked.append(path)
+        for part, (status, body, headers) in self.server.instead.items():
+            if part in path:
+                self.send_response(status, self.server.reason)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+                return
         if self.headers["Authorization"] != f"PVEAPIToken={TOKEN}":
             self.send_error(401, "authentication failure")
             return
@@ -588,7 +604,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def api(node: Node) -> Iterator[Api]:
     server = Api(("127.0.0.1", 0), Handler)
-    server.node = node
+    server.node, server.instead, server.asked = node, {}, []
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield server
@@ -748,6 +764,11 @@ def test_paste_says_what_it_cannot_check(operator: Operator, api: Api) -> None:
     ("change", "message", "status"),
     [
         ({"PVE_READ_TOKEN": "nonsense"}, "PVE_READ_TOKEN must look like user@realm!name=secret", 2),
+        (
+            {"PVE_READ_TOKEN": f"PVEAPIToken={TOKEN}"},
+            "PVE_READ_TOKEN begins with PVEAPIToken: write user@realm!name=secret alone",
+            2,
+        ),
         ({"PVE_READ_TOKEN": "a@pve!b=c"}, "the API answers 401 authentication failure to GET", 4),
         ({"PROXMOX_VE_ENDPOINT": "http://10.1.10.10:8006"}, "PROXMOX_VE_ENDPOINT must begin with https://", 2),
         ({"PROXMOX_VE_ENDPOINT": "https://127.0.0.1:1"}, "the API at https://127.0.0.1:1 does not answer", 4),
@@ -761,6 +782,83 @@ def test_paste_with_wrong_settings(
     assert run.returncode == status
     assert message in run.stderr
     assert "canary-token" not in run.stderr + run.stdout
+
+
+FOREIGN = "as Proxmox VE does: does PROXMOX_VE_ENDPOINT name the API (port 8006)?"
+NO_ANSWERS = [
+    *(b"", b"<html>", b"\xff", b"[", b"[]", b"0", b"null", b'"data"', b"{}", b'{"data": null}', b'{"data": 1}'),
+    *(b'{"data": "x"}', b'{"data": [1]}', b"[" * 100_000),
+]
+
+
+@pytest.mark.parametrize(
+    ("part", "body"),
+    [
+        *((part, body) for part in ("/config", "permissions", "/tasks") for body in NO_ANSWERS),
+        ("/config", b'{"data": {"mp0": {}}}'),
+        ("permissions", b'{"data": {"/nodes/pve1": 1}}'),
+    ],
+)
+def test_an_answer_that_is_not_proxmox_ends_in_a_sentence(operator: Operator, api: Api, part: str, body: bytes) -> None:
+    api.instead[part] = (200, body, {})
+    step = ["container-config", "--check"] if part == "/config" else ["host-directories"]
+    run = operator.run(*step, **paste_variables(api))
+    assert (run.returncode, run.stderr.count("\n")) == (4, 1)
+    assert FOREIGN in run.stderr
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_no_redirect_carries_the_read_token_away(operator: Operator, api: Api, status: int) -> None:
+    elsewhere = f"http://127.0.0.1:{api.server_port}/api2/json/elsewhere"
+    api.reason = "does not exist"
+    api.instead["/config"] = (status, b"", {"Location": elsewhere})
+    run = operator.run("verify", **paste_variables(api))
+    assert (run.returncode, run.stdout) == (4, "")
+    assert "sends us somewhere else, where the token does not go: PROXMOX_VE_ENDPOINT must name the API" in run.stderr
+    assert "elsewhere" not in api.asked
+
+
+def test_an_answer_that_breaks_off_ends_in_a_sentence(operator: Operator, api: Api) -> None:
+    api.instead["/config"] = (200, b'{"data": {}}', {"Content-Length": "1000"})
+    run = operator.run("container-config", "--check", **paste_variables(api))
+    assert (run.returncode, run.stderr.count("\n")) == (4, 1)
+    assert "broke off in the middle of its answer" in run.stderr
+
+
+def test_what_the_api_says_moves_no_terminal(operator: Operator, api: Api) -> None:
+    api.reason = "\x1b[2J" + "x" * 1000
+    api.instead["/config"] = (500, b"", {})
+    run = operator.run("container-config", "--check", **paste_variables(api))
+    assert run.returncode == 4
+    assert "the API answers 500 [2Jxxx" in run.stderr
+    assert "\x1b" not in run.stderr
+    assert len(run.stderr) < 400
+
+
+@pytest.mark.parametrize("where", ["at once", "in the middle"])
+def test_one_ctrl_c_ends_the_wait_for_an_api_that_hangs(operator: Operator, where: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        variables = {"PVE_TRANSPORT": "paste", "PVE_READ_TOKEN": TOKEN, "PROXMOX_VE_ENDPOINT": endpoint}
+        with started(operator, "container-config", "--check", **variables) as child:
+            connection, _ = silent.accept()
+            with connection:
+                if where == "in the middle":
+                    connection.recv(65536)
+                    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"data": ')
+                child.send_signal(signal.SIGINT)
+                said, _ = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert said.splitlines()[1:] == ["[hermes 2/4] container config … FAILED: interrupted; it can be run again"]
+
+
+def test_an_answer_has_a_limit_of_time_for_all_of_it(node: Node) -> None:
+    """A byte now and then keeps each single read alive."""
+    host_step = runpy.run_path(str(node.directory / "scripts" / "host-step"))
+    with pytest.raises(TimeoutError):
+        host_step["within"](0.05, lambda: threading.Event().wait() and b"")
+    assert host_step["within"](5, lambda: b"in time") == b"in time"
+    assert host_step["API_SECONDS"] == 20
 
 
 @pytest.mark.parametrize("name", ["$(touch HERE)", "it's", "`touch HERE`", "a;touch HERE", "grün", "END_OF_PASTE"])

@@ -58,6 +58,12 @@ def refused(run: Run, node: Node, *messages: str) -> None:
 # --- the text itself
 
 
+@pytest.mark.parametrize("umask", [0o077, 0o000])
+def test_what_the_host_makes_does_not_depend_on_the_callers_umask(node: Node, umask: int) -> None:
+    run = bash(node, script(node, "umask", mode="check"), umask=umask)
+    assert run.stdout.startswith("0022\n")
+
+
 def test_the_allow_list_names_exactly_what_it_can_run(node: Node) -> None:
     comment = (node.directory / "scripts" / "on-host").read_text().split("The only commands")[1].split("set -euo")[0]
     named = [word for line in re.findall(r"^#   (.+?)  ", comment, re.MULTILINE) for word in line.split()]
