@@ -81,7 +81,7 @@ from pve_agents.types import (
     plain_url,
     shown,
 )
-from pve_agents.variables import FILE_VARIABLE, set_by_variables, variables
+from pve_agents.variables import FILE_VARIABLE, set_by_variables, unquoted, variables
 from pve_agents.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
@@ -1074,10 +1074,10 @@ def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
         case loc:
             key = loc
     where = _where(label, file, key, error["input"])
-    return [
-        f"{where}: {problem}" + ("" if problem.endswith("?") else ".")
-        for problem in _problem(error, key, backend).splitlines()
-    ]
+    problems = _problem(error, key, backend)
+    if any(name in where for name in variables().values()):
+        problems = "\n".join(map(unquoted, problems.splitlines()))
+    return [f"{where}: {problem}" + ("" if problem.endswith("?") else ".") for problem in problems.splitlines()]
 
 
 def _with_default_mounts(file: dict[str, Any]) -> dict[str, Any]:

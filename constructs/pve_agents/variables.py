@@ -6,11 +6,13 @@
 
 import json
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from pve_agents.model import Key
+from pve_agents.types import shown
 
-__all__ = ["FILE_VARIABLE", "set_by_variables", "variables"]
+__all__ = ["FILE_VARIABLE", "set_by_variables", "unquoted", "variables"]
 
 FILE_VARIABLE = "HOMELAB_FILE"
 """Variable that names the file; it sets no key."""
@@ -43,6 +45,27 @@ def set_by_variables() -> dict[str, Any]:
         if (last, *parents) == ("agents",) and isinstance(tree["agents"], dict):
             tree["agents"] = {agent.replace("_", "-"): values for agent, values in tree["agents"].items()}
     return tree
+
+
+def unquoted(sentence: str) -> str:
+    """Return a sentence about a variable without what variables hold: it may be a secret under a wrong name."""
+    for value in _values(set_by_variables()):
+        if isinstance(value, int | float) and sentence.startswith(f"{shown(value)} "):
+            sentence = f"the value{sentence.removeprefix(shown(value))}"
+        said = shown(str(value))
+        if sentence.startswith(said):
+            sentence = f"the value{sentence.removeprefix(said)}"
+        sentence = sentence.replace(said, "(not shown)")
+    return sentence
+
+
+def _values(tree: object) -> Iterator[object]:
+    """Every value in a tree, and every tree in it."""
+    if isinstance(tree, dict | list):
+        for below in tree.values() if isinstance(tree, dict) else tree:
+            yield from _values(below)
+    if tree is not None and not isinstance(tree, bool):
+        yield tree
 
 
 def _read(value: str) -> Any:  # noqa: ANN401 - plain data

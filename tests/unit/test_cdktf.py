@@ -104,7 +104,10 @@ def test_the_node_is_asked_before_anything_starts(project: Project, pve: Pve, co
         ({"PROXMOX_VE_API_TOKEN": f"PVEAPIToken={TOKEN}"}, "PROXMOX_VE_API_TOKEN begins with PVEAPIToken"),
         ({"PROXMOX_VE_INSECURE": "false"}, "the certificate of "),
         ({"TF_WORKSPACE": "dev"}, "TF_WORKSPACE is set"),
-        ({"HOMELAB_AGENTS__HERMES__VMID": "7"}, "HOMELAB_AGENTS__HERMES__VMID: agents.hermes.vmid: 7 is not a VMID"),
+        (
+            {"HOMELAB_AGENTS__HERMES__VMID": "7"},
+            "HOMELAB_AGENTS__HERMES__VMID: agents.hermes.vmid: the value is not a VMID",
+        ),
     ],
 )
 def test_what_is_wrong_is_one_sentence_said_once(project: Project, environment: dict[str, str], sentence: str) -> None:

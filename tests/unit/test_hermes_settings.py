@@ -1669,7 +1669,7 @@ def test_a_variable_takes_hermes_away(tmp_path: Path, monkeypatch: pytest.Monkey
             "",
             [
                 (
-                    f'{H}__IMAGE__TAG: agents.hermes.hermes.image.tag: "a b" is not a tag; '
+                    f"{H}__IMAGE__TAG: agents.hermes.hermes.image.tag: the value is not a tag; "
                     "write letters, digits, dots, hyphens and underscores, such as v2026.8.31."
                 )
             ],
@@ -1679,7 +1679,7 @@ def test_a_variable_takes_hermes_away(tmp_path: Path, monkeypatch: pytest.Monkey
             "image: {tag: x}",
             [
                 (
-                    f'{H}__SETTINGS__MODEL__PROVIDER: agents.hermes.hermes.settings.model.provider: "openai" is no '
+                    f"{H}__SETTINGS__MODEL__PROVIDER: agents.hermes.hermes.settings.model.provider: the value is no "
                     "provider of Hermes; write openai-api for OpenAI itself, or the name of one under providers."
                 )
             ],
@@ -1715,7 +1715,7 @@ def test_a_variable_takes_hermes_away(tmp_path: Path, monkeypatch: pytest.Monkey
             "",
             [
                 (
-                    f'{H}__DOCUMENTS: agents.hermes.hermes.documents."SOUL.md": "nope" does not exist; '
+                    f'{H}__DOCUMENTS: agents.hermes.hermes.documents."SOUL.md": the value does not exist; '
                     "name a file relative to homelab.yaml."
                 )
             ],

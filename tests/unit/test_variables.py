@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from pve_agents.settings import Cpu, SettingsError, load_settings
 from pve_agents.variables import set_by_variables, variables
@@ -108,3 +109,48 @@ def test_null_is_as_wrong_in_a_variable_as_in_the_file(
     with pytest.raises(SettingsError) as refused:
         load_settings(tmp_path)
     assert refused.value.messages == [f"{name}: {problem}"]
+
+
+def leaves(tree: object, key: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    if not isinstance(tree, dict):
+        return [key]
+    return [leaf for name, below in tree.items() for leaf in leaves(below, (*key, str(name)))] or [key]
+
+
+EXAMPLE = yaml.safe_load((Path(__file__).parents[2] / "homelab.example.yaml").read_text())
+NAMES = sorted("HOMELAB_" + "__".join(part.upper().replace("-", "_") for part in key) for key in leaves(EXAMPLE))
+UNKNOWN = ("HOMELAB_X", "HOMELAB_AGENTS", "HOMELAB_BACKEND", "HOMELAB_BACKEND__TYPE", f"{H}__X", f"{H}__NETWORK__X")
+
+
+@pytest.mark.parametrize("secret", ["hunter2 §", "-7654321", '["hunter2 §"]', '{"x": "hunter2 §"}'])
+def test_what_a_variable_holds_is_in_no_sentence(secret: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a secret that went to a wrong name."""
+    said = []
+    for name in (*NAMES, *UNKNOWN):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, secret)
+            try:
+                load_settings(tmp_path)
+            except SettingsError as error:
+                said += error.messages
+    assert len(said) > len(NAMES) / 2
+    assert [sentence for sentence in said if "hunter2" in sentence or "7654321" in sentence] == []
+
+
+def test_a_number_in_the_advice_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{H}__VMID", "1")
+    with pytest.raises(SettingsError) as error:
+        load_settings(tmp_path)
+    assert error.value.messages == [
+        f"{H}__VMID: agents.hermes.vmid: the value is not a VMID; write a whole number from 100 to 999999999."
+    ]
+
+
+def test_what_the_file_holds_is_shown_although_a_variable_holds_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "homelab.yaml").write_text("agents: {hermes: {protect: 'ja'}}")
+    monkeypatch.setenv(f"{H}__DESCRIPTION", "ja")
+    with pytest.raises(SettingsError) as error:
+        load_settings(tmp_path)
+    assert error.value.messages[0].startswith('homelab.yaml: agents.hermes.protect: "ja" is neither true nor false')
