@@ -11,13 +11,11 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
-
-from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, RequestException, Response, Session
@@ -59,7 +57,8 @@ class Access:
     """Scheme, host and port."""
     user: str
     token_name: str
-    secret: SecretStr
+    secret: str = field(repr=False)
+    # No SecretStr: each apply of a token stack would wait longer for pydantic than for the node.
     verified: bool
     """Whether the node's certificate must be one that this machine trusts."""
     oldest_tls: ssl.TLSVersion
@@ -97,7 +96,7 @@ def access(environment: Mapping[str, str]) -> Access:
         address=address,
         user=token["user"],
         token_name=token["name"],
-        secret=SecretStr(token["secret"]),
+        secret=token["secret"],
         verified=insecure not in ("true", "1"),
         oldest_tls=_TLS[oldest],
     )
@@ -212,7 +211,7 @@ class Node:
     def _explain_status(self, status: int, words: str) -> str:
         """One sentence for an HTTP error."""
         address, token = self._access.address, self._access.token_id
-        said = "".join(filter(str.isprintable, words)).replace(self._access.secret.get_secret_value(), "…")
+        said = "".join(filter(str.isprintable, words)).replace(self._access.secret, "…")
         said = f" ({said[:_LONGEST_QUOTE]})" if said else ""
         if status == HTTPStatus.UNAUTHORIZED:
             return (
@@ -286,7 +285,7 @@ def _session(access: Access, seconds: float) -> Session:
     auth = ProxmoxHTTPApiTokenAuth(
         access.user,
         access.token_name,
-        access.secret.get_secret_value(),
+        access.secret,
         verify_ssl=access.verified,
         timeout=seconds,
     )
