@@ -36,7 +36,7 @@ SCHEMA := $(wildcard schemas/proxmox@*.json)
 SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* tests/lab/image/* .ci/run 2>/dev/null) $(wildcard tests/scripts/*.bats tests/scripts/*.bash)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null) scripts/guest/probe.py
 
-.PHONY: help setup bindings synth demo test scripts lab lint bench lock clean
+.PHONY: help setup bindings synth demo test scripts agent lab lint bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -72,6 +72,9 @@ test: setup ## unit, synth and deploy tests
 scripts: setup ## the scripts of host and container against fake commands: tables, kills, hostile input
 	@$(PYTEST) tests/scripts
 	@node_modules/bats/bin/bats --print-output-on-failure tests/scripts
+
+agent: setup ## what the real Hermes Agent makes of the settings; gets it from pip's index once
+	@$(PYTEST) tests/agent
 
 lab: setup ## Hermes in a real container on this machine, and what may happen to it; needs root
 	@python -m tests.lab

@@ -420,16 +420,16 @@ IN_HERMES = {
     },
     "rest of settings": {
         "toolsets": (
-            "settings: {toolsets: web}",
-            'settings.toolsets: "web" is not a list; write one such as [first, second].',
+            "settings: {platform_toolsets: {telegram: web}}",
+            'settings.platform_toolsets.telegram: "web" is not a list; write one such as [first, second].',
         ),
         "toolset": (
-            'settings: {toolsets: ["a b"]}',
-            'settings.toolsets.0: "a b" is not the name of a tool or toolset; write letters, digits and _ . : * -, such as web.',
+            'settings: {platform_toolsets: {telegram: ["a b"]}}',
+            'settings.platform_toolsets.telegram.0: "a b" is not the name of a tool or toolset; write letters, digits and _ . : * -, such as web.',
         ),
         "toolset-twice": (
-            "settings: {toolsets: [web, web]}",
-            'settings.toolsets: "web" stands twice in the list; keep one.',
+            "settings: {platform_toolsets: {telegram: [web, web]}}",
+            'settings.platform_toolsets.telegram: "web" stands twice in the list; keep one.',
         ),
         "threshold": (
             "settings: {compression: {threshold: 1.5}}",
@@ -1617,7 +1617,7 @@ def test_a_config_file_is_checked_too(tmp_path: Path, refuse: Refuse, content: s
 
 def test_a_config_file_excludes_settings(tmp_path: Path, refuse: Refuse) -> None:
     (tmp_path / "mine.yaml").write_text(CONFIG_FILE)
-    assert refuse(section("config_file: mine.yaml, settings: {toolsets: [web]}")) == [
+    assert refuse(section("config_file: mine.yaml, settings: {agent: {max_turns: 5}}")) == [
         "homelab.yaml: agents.hermes.hermes.config_file: settings are given too; keep one of them."
     ]
 
@@ -1625,9 +1625,9 @@ def test_a_config_file_excludes_settings(tmp_path: Path, refuse: Refuse) -> None
 def test_a_profile_may_have_a_config_file_of_its_own(tmp_path: Path, load: Load) -> None:
     (tmp_path / "mine.yaml").write_text(CONFIG_FILE)
     work = "profiles: {work: {api_server: {port: 8643}, config_file: mine.yaml}}"
-    main, profile = load(f"settings: {{toolsets: [web]}}, {work}").services("hermes").values()
+    main, profile = load(f"settings: {{platform_toolsets: {{cli: [web]}}}}, {work}").services("hermes").values()
     assert profile.config == yaml.safe_load(CONFIG_FILE)
-    assert main.config["toolsets"] == ["web"]
+    assert main.config["platform_toolsets"] == {"cli": ["web"]}
     # Where the main profile has one, the others start from the defaults.
     _, other = load("config_file: mine.yaml, profiles: {work: {api_server: {port: 8643}}}").services("hermes").values()
     assert other.config["model"]["provider"] == "litellm"
@@ -1878,12 +1878,12 @@ def test_another_machine_has_the_working_directory(load: Load) -> None:
 def test_what_is_stated_goes_over_the_defaults_and_null_leaves_out(load: Load) -> None:
     hermes = load(
         "settings: {model: {default: large, max_tokens: null, api_mode: x}, terminal: {timeout: null}, "
-        "memory: {user_char_limit: 3000}, agent: {max_turns: 50, nothing: null}, toolsets: [web, file]}"
+        "memory: {user_char_limit: 3000}, agent: {max_turns: 50, nothing: null}, platform_toolsets: {cli: [web, file]}}"
     )
     assert hermes.config == CONFIG | {
         "model": {"provider": "litellm", "default": "large", "context_length": 131072, "api_mode": "x"},
         "terminal": {"backend": "local", "cwd": "/data/workspace"},
-        "toolsets": ["web", "file"],
+        "platform_toolsets": {"cli": ["web", "file"]},
         "memory": {"user_char_limit": 3000},
         "agent": {"max_turns": 50},
     }
@@ -2126,11 +2126,11 @@ def test_a_sidecar_in_the_words_of_compose(load: Load) -> None:
 
 
 PROFILES = (
-    "settings: {model: {default: large, max_tokens: 100}, toolsets: [web, file], agent: {max_turns: 50, x: 1}, "
+    "settings: {model: {default: large, max_tokens: 100}, platform_toolsets: {cli: [web, file]}, agent: {max_turns: 50, x: 1}, "
     "mcp_servers: {a: {command: npx}}}, secrets: [FIRECRAWL_API_KEY], limits: {memory: 2g}, auth: {}, "
     "environment: {TZ: UTC}, platforms: {telegram: {allowed_users: [123456]}}, "
     "profiles: {work: {api_server: {port: 8643}, platforms: {telegram: {allow_all: true}, slack: {allow_all: true}}, "
-    "settings: {model: {default: small}, toolsets: [web], agent: {x: null, y: 2}, mcp_servers: {a: {enabled: false}}}, "
+    "settings: {model: {default: small}, platform_toolsets: {cli: [web]}, agent: {x: null, y: 2}, mcp_servers: {a: {enabled: false}}}, "
     "auth: {overwrite: true}, secrets: {SLACK_APP_TOKEN: OTHER_APP_TOKEN, A_KEY: A_KEY}, "
     "dashboard: {enabled: true, auth: basic, username: me}}, "
     "home: {api_server: {port: 8644}, data_directory: /opt/home, auth: {secret: MY_AUTH}}}"
@@ -2145,7 +2145,7 @@ def test_a_profile_starts_from_the_settings_of_the_main_one(load: Load) -> None:
     assert main == hermes
     assert work.config == main.config | {
         "model": {**main.config["model"], "default": "small"},
-        "toolsets": ["web"],
+        "platform_toolsets": {"cli": ["web"]},
         "agent": {"max_turns": 50, "y": 2},
         "mcp_servers": {"a": {"command": "npx", "enabled": False}},
         "terminal": {**main.config["terminal"], "cwd": "/data/workspace-work"},
@@ -2328,12 +2328,12 @@ def test_an_error_never_repeats_what_was_given(wrong: Any) -> None:
 
 
 def test_hermes_may_be_built_in_python() -> None:
-    hermes = Hermes(profiles={"work": Profile(api_server=ApiServer(port=8643))}, settings=Settings(toolsets=("web",)))
+    hermes = Hermes(profiles={"work": Profile(api_server=ApiServer(port=8643))}, settings=Settings(platform_toolsets={"cli": ("web",)}))
     assert hermes.workspace is None
     placed = Agent(name="scribe", vmid=119, hermes=hermes).hermes
     assert placed
     assert [it.workspace for it in placed.services("scribe").values()] == ["/opt/data/workspace"] * 2
-    assert placed.services("scribe")["scribe-work"].config["toolsets"] == ["web"]
+    assert placed.services("scribe")["scribe-work"].config["platform_toolsets"] == {"cli": ["web"]}
     assert placed.profiles["work"].data_directory == "/opt/hermes-data-work"
     # What was given stays as it was.
     assert hermes.workspace is None

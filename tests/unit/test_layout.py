@@ -26,6 +26,7 @@ LAYERS = [
     "described",
     "variables",
     "yaml_text",
+    "agents.hermes.tools",
     "agents.hermes.config",
     "agents.hermes.docker",
     "agents.hermes.platforms",

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import ErrorDetails
 
+from pve_agents.agents.hermes.tools import Names, PlatformName, tool_problems
 from pve_agents.model import Flag, Key, OpenModel, distinct, merged, problem
 from pve_agents.types import EnvName, Number, Text, env_name, holds_token, is_credential_name, plain_url, shown
 
 __all__ = [
     "BUILT_IN_PROVIDERS",
+    "AgentLoop",
     "AgentMemory",
     "Approvals",
     "Compression",
@@ -144,16 +146,6 @@ _ProviderReference = Annotated[
 _McpName = Annotated[
     str, Text("the name of an MCP server", r"[A-Za-z0-9][A-Za-z0-9_-]*", "letters, digits, - and _, such as github", 64)
 ]
-_ToolName = Annotated[
-    str,
-    Text(
-        "the name of a tool or toolset",
-        r"[A-Za-z0-9][A-Za-z0-9_.:*-]*",
-        "letters, digits and _ . : * -, such as web",
-        128,
-    ),
-]
-_Names = Annotated[tuple[_ToolName, ...], AfterValidator(distinct)]
 
 
 # The tree ---------------------------------------------------------------------------------------------------------
@@ -213,6 +205,16 @@ class Terminal(OpenModel):
     """Seconds that a command may take. Defaults to 180."""
 
 
+class AgentLoop(OpenModel):
+    """How the agent works."""
+
+    max_turns: _Count | None = None
+    """Calls of the model for one message. Defaults to Hermes' own, 90."""
+
+    disabled_toolsets: Names | None = None
+    """Toolsets that it has nowhere, such as terminal. Defaults to none."""
+
+
 class AgentMemory(OpenModel):
     """What the agent remembers."""
 
@@ -243,6 +245,9 @@ class Compression(OpenModel):
 
     target_ratio: _Fraction | None = None
     """Share that is left, 0 to 1. Defaults to Hermes' own, 0.2."""
+
+    protect_first_n: Annotated[int, Number("a number of messages", 0, 1_000_000)] | None = None
+    """Messages at the beginning that stay as they are. Defaults to Hermes' own, 3."""
 
     protect_last_n: _Count | None = None
     """Messages at the end that stay as they are. Defaults to Hermes' own, 20."""
@@ -300,11 +305,17 @@ class ModelCatalog(OpenModel):
 class ToolFilter(OpenModel):
     """Which tools of an MCP server the agent gets."""
 
-    include: _Names | None = None
+    include: Names | None = None
     """These alone. Defaults to all."""
 
-    exclude: _Names | None = None
+    exclude: Names | None = None
     """All but these. Defaults to none."""
+
+    resources: Flag | None = None
+    """Whether it may list and read what the server offers to read. Defaults to Hermes' own, true."""
+
+    prompts: Flag | None = None
+    """Whether it may list and get the prompts of the server. Defaults to Hermes' own, true."""
 
 
 class Sampling(OpenModel):
@@ -395,8 +406,11 @@ class Settings(OpenModel):
     terminal: Terminal = Terminal()
     """What runs the agent's commands, and where."""
 
-    toolsets: _Names | None = None
-    """Toolsets that the agent has. Defaults to Hermes' own, hermes-cli."""
+    agent: AgentLoop = AgentLoop()
+    """How long it works on a message, and what it has nowhere."""
+
+    platform_toolsets: dict[PlatformName, Names] = Field(default={})
+    """Toolsets that the agent has, by where it is spoken to. Defaults to Hermes' own: nearly all of them."""
 
     memory: AgentMemory = AgentMemory()
     """What the agent keeps in mind."""
@@ -526,6 +540,7 @@ def tree_problems(tree: Mapping[str, Any]) -> list[ErrorDetails]:
         *_model_problems(tree),
         *_terminal_problems(_mapping(tree, "terminal")),
         *_provider_problems(tree),
+        *tool_problems(tree),
         *(it for name, server in _mapping(tree, "mcp_servers").items() for it in _mcp_problems(name, server)),
     ]
 
@@ -637,7 +652,8 @@ def _mcp_problems(name: str, server: Mapping[str, Any]) -> Iterator[ErrorDetails
         other = "url" if "command" in server else "command"
         yield problem(key, f"only a server with {other} has {' or '.join(foreign)}; leave it out")
     tools = _mapping(server, "tools")
-    if "tools" in server and not any(tools.get(it) for it in ("include", "exclude")):
+    stated = [tools.get(it) for it in ("include", "exclude")] + [it in tools for it in ("resources", "prompts")]
+    if "tools" in server and not any(stated):
         yield problem((*key, "tools"), "include and exclude are both empty; write names in one, or leave tools out")
     if both := [it for it in tools.get("include", ()) if it in tools.get("exclude", ())]:
         yield problem((*key, "tools"), f"include and exclude both have {', '.join(both)}; keep each in one of them")

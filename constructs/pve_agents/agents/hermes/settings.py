@@ -53,6 +53,7 @@ from pve_agents.agents.hermes.docker import (
     overlap,
 )
 from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Platforms, Slack, Telegram
+from pve_agents.agents.hermes.tools import tool_warnings
 from pve_agents.agents.hermes.variables import Secrets, variable
 from pve_agents.model import (
     Flag,
@@ -786,5 +787,7 @@ def _second_looks(profile: Profile) -> Iterator[tuple[Key, str]]:
             yield ("documents", name), sentence
     if config.get("approvals", {}).get("mode") == "off":
         yield ("settings", "approvals", "mode"), "off lets every command run with nobody asked; write smart or manual"
+    where: Key = ("settings",) if profile.config_file is None else ("config_file", InFile(profile.config_file))
+    yield from (((*where, *key), sentence) for key, sentence in tool_warnings(config))
     if profile.config_file is None:
         yield from ((("settings", *key), sentence) for key, sentence in near_misses(profile.settings))
