@@ -12,7 +12,7 @@ import pytest
 import yaml
 from syrupy.assertion import SnapshotAssertion
 
-from pve_agents import load_settings
+from pve_agents import SettingsError, load_settings
 from pve_agents.agents.hermes.render import hermes_payload
 from stacks.root_spec import payload_of
 
@@ -154,7 +154,45 @@ def test_docker_makes_no_missing_directory(render: Render) -> None:
 
 def test_the_gateway_is_what_runs(render: Render) -> None:
     """The image's own command is a chat that ends at once."""
-    assert service(render({"extra_args": ["--verbose"]}))["command"] == ["gateway", "run", "--verbose"]
+    # Older settings have the key, and nothing in it.
+    assert service(render({"extra_args": []}))["command"] == ["gateway", "run"]
+
+
+def test_variables_reach_the_images_own_scripts_and_win_over_the_agents_own_file(render: Render) -> None:
+    """The scripts run before Hermes reads a file; Hermes' own .env goes over the container's environment."""
+    variables = {"HERMES_SKIP_CONFIG_MIGRATION": "1", "HERMES_HOME_MODE": "0750", "HTTP_PROXY": "http://10.1.10.1:3128"}
+    files = render({"environment": variables})
+    assert service(files)["environment"].items() >= variables.items()
+    assert {f"{name}={value}" for name, value in variables.items()} <= set(
+        files["services/hermes/managed/env"].splitlines()
+    )
+
+
+def test_no_variable_of_the_user_is_more_than_what_the_deploy_relies_on(render: Render) -> None:
+    """Each of them is refused before."""
+    ours = service(render({"audio": {"pulse_cookie": "/mnt/pulse/cookie"}, "dashboard": {"enabled": True}}))
+    for name in ours["environment"].keys() - {"XDG_RUNTIME_DIR", "PULSE_SERVER", "PULSE_COOKIE"}:
+        with pytest.raises(SettingsError):
+            render({"environment": {name: "x"}})
+
+
+def test_health_is_asked_past_a_proxy(render: Render) -> None:
+    test = service(render({"environment": {"ALL_PROXY": "http://10.1.10.1:3128"}}))["healthcheck"]["test"]
+    assert test[test.index("--noproxy") + 1] == "*"
+
+
+@pytest.mark.parametrize(
+    ("hermes", "clock"),
+    [
+        ({"environment": {"TZ": "Asia/Tokyo"}}, "HERMES_TIMEZONE=Asia/Tokyo"),
+        ({"environment": {"TZ": "Asia/Tokyo"}, "settings": {"timezone": "UTC"}}, None),
+        ({"environment": {"TZ": "Asia/Tokyo", "HERMES_TIMEZONE": "UTC"}}, "HERMES_TIMEZONE=UTC"),
+        ({}, None),
+    ],
+)
+def test_hermes_has_the_time_of_its_tools(render: Render, hermes: dict[str, Any], clock: str | None) -> None:
+    lines = render(hermes)["services/hermes/managed/env"].splitlines()
+    assert [line for line in lines if line.startswith("HERMES_TIMEZONE")] == ([clock] if clock else [])
 
 
 def test_nothing_overrides_the_images_supervisor(render: Render) -> None:

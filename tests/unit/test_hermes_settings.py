@@ -321,7 +321,7 @@ IN_HERMES = {
         ),
         "extra-argument": (
             "extra_args: [--token=hunter2]",
-            "extra_args.0: this seems to be a secret; leave it out, since every process sees arguments.",
+            "extra_args: the image's supervisor starts `hermes gateway run` by itself, and drops every further argument; write settings.logging.level: DEBUG for --verbose, settings.hooks_auto_accept: true for --accept-hooks, and leave all others out.",
         ),
         "environment": (
             f'environment: {{FOO: "{KEY}"}}',
@@ -559,6 +559,14 @@ IN_HERMES = {
         "dashboard-password": (
             "environment: {HERMES_DASHBOARD_BASIC_AUTH_PASSWORD: x}",
             "environment.HERMES_DASHBOARD_BASIC_AUTH_PASSWORD: this is a secret that dashboard.auth: basic brings along; leave it out.",
+        ),
+        "supervisor": (
+            "environment: {HERMES_GATEWAY_NO_SUPERVISE: '1'}",
+            "environment.HERMES_GATEWAY_NO_SUPERVISE: this starts a second gateway on the same data beside the one that the image's supervisor starts; leave it out.",
+        ),
+        "variable-of-the-supervisor": (
+            "environment: {HERMES_S6_SUPERVISED_CHILD: '1'}",
+            "environment.HERMES_S6_SUPERVISED_CHILD: this starts a second gateway on the same data beside the one that the image's supervisor starts; leave it out.",
         ),
         "home": (
             "environment: {HERMES_HOME: x}",
@@ -940,8 +948,8 @@ IN_HERMES = {
             'audio.pulse_socket: "pulse" is not a path; write an absolute one without a slash at its end, such as /mnt/pulse.',
         ),
         "arguments": (
-            "extra_args: --verbose",
-            'extra_args: "--verbose" is not a list; write one such as [first, second].',
+            "extra_args: [--verbose]",
+            "extra_args: the image's supervisor starts `hermes gateway run` by itself, and drops every further argument; write settings.logging.level: DEBUG for --verbose, settings.hooks_auto_accept: true for --accept-hooks, and leave all others out.",
         ),
         "auth-file": (
             "auth: {file: auth.json}",
@@ -1361,7 +1369,7 @@ IN_HERMES = {
         "in-a-section": ("limits: {mem: x}", "limits.mem: there is no such setting; did you mean memory?"),
         "far": (
             "colour: blue",
-            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, extra_args, secrets, image, docker, network_mode, restart, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
+            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, secrets, image, docker, network_mode, restart, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
         ),
     },
 }
@@ -1787,7 +1795,6 @@ def test_without_a_file_hermes_has_its_defaults(tmp_path: Path) -> None:
         "shm_size": "1g",
         "volumes": [],
         "data_directory": "/opt/hermes-data",
-        "extra_args": [],
         "secrets": {},
         "image": {
             "repository": "nousresearch/hermes-agent",
@@ -2054,6 +2061,7 @@ def test_an_api_server_and_a_dashboard_for_others(load: Load) -> None:
         "HERMES_DASHBOARD_BASIC_AUTH_USERNAME": "me",
         "GATEWAY_ALLOW_ALL_USERS": "false",
         "TZ": "Europe/Berlin",
+        "HERMES_TIMEZONE": "Europe/Berlin",
     }
     assert list(hermes.secret_map) == [
         "LITELLM_API_KEY",

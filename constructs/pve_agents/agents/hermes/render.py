@@ -121,13 +121,14 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
         "image": _run_image(agent, hermes),
         "container_name": name,
         # The image's entrypoint supervises the gateway; its default command would be a chat that ends at once.
-        "command": ["gateway", "run", *profile.extra_args],
+        "command": ["gateway", "run"],
         "restart": hermes.restart,
         "environment": _environment(agent, hermes, profile),
         "volumes": _volumes(agent, hermes, name, profile),
         "shm_size": profile.shm_size,
         "healthcheck": {
-            "test": ["CMD", "curl", "-fsS", f"{_api_url(hermes, profile)}/health"],
+            # It asks itself, past any proxy of its environment.
+            "test": ["CMD", "curl", "-fsS", "--noproxy", "*", f"{_api_url(hermes, profile)}/health"],
             "interval": f"{hermes.healthcheck.interval_seconds}s",
             "timeout": f"{hermes.healthcheck.timeout_seconds}s",
             "retries": hermes.healthcheck.retries,
@@ -173,7 +174,8 @@ def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, st
             "PULSE_SERVER": f"unix:{hermes.audio.pulse_socket}/native",
             "PULSE_COOKIE": "/tmp/pulse-cookie",  # noqa: S108 - where the guide of Hermes has it
         }
-    return environment
+    # The managed .env comes too late for the image's own scripts, and for the clock of a process that already runs.
+    return environment | dict(profile.environment)
 
 
 def _volumes(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> list[dict[str, Any]]:

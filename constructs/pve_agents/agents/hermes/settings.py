@@ -36,7 +36,6 @@ from pve_agents.agents.hermes.docker import (
     DATA,
     RESERVED_SOURCES,
     RESERVED_TARGETS,
-    Argument,
     Audio,
     Docker,
     Healthcheck,
@@ -105,6 +104,12 @@ class Auth(Model):
     """Whether it replaces an auth.json that is there, with what Hermes renewed since. Defaults to false."""
 
 
+_DROPPED = (
+    "the image's supervisor starts `hermes gateway run` by itself, and drops every further argument; "
+    "write settings.logging.level: DEBUG for --verbose, settings.hooks_auto_accept: true for --accept-hooks, "
+    "and leave all others out"
+)
+
 # A profile --------------------------------------------------------------------------------------------------------
 
 HOME_DOCUMENTS = ("SOUL.md", "USER.md", "MEMORY.md")
@@ -168,7 +173,6 @@ _REMEDIES = {
     "platforms": "write ${NAME} in its place, and put the value into the environment or .env under that name",
     "environment": "list a name for it under secrets, and put the value into the environment or .env",
     "sidecars": "list a name for it under the sidecar's secrets, and put the value into the environment or .env",
-    "extra_args": "leave it out, since every process sees arguments",
     "networks": "leave it out",
 }
 
@@ -237,9 +241,6 @@ class Profile(Model):
     data_directory: GuestPath = _DATA_DIRECTORY
     """Directory of the container for Hermes' data. Defaults to /opt/hermes-data; a profile's to -<profile> behind it."""
 
-    extra_args: tuple[Argument, ...] = ()
-    """Further arguments of the gateway. Defaults to none."""
-
     secrets: Secrets = Field(default={}, validate_default=True)
     """Names of further secrets that Hermes gets; a mapping gives one another name here. Defaults to none."""
 
@@ -268,8 +269,14 @@ class Profile(Model):
             **self.dashboard.environment,
             "GATEWAY_ALLOW_ALL_USERS": "false",
             **{name: value for it in self.platforms.stated.values() for name, value in it.environment.items()},
+            # What its tools take for the time, Hermes does too: it looks at its own variable, or its config.
+            **({"HERMES_TIMEZONE": self.environment["TZ"]} if self._has_no_other_clock else {}),
             **self.environment,
         }
+
+    @property
+    def _has_no_other_clock(self) -> bool:
+        return "TZ" in self.environment and not self.config.get("timezone")
 
     @property
     def ports(self) -> dict[Key, int]:
@@ -321,7 +328,13 @@ class Profile(Model):
     def _all_at_once(cls, values: Any, handler: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:  # noqa: ANN401
         if isinstance(values, cls):
             return handler(values)
-        errors = list(cls._secrets_in(values)) if isinstance(values, Mapping) else []
+        errors = []
+        if isinstance(values, Mapping):
+            errors = list(cls._secrets_in(values))
+            if values.get("extra_args"):
+                errors.append(problem(("extra_args",), _DROPPED))
+            # An empty one stood in older examples.
+            values = {key: value for key, value in values.items() if key != "extra_args"}
         profile = None
         try:
             profile = handler(values)
@@ -338,7 +351,7 @@ class Profile(Model):
 
     @classmethod
     def _secrets_in(cls, values: Mapping[str, Any]) -> Iterator[ErrorDetails]:
-        for area in ("settings", "environment", "extra_args"):
+        for area in ("settings", "environment"):
             yield from _found_secrets(area, _plain(values.get(area)))
         platforms = _plain(values.get("platforms"))
         for name, platform in platforms.items() if isinstance(platforms, Mapping) else ():
