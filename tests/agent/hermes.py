@@ -40,6 +40,8 @@ START_SECONDS = 60
 TURN_SECONDS = 60
 # What only the system prompt of a turn says.
 OF_A_TURN = "Active Hermes profile"
+# Every command of Hermes reads its variables first.
+AS_IT_STARTS = "from hermes_cli.env_loader import load_hermes_dotenv\nload_hermes_dotenv()\n"
 # As the image has them; the rest is what Compose is told.
 OF_THE_IMAGE = {"HERMES_DISABLE_LAZY_INSTALLS": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 # What it asks of the internet by itself (models.dev, Telegram's addresses) fails at once, on every machine.
@@ -217,7 +219,7 @@ class RealHermes:
             arguments: What it is asked about.
         """
         ran = subprocess.run(
-            [self.python, "-c", program, *map(json.dumps, arguments)],
+            [self.python, "-c", AS_IT_STARTS + program, *map(json.dumps, arguments)],
             env=self.environment,
             cwd=self.home,
             capture_output=True,

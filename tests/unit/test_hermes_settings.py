@@ -12,7 +12,7 @@ import pydantic
 import pytest
 import yaml
 
-from pve_agents.agents.hermes.config import BUILT_IN_PROVIDERS, Settings
+from pve_agents.agents.hermes.config import BUILT_IN_PROVIDERS, PROVIDER_ALIASES, Settings
 from pve_agents.agents.hermes.docker import Image
 from pve_agents.agents.hermes.platforms import ApiServer
 from pve_agents.agents.hermes.settings import Hermes, Profile
@@ -1958,6 +1958,44 @@ def test_a_provider_that_is_built_in(load: Load, provider: str) -> None:
     assert hermes.secret_names("hermes") == ("API_SERVER_KEY",)
 
 
+@pytest.mark.parametrize("provider", list(PROVIDER_ALIASES))
+def test_a_built_in_provider_by_another_name(load: Load, provider: str) -> None:
+    hermes = load(f"settings: {{model: {{provider: {provider}, default: m}}}}")
+    assert hermes.config["model"]["provider"] == provider
+
+
+def test_the_key_of_a_provider_is_missed_under_any_of_its_names_where_it_needs_one(load: Load) -> None:
+    missed = {
+        provider: [
+            sentence.partition(",")[0]
+            for _, sentence in load(f"settings: {{model: {{provider: {provider}}}}}").warnings()
+        ]
+        for provider in ("fw", "solar", "lmstudio", "lm-studio")
+    }
+    assert missed == {
+        "fw": ["fireworks takes its key from FIREWORKS_API_KEY"],
+        "solar": ["upstage takes its key from UPSTAGE_API_KEY"],
+        "lmstudio": [],
+        "lm-studio": [],
+    }
+
+
+def test_what_hermes_has_by_itself_is_no_problem_where_it_is_stated(load: Load) -> None:
+    hermes = load(
+        "settings: {model: '', providers: {}, memory: {provider: ''}, terminal: {cwd: .}, toolsets: [hermes-cli], "
+        "compression: {protect_first_n: 3}}"
+    )
+    assert (hermes.config["model"]["default"], hermes.config["model"]["provider"]) == ("hermes", "litellm")
+    assert (hermes.config["terminal"]["cwd"], hermes.workspace) == (".", "/opt/data")
+    assert list(hermes.warnings()) == []
+
+
+@pytest.mark.parametrize("tools", ["resources: false", "prompts: false", "resources: false, prompts: false"])
+def test_an_mcp_server_may_keep_all_its_tools_and_nothing_else(load: Load, tools: str) -> None:
+    hermes = load(f"settings: {{mcp_servers: {{notes: {{url: 'http://h:1', tools: {{{tools}}}}}}}}}")
+    assert set(hermes.config["mcp_servers"]["notes"]["tools"].values()) == {False}
+
+
 def test_every_reference_becomes_a_secret(load: Load) -> None:
     hermes = load(
         "environment: {HOST_NAME: h}, secrets: {FIRECRAWL_API_KEY: MY_FIRECRAWL, LITELLM_API_KEY: MY_LITELLM}, "
@@ -2336,7 +2374,10 @@ def test_an_error_never_repeats_what_was_given(wrong: Any) -> None:
 
 
 def test_hermes_may_be_built_in_python() -> None:
-    hermes = Hermes(profiles={"work": Profile(api_server=ApiServer(port=8643))}, settings=Settings(platform_toolsets={"cli": ("web",)}))
+    hermes = Hermes(
+        profiles={"work": Profile(api_server=ApiServer(port=8643))},
+        settings=Settings(platform_toolsets={"cli": ("web",)}),
+    )
     assert hermes.workspace is None
     placed = Agent(name="scribe", vmid=119, hermes=hermes).hermes
     assert placed

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from pve_agents.agents.hermes.tools import Names, PlatformName, tool_problems
@@ -19,6 +19,9 @@ from pve_agents.types import EnvName, Number, Text, env_name, holds_token, is_cr
 
 __all__ = [
     "BUILT_IN_PROVIDERS",
+    "HOME_CWDS",
+    "KEYLESS_PROVIDERS",
+    "PROVIDER_ALIASES",
     "AgentLoop",
     "AgentMemory",
     "Approvals",
@@ -59,7 +62,7 @@ BUILT_IN_PROVIDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "kilocode": ("KILOCODE_API_KEY",),
         "kimi-coding": ("KIMI_API_KEY", "KIMI_CODING_API_KEY"),
         "kimi-coding-cn": ("KIMI_CN_API_KEY",),
-        "lmstudio": (),
+        "lmstudio": ("LM_API_KEY",),
         "minimax": ("MINIMAX_API_KEY",),
         "minimax-cn": ("MINIMAX_CN_API_KEY",),
         "minimax-oauth": (),
@@ -85,10 +88,63 @@ BUILT_IN_PROVIDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The providers that Hermes knows by itself, each with the variables that may hold its key; none: it logs in."""
 
+KEYLESS_PROVIDERS = frozenset({"lmstudio"})
+"""Those of them that need no key, although they take one."""
+
+PROVIDER_ALIASES: Mapping[str, str] = MappingProxyType(
+    {
+        alias: provider
+        for provider, aliases in {
+            "alibaba": "alibaba-cloud dashscope qwen-dashscope",
+            "alibaba-coding-plan": "alibaba-coding alibaba_coding alibaba_coding_plan dashscope-coding",
+            "anthropic": "claude claude-code claude-oauth",
+            "arcee": "arcee-ai arceeai",
+            "azure-foundry": "azure azure-ai azure-ai-foundry",
+            "bedrock": "amazon amazon-bedrock aws aws-bedrock",
+            "copilot": "github github-copilot github-model github-models",
+            "copilot-acp": "copilot-acp-agent github-copilot-acp",
+            "deepinfra": "deep-infra deepinfra-ai",
+            "deepseek": "deepseek-chat",
+            "fireworks": "fireworks-ai fw",
+            "gemini": "google google-ai-studio google-gemini",
+            "gmi": "gmi-cloud gmicloud",
+            "huggingface": "hf hugging-face huggingface-hub",
+            "kilocode": "kilo kilo-code kilo-gateway",
+            "kimi-coding": "kimi kimi-for-coding moonshot",
+            "kimi-coding-cn": "kimi-cn moonshot-cn",
+            "lmstudio": "lm-studio lm_studio",
+            "minimax": "mini-max",
+            "minimax-cn": "minimax-china minimax_cn",
+            "minimax-oauth": "minimax-global minimax-oauth-io minimax-portal minimax_oauth",
+            "nous": "nous-portal nousresearch",
+            "novita": "novita-ai novitaai",
+            "nvidia": "nvidia-nim",
+            "ollama-cloud": "ollama_cloud",
+            "openai-codex": "codex openai_codex",
+            "opencode-go": "go opencode-go-sub opencode_go",
+            "opencode-zen": "opencode opencode_zen zen",
+            "openrouter": "or",
+            "qwen-oauth": "qwen qwen-cli qwen-portal",
+            "stepfun": "step stepfun-coding-plan",
+            "tencent-tokenhub": "tencent tencent-cloud tencentmaas tokenhub",
+            "upstage": "solar",
+            "xai": "grok x-ai x.ai",
+            "xai-oauth": "grok-oauth x-ai-oauth xai-grok-oauth",
+            "xiaomi": "mimo xiaomi-mimo",
+            "zai": "glm z-ai z.ai zhipu",
+        }.items()
+        for alias in aliases.split()
+    }
+)
+"""Other names that Hermes has for them; one under providers goes before."""
+
 _LITELLM: Mapping[str, str] = MappingProxyType(
     {"name": "LiteLLM", "base_url": "http://10.1.10.22:4000/v1", "key_env": "LITELLM_API_KEY"}
 )
 _NO_KEY_ENV: Mapping[str, None] = MappingProxyType({"key_env": None})
+
+HOME_CWDS = frozenset({".", "auto", "cwd"})
+"""What Hermes takes for its home, as a working directory."""
 
 # Values -----------------------------------------------------------------------------------------------------------
 
@@ -199,7 +255,7 @@ class Terminal(OpenModel):
     """What runs them. Defaults to local: the agent's own container."""
 
     cwd: _Argument | None = None
-    """Working directory. Defaults to workspace in the first mount that is not read-only, or in /opt/data."""
+    """Working directory; . is Hermes' home. Defaults to workspace in the first mount that is not read-only, or there."""
 
     timeout: _Seconds | None = 180
     """Seconds that a command may take. Defaults to 180."""
@@ -230,8 +286,8 @@ class AgentMemory(OpenModel):
     user_char_limit: _Characters | None = None
     """Largest size of USER.md in characters. Defaults to Hermes' own, 1375."""
 
-    provider: _Line | None = None
-    """Memory of another kind. Defaults to none."""
+    provider: Annotated[str, Text("a text", r"[^\x00-\x1f\x7f]*", "one line of text", 1024)] | None = None
+    """Memory of another kind; empty: none. Defaults to none."""
 
 
 class Compression(OpenModel):
@@ -433,6 +489,13 @@ class Settings(OpenModel):
     mcp_servers: dict[_McpName, McpServer] = Field(default={})
     """MCP servers by name. Defaults to none."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_is_stated_by_hermes_own_nothing(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        return {key: value for key, value in values.items() if (key, value) not in (("model", ""), ("providers", {}))}
+
     @property
     def stated(self) -> dict[str, Any]:
         """What is stated, as plain data, without any default."""
@@ -610,7 +673,9 @@ def _terminal_problems(terminal: Mapping[str, Any]) -> Iterator[ErrorDetails]:
 
 def _known_provider(tree: Mapping[str, Any], key: Key, provider: object) -> Iterator[ErrorDetails]:
     providers = _mapping(tree, "providers")
-    if not isinstance(provider, str) or named(provider) in providers or provider in {*BUILT_IN_PROVIDERS, "custom"}:
+    if not isinstance(provider, str) or named(provider) in providers:
+        return
+    if provider in {*BUILT_IN_PROVIDERS, *PROVIDER_ALIASES, "custom"}:
         return
     names = f"one under providers, which are {', '.join(providers)}" if providers else "the name of one under providers"
     if provider == "openai":

@@ -25,6 +25,9 @@ from pydantic_core import ErrorDetails
 
 from pve_agents.agents.hermes.config import (
     BUILT_IN_PROVIDERS,
+    HOME_CWDS,
+    KEYLESS_PROVIDERS,
+    PROVIDER_ALIASES,
     Settings,
     literal_secrets,
     named,
@@ -259,7 +262,10 @@ class Profile(Model):
     def workspace(self) -> str | None:
         """Working directory as Hermes' container sees it; none where another machine has it."""
         terminal = self.config["terminal"]
-        return terminal.get("cwd") if terminal.get("backend", "local") == "local" else None
+        if terminal.get("backend", "local") != "local":
+            return None
+        cwd = terminal.get("cwd")
+        return DATA if cwd in HOME_CWDS else cwd
 
     @property
     def managed_environment(self) -> dict[str, str]:
@@ -753,7 +759,7 @@ def _misfits(profile: Profile, place: Place, writable: Sequence[str]) -> Iterato
             yield problem(("volumes", i), f"{shown(target)} is a mount of the agent; write another place", volume)
     terminal = profile.config["terminal"]
     if terminal.get("backend", "local") == "local":
-        yield from _cwd_problems(profile, str(terminal["cwd"]), writable)
+        yield from _cwd_problems(profile, str(profile.workspace), writable)
     elif lost := [name for name in profile.documents if name not in HOME_DOCUMENTS]:
         yield problem(
             ("documents", lost[0]),
@@ -781,8 +787,9 @@ _MEMORY_LIMITS = {"USER.md": ("user_char_limit", 1375), "MEMORY.md": ("memory_ch
 
 def _second_looks(profile: Profile) -> Iterator[tuple[Key, str]]:
     config = profile.config
-    provider = named(config["model"]["provider"])
-    names = BUILT_IN_PROVIDERS.get(provider, ())
+    stated = named(config["model"]["provider"])
+    provider = stated if stated in config.get("providers", {}) else PROVIDER_ALIASES.get(stated, stated)
+    names = BUILT_IN_PROVIDERS.get(provider, ()) if provider not in KEYLESS_PROVIDERS else ()
     there = {*profile.secret_map, *profile.environment}
     if provider not in config.get("providers", {}) and names and not there & set(names) and not profile.auth:
         sentence = (
