@@ -63,10 +63,13 @@ class NoAnswerError(Exception):
 
 def managed_environment() -> dict[str, str]:
     """The managed .env as Hermes reads it, in the little syntax that the deploy writes: bare or in single quotes."""
-    path = pathlib.Path(os.environ.get("HERMES_MANAGED_DIR") or "/managed", ".env")
+    return variables_in(pathlib.Path(os.environ.get("HERMES_MANAGED_DIR") or "/managed", ".env"))
+
+
+def variables_in(path: pathlib.Path) -> dict[str, str]:
     values = {}
     for line in path.read_text(encoding="utf-8").splitlines():
-        name, equals, value = line.partition("=")
+        name, equals, value = line.removeprefix("export ").partition("=")
         if not equals or line.startswith("#"):
             continue
         if len(value) > 1 and value[0] == value[-1] == "'":
@@ -91,6 +94,36 @@ def presentable(text: str, environment: dict[str, str]) -> str:
     return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} …"
 
 
+# --- the way out
+
+PROXIES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "all_proxy")
+BUNDLES = ("HERMES_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+def take_the_agents_way_out(managed: dict[str, str]) -> None:
+    """Have Hermes' variables: its own .env goes over the process, the managed one over both (hermes_cli/env_loader)."""
+    own: dict[str, str] = {}
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        own = variables_in(pathlib.Path(os.environ.get("HERMES_HOME") or "/opt/data", ".env"))
+    for name in (*PROXIES, *BUNDLES, "NO_PROXY", "no_proxy"):
+        if name in own or name in managed:
+            os.environ[name] = managed.get(name, own.get(name, ""))
+
+
+def proxy_to(url: str) -> str:
+    """The proxy that Hermes would ask, the first that is named for whatever (agent/process_bootstrap 0.19)."""
+    proxy = next((value for name in PROXIES if (value := os.environ.get(name, "").strip())), "")
+    host = urllib.parse.urlsplit(url).hostname or ""
+    return "" if urllib.request.proxy_bypass(host) else proxy
+
+
+def authorities() -> ssl.SSLContext:
+    """The authorities that Hermes would trust; a file that is not there is none (agent/ssl_verify 0.19)."""
+    bundle = next((value for name in BUNDLES if (value := os.environ.get(name, "").strip())), "")
+    path = pathlib.Path(bundle).expanduser()
+    return ssl.create_default_context(cafile=str(path) if bundle and path.is_file() else None)
+
+
 # --- HTTP
 
 
@@ -109,9 +142,12 @@ def ask(url: str, *, key: str, seconds: float, body: object = None, direct: bool
     if body is not None:
         request.data = json.dumps(body).encode()
         request.add_header("Content-Type", "application/json")
-    handlers: list[urllib.request.BaseHandler] = [NoRedirects()]
-    if direct:
-        handlers.append(urllib.request.ProxyHandler({}))
+    proxy = "" if direct else proxy_to(url)
+    handlers = [
+        NoRedirects(),
+        urllib.request.ProxyHandler({"http": proxy, "https": proxy} if proxy else {}),
+        urllib.request.HTTPSHandler(context=authorities()),
+    ]
     started = time.monotonic()
     try:
         with urllib.request.build_opener(*handlers).open(request, timeout=seconds) as response:
@@ -253,18 +289,30 @@ def models(environment: dict[str, str], base_url: str, key_name: str, model: str
     if key_name and not key:
         return FAILED, f"the managed .env holds no {key_name}", GIVE_SECRETS
     shown = without_password(url)
+    if proxy := proxy_to(url):
+        shown += f" through the proxy {without_password(proxy)}"
+    if proxy.partition("://")[0].startswith("socks"):
+        remedy = "the first answer, which Hermes gets by itself, shows whether it works"
+        return SKIPPED, f"{shown}: no check can go that way", remedy
     try:
         code, text = ask(url, key=key, seconds=MODELS_SECONDS)
     except NoAnswerError as error:
-        if error.untrusted:
-            return SKIPPED, f"{shown}: {error}", "Hermes may trust it by its own setting ssl_ca_cert"
-        if error.slow:
-            return FAILED, f"{shown} gave {error}", "it hangs or is overloaded: look at LiteLLM's log and load"
-        remedy = "start LiteLLM, and look whether a firewall lets this container through to it"
-        return FAILED, f"{shown} is not reached: {error}", remedy
+        return no_endpoint(shown, error, proxy)
     if code != HTTP_OK:
         return no_models(shown, code, message_of(text), key_name)
     return judge_models(shown, [item.get("id", "") for item in json_of(text).get("data") or []], model)
+
+
+def no_endpoint(url: str, error: NoAnswerError, proxy: str) -> Answer:
+    if error.untrusted:
+        remedy = "name the file of its authority in environment: SSL_CERT_FILE, or in the provider's ssl_ca_cert"
+        return SKIPPED, f"{url}: {error}", remedy
+    if error.slow:
+        return FAILED, f"{url} gave {error}", "it hangs or is overloaded: look at LiteLLM's log and load"
+    remedy = "start LiteLLM, and look whether a firewall lets this container through to it"
+    if proxy:
+        remedy = "look at the proxy, or name the host in environment: NO_PROXY where it is to be asked directly"
+    return FAILED, f"{url} is not reached: {error}", remedy
 
 
 def no_models(url: str, code: int, said: str, key_name: str) -> Answer:
@@ -368,6 +416,7 @@ def main(what: str, *arguments: str) -> int:
     except OSError as error:
         print(FAILED, f"cannot read {error.filename}: {error.strerror}", "deploy again", sep="\t")
         return 0
+    take_the_agents_way_out(environment)
     if what == "log":
         print("\n".join(log(environment)))
         return 0

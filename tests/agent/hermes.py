@@ -183,7 +183,8 @@ class RealHermes:
         section.setdefault("api_server", {})["port"] = self.port
         settings = section.setdefault("settings", {})
         providers = settings.setdefault("providers", {})
-        providers.setdefault("litellm", {})["base_url"] = f"http://127.0.0.1:{self.around.model_port}/v1"
+        litellm = providers.setdefault("litellm", {})
+        litellm.setdefault("base_url", f"http://127.0.0.1:{self.around.model_port}/v1")
         if telegram := section.get("platforms", {}).get("telegram"):
             telegram["base_url"] = f"http://127.0.0.1:{self.around.telegram_port}/bot"
         (self.place / "homelab.yaml").write_text(

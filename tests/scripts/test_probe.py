@@ -416,7 +416,82 @@ def test_a_certificate_that_is_not_trusted(server: Server, probe: Run, tmp_path:
     assert probe("models", f"{url}/v1", "LITELLM_API_KEY", "hermes") == [
         "skipped",
         f"{url}/v1/models: its certificate is not trusted: self-signed certificate",
-        "Hermes may trust it by its own setting ssl_ca_cert",
+        "name the file of its authority in environment: SSL_CERT_FILE, or in the provider's ssl_ca_cert",
+    ]
+
+
+@pytest.mark.parametrize("name", ["HERMES_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_the_authority_that_hermes_trusts_is_trusted(server: Server, probe: Run, tmp_path: Path, name: str) -> None:
+    certificate, key, _ = make_cert(str(tmp_path), name="endpoint", hosts=("127.0.0.1",))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.replies["/v1/models"] = LISTED
+    url = server.url.replace("http:", "https:")
+    with (tmp_path / "managed" / ".env").open("a") as managed:
+        managed.write(f"{name}={certificate}\n")
+    assert probe("models", f"{url}/v1", "LITELLM_API_KEY", "hermes")[0] == "ok"
+
+
+# --- the way out
+
+
+LISTED = 200, {"data": [{"id": "hermes"}]}
+
+
+def test_the_proxy_of_the_managed_file_goes_before_that_of_the_agents_own_and_of_the_process(
+    server: Server, probe: Run, tmp_path: Path, nobody: str
+) -> None:
+    # To a proxy, the whole address is the path.
+    server.replies["http://litellm.home.arpa/v1/models"] = LISTED
+    (tmp_path / ".env").write_text(f"export HTTP_PROXY={nobody}\n")
+    with (tmp_path / "managed" / ".env").open("a") as managed:
+        managed.write(f"HTTP_PROXY={server.url}\n")
+    assert probe("models", "http://litellm.home.arpa/v1", "LITELLM_API_KEY", "hermes", HTTP_PROXY=nobody) == [
+        "ok",
+        f"hermes at http://litellm.home.arpa/v1/models through the proxy {server.url}",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "http_proxy"])
+def test_hermes_takes_a_proxy_for_all_addresses_whichever_it_is_named_for(
+    server: Server, probe: Run, tmp_path: Path, name: str
+) -> None:
+    server.replies["http://litellm.home.arpa/v1/models"] = LISTED
+    (tmp_path / ".env").write_text(f"{name}={server.url}\n")
+    assert probe("models", "http://litellm.home.arpa/v1", "LITELLM_API_KEY", "hermes")[0] == "ok"
+
+
+@pytest.mark.parametrize("direct", ["127.0.0.1", "*", "litellm.home.arpa,127.0.0.1"])
+def test_a_host_that_is_named_in_no_proxy_is_asked_directly(
+    server: Server, probe: Run, nobody: str, direct: str
+) -> None:
+    server.replies["/v1/models"] = LISTED
+    answer = probe("models", f"{server.url}/v1", "LITELLM_API_KEY", "hermes", HTTPS_PROXY=nobody, NO_PROXY=direct)
+    assert answer == ["ok", f"hermes at {server.url}/v1/models", ""]
+
+
+def test_the_gateway_is_never_asked_through_a_proxy(server: Server, probe: Run, nobody: str) -> None:
+    server.replies["/health/detailed"] = 200, health()
+    assert probe("gateway", server.url, "api_server", HTTP_PROXY=nobody)[0] == "ok"
+
+
+def test_a_proxy_that_is_not_there_is_named_without_its_password(probe: Run, nobody: str) -> None:
+    proxy = nobody.replace("//", "//me:canary@")
+    assert probe("models", "http://litellm.home.arpa/v1", "LITELLM_API_KEY", "hermes", HTTP_PROXY=proxy) == [
+        "failed",
+        f"http://litellm.home.arpa/v1/models through the proxy {nobody} is not reached: Connection refused",
+        "look at the proxy, or name the host in environment: NO_PROXY where it is to be asked directly",
+    ]
+
+
+def test_what_goes_through_a_socks_proxy_is_left_to_hermes(probe: Run) -> None:
+    answer = probe("models", "http://h/v1", "LITELLM_API_KEY", "hermes", ALL_PROXY="socks5://10.1.10.1:1080")
+    assert answer == [
+        "skipped",
+        "http://h/v1/models through the proxy socks5://10.1.10.1:1080: no check can go that way",
+        "the first answer, which Hermes gets by itself, shows whether it works",
     ]
 
 
