@@ -154,8 +154,7 @@ def test_create_plan_update_destroy(workspace: Workspace, virtual_node: VirtualN
             "console": "1",
             "cores": "2",
             "cpulimit": "0",
-            # The SDK's state function adds the newline that PVE would add.
-            "description": "Hermes\n",
+            "description": "Hermes",
             "features": "nesting=1",
             "hostname": "hermes",
             "memory": "4096",
@@ -208,7 +207,7 @@ def test_create_plan_update_destroy(workspace: Workspace, virtual_node: VirtualN
             "arch": "amd64",
             "cores": "3",
             "delete": "cpulimit",
-            "description": "Hermes, bigger\n",
+            "description": "Hermes, bigger",
             "memory": "8192",
             "swap": "0",
             "tags": "agent",
@@ -402,8 +401,98 @@ def test_import_replaces_unless_the_template_is_ignored(workspace: Workspace, vi
     assert "Import successful" in workspace.run("import", f"{CONTAINER}.hermes", f"{NODE}/118")
     assert "operating_system" in workspace.plan()
     assert "must be replaced" in workspace.plan()
-    workspace.container(lifecycle={"ignore_changes": ["operating_system", "disk"]})
+    workspace.container(lifecycle={"ignore_changes": ["operating_system"]})
     assert "0 to add, 1 to change, 0 to destroy" in workspace.plan()
+
+
+IMPORTED = {"import": [{"to": f"{CONTAINER}.hermes", "id": f"{NODE}/118"}]}
+
+
+@needs_terraform
+def test_to_import_what_is_as_wanted_sends_nothing(workspace: Workspace, virtual_node: VirtualNode) -> None:
+    workspace.container()
+    workspace.apply()
+    workspace.run("state", "rm", f"{CONTAINER}.hermes")
+    virtual_node.mutations.clear()
+    workspace.write(resource={CONTAINER: {"hermes": {**HERMES, **IGNORED}}}, **IMPORTED)
+    assert "1 imported, 0 added, 1 changed, 0 destroyed" in workspace.apply()
+    assert virtual_node.mutations == []
+    assert "No changes" in workspace.plan()
+
+
+@needs_terraform
+def test_to_import_a_foreign_container_writes_out_its_console(workspace: Workspace, virtual_node: VirtualNode) -> None:
+    virtual_node.add_foreign_container(118, status="running")
+    assert "console" not in virtual_node.container_config(118)
+    workspace.write(resource={CONTAINER: {"hermes": {**HERMES, **IGNORED}}}, **IMPORTED)
+    workspace.apply()
+    (sent,) = bodies(virtual_node, "PUT", f"{LXC}/118/config")
+    assert {key: sent[key] for key in ("console", "cmode", "tty")} == {"console": "1", "cmode": "tty", "tty": "2"}
+    assert "No changes" in workspace.plan()
+
+
+@needs_terraform
+def test_a_description_is_sent_raw_and_kept_trimmed(workspace: Workspace, virtual_node: VirtualNode) -> None:
+    workspace.container(description="  two\n\nlines \n\n")
+    workspace.apply()
+    assert bodies(virtual_node, "POST", LXC)[0]["description"] == "  two\n\nlines \n\n"
+    assert virtual_node.container_config(118)["description"] == "  two\n\nlines \n"
+    # What PVE keeps is not what the provider takes it for: there is always something to change.
+    for _ in range(2):
+        assert "1 to change" in workspace.plan()
+        workspace.apply()
+    assert bodies(virtual_node, "PUT", f"{LXC}/118/config")[-1] == {"description": "  two\n\nlines \n\n"}
+
+    workspace.container(description="")
+    workspace.apply()
+    assert bodies(virtual_node, "PUT", f"{LXC}/118/config")[-1] == {"description": ""}
+    assert not virtual_node.container_config(118).get("description")
+    assert "No changes" in workspace.plan()
+
+
+@needs_terraform
+def test_what_is_deleted_is_named_one_by_one(workspace: Workspace, virtual_node: VirtualNode) -> None:
+    workspace.container(startup={"order": 3})
+    workspace.apply()
+    virtual_node.set_config(118, net1="name=eth1,bridge=intra01,ip=dhcp")
+    workspace.container(cpu={"cores": 3})
+    workspace.apply()
+    sent = [urllib.parse.parse_qsl(body.decode()) for method, _, body in virtual_node.pve.requests if method == "PUT"]
+    deleted = {value for name, value in sent[-1] if name == "delete"}
+    assert deleted == {"cpulimit", "startup", *(f"net{index}" for index in range(1, 10))}
+    config = virtual_node.container_config(118)
+    assert {"startup", "net1", "cpulimit"} & config.keys() == set()
+    assert "No changes" in workspace.plan()
+
+
+@needs_terraform
+def test_devices_that_root_passed_on_end_in_an_empty_request(workspace: Workspace, virtual_node: VirtualNode) -> None:
+    workspace.container()
+    workspace.apply()
+    virtual_node.set_config(118, dev0="/dev/dri/renderD128,gid=104")
+    virtual_node.mutations.clear()
+    assert "1 to change" in workspace.plan()
+    assert "received an HTTP 500 response - Reason: no options specified" in workspace.apply(ok=False)
+    assert virtual_node.mutations == [("PUT", f"{LXC}/118/config")]
+
+
+@needs_terraform
+def test_options_of_the_root_disk_set_by_hand_plan_nothing(workspace: Workspace, virtual_node: VirtualNode) -> None:
+    workspace.container()
+    workspace.apply()
+    virtual_node.api("POST", f"{LXC}/118/status/stop")
+    virtual_node.set_config(118, rootfs="local-lvm:vm-118-disk-0,mountoptions=discard;noatime,size=24G")
+    virtual_node.api("POST", f"{LXC}/118/status/start")
+    assert "No changes" in workspace.plan()
+    workspace.container(disk={"datastore_id": "local-lvm", "size": 24, "mount_options": ["noatime"]})
+    assert "1 to change" in workspace.plan()
+
+
+@needs_terraform
+@pytest.mark.parametrize(("limit", "fits"), [(8192, True), (8193, False)])
+def test_a_cpu_limit_goes_up_to_8192(workspace: Workspace, limit: int, *, fits: bool) -> None:
+    workspace.container(cpu={"cores": 2, "limit": limit})
+    assert ("1 to add" in workspace.run("plan", "-refresh=false", ok=fits)) is fits
 
 
 # Traps ---------------------------------------------------------------------------------------------------------------
@@ -551,6 +640,51 @@ def test_a_file_that_is_there_already(workspace: Workspace, virtual_node: Virtua
 
 
 @needs_terraform
+def test_a_listing_is_tried_ten_times_and_then_the_file_counts_as_gone(
+    workspace: Workspace, virtual_node: VirtualNode
+) -> None:
+    virtual_node.api("DELETE", f"/nodes/{NODE}/storage/local/content/{TEMPLATE_ID}")
+    workspace.write(resource={"proxmox_download_file": {"debian": {**DOWNLOAD, "overwrite": False}}})
+    workspace.apply()
+    listing = f"/nodes/{NODE}/storage/local/content"
+    virtual_node.pve.fail("GET", listing, 500, "storage 'local' is not online", times=9)
+    assert "No changes" in workspace.plan()
+
+    virtual_node.pve.fail("GET", listing, 596, "Connection timed out")
+    virtual_node.pve.requests.clear()
+    plan = workspace.plan()
+    assert calls(virtual_node) == [f"GET {listing}"] * 10
+    assert "1 to add" in plan
+    assert (
+        "unexpected error when listing datastore files: error listing files from datastore local: "
+        "received an HTTP 596 response - Reason: Connection timed out"
+    ) in plan
+
+    virtual_node.pve.fail("GET", listing, 403, "Permission check failed", times=1)
+    virtual_node.pve.requests.clear()
+    workspace.plan()
+    assert calls(virtual_node) == [f"GET {listing}"]
+
+    workspace.provider = {"endpoint": "https://127.0.0.1:1"}
+    workspace.write(resource={"proxmox_download_file": {"debian": {**DOWNLOAD, "overwrite": False}}})
+    plan = workspace.plan()
+    assert "The file does not exist in datastore and resource must be recreated." in plan
+    assert "dial tcp 127.0.0.1:1: connect: connection refused" in plan
+
+
+@needs_terraform
+def test_the_task_of_a_failed_download_is_deleted(workspace: Workspace, virtual_node: VirtualNode) -> None:
+    workspace.write(resource={"proxmox_download_file": {"debian": {**DOWNLOAD, "overwrite": False}}})
+    assert "refusing to override existing file" in workspace.apply(ok=False)
+    (post, deletion) = virtual_node.mutations
+    assert post == ("POST", f"/nodes/{NODE}/storage/local/download-url")
+    assert (deletion[0], urllib.parse.unquote(deletion[1])) == (
+        "DELETE",
+        f"/nodes/{NODE}/tasks/{virtual_node.pve.tasklog[-1]['upid']}",
+    )
+
+
+@needs_terraform
 def test_oci_image(workspace: Workspace, virtual_node: VirtualNode) -> None:
     virtual_node.grant("Datastore.Allocate", "/storage/local")
     image = {"node_name": NODE, "datastore_id": "local", "reference": "docker.io/library/alpine:3.20"}
@@ -575,13 +709,15 @@ def test_provider_block(workspace: Workspace, virtual_node: VirtualNode) -> None
         "output": {"it": {"value": "${data.proxmox_version.it.version}"}},
     }
     for block, message in (
-        ({"endpoint": ""}, "Missing Proxmox VE API Endpoint"),
+        ({"endpoint": ""}, "Invalid Attribute Value Length"),
+        ({"endpoint": ""}, 'expected "endpoint" url to not be empty, got'),
+        ({"endpoint": "node:8006"}, 'expected "endpoint" to have a url with schema of: "http,https", got node:8006'),
         ({"endpoint": "http://127.0.0.1:8006"}, "you must specify a secure endpoint"),
         ({"api_token": "not-a-token"}, "the API token must be in the format 'USER@REALM!TOKENID=UUID'"),
         ({"api_token": ""}, "must provide either username and password, an API token, or a ticket"),
         ({"api_token": "", "username": "root", "password": "x"}, "username"),
         ({"api_token": "", "username": "root@pam", "password": "wrong"}, "401"),
-        ({"insecure": False}, "CERTIFICATE_VERIFY_FAILED"),
+        ({"insecure": False}, "tls: failed to verify certificate: x509: certificate signed by unknown authority"),
     ):
         virtual_node.pve.requests.clear()
         workspace.provider = block
@@ -590,6 +726,29 @@ def test_provider_block(workspace: Workspace, virtual_node: VirtualNode) -> None
     workspace.provider = {}
     workspace.write(**source)
     assert "9.1.4" in workspace.plan()
+
+
+@needs_terraform
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("containers", "error listing nodes: failed to get nodes: "),
+        ("vms", "error listing nodes: failed to get nodes: "),
+        ("nodes", "failed to get nodes: "),
+    ],
+)
+def test_a_data_source_words_what_failed(
+    workspace: Workspace, virtual_node: VirtualNode, kind: str, words: str
+) -> None:
+    workspace.write(data={f"proxmox_virtual_environment_{kind}": {"all": {}}})
+    virtual_node.pve.fail("GET", "/nodes", 502, "OK", html=True)
+    assert f"Error: {words}received an HTTP 502 response - Reason: " in workspace.run("plan", ok=False)
+    workspace.provider = {"endpoint": "https://127.0.0.1:1"}
+    workspace.write(data={f"proxmox_virtual_environment_{kind}": {"all": {}}})
+    assert (
+        f'Error: {words}failed to perform HTTP GET request (path: nodes) - Reason: Get "https://127.0.0.1:1/api2/json/nodes"'
+        ": dial tcp 127.0.0.1:1: connect: connection refused"
+    ) in workspace.run("plan", ok=False)
 
 
 @needs_terraform
@@ -905,5 +1064,5 @@ def test_everything_is_freed_after_an_exception(tmp_path: Path) -> None:
     urls: list[str] = []
     with pytest.raises(KeyError):
         fail()
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(ApiError, match="connection refused"):
         Client(urls[0], token="a@b!c=d", insecure=True).get("/version")

@@ -25,6 +25,8 @@ HTTP_ERROR = 400
 HTTP_FORBIDDEN = 403
 HTTP_NOT_FOUND = 404
 HTTP_SERVER_ERROR = 500
+ATTEMPTS = 3
+PAUSE = 0.01
 
 
 class ApiError(Exception):
@@ -49,6 +51,17 @@ class ApiError(Exception):
         return self.code == HTTP_NOT_FOUND or (
             self.code == HTTP_SERVER_ERROR and any(text in self.message for text in texts)
         )
+
+
+class NoAnswerError(ApiError):
+    """A request without an answer, or with one that nobody can read; it has no HTTP status."""
+
+    def __init__(self, message: str) -> None:
+        """Keep the `message`, which is the real provider's whole text (proxmox/api/client.go)."""
+        super().__init__(0, message)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Client:
@@ -90,11 +103,17 @@ class Client:
 
     def request(self, method: str, path: str, params: dict[str, Any] | None = None) -> Any:
         """Send a request and return the `data` of the answer."""
-        return self._send(method, path, params or {}, self._headers(method))
+        try:
+            headers = self._headers(method)
+        except ApiError as error:
+            raise NoAnswerError(
+                f"failed to authenticate HTTP {method} request (path: {path[1:]}) - Reason: failed to authenticate: {error}"
+            ) from error
+        return self._send(method, path, params or {}, headers)
 
     def wait(self, upid: str) -> None:
         """Wait until a task has ended; raises ApiError when it failed."""
-        path = f"/nodes/{upid.split(':')[1]}/tasks/{urllib.parse.quote(upid, safe=':@')}/status"
+        path = f"/nodes/{upid.split(':')[1]}/tasks/{escaped(upid)}/status"
         while (task := self.get(path))["status"] == "running":
             time.sleep(0.01)
         if task["exitstatus"] != "OK":
@@ -117,21 +136,73 @@ class Client:
 
     def _send(self, method: str, path: str, params: dict[str, Any], headers: dict[str, str]) -> Any:
         target, body = BASE + path, None
-        if encoded := urllib.parse.urlencode(params):
+        # A list is a name that is there more than once: `delete=net1&delete=net2`.
+        if encoded := urllib.parse.urlencode(params, doseq=True):
             if method in ("GET", "DELETE"):
                 target += f"?{encoded}"
             else:
                 body = encoded.encode()
                 headers = {**headers, "Content-Type": "application/x-www-form-urlencoded"}
+        # Only what asks is asked again.
+        for attempt in range(ATTEMPTS if method == "GET" else 1):
+            try:
+                status, reason, text = self._exchange(method, target, body, headers)
+                break
+            except OSError as error:
+                if attempt:
+                    time.sleep(PAUSE)
+                failure = error
+        else:
+            url = f"https://{self._host}:{self._port}{target}"
+            raise NoAnswerError(
+                f"failed to perform HTTP {method} request (path: {path[1:]}) - Reason: "
+                f'{method.capitalize()} "{url}": {self._worded(failure)}'
+            )
+        if status >= HTTP_ERROR:
+            raise ApiError(status, _reason(reason, text))
+        try:
+            return json.loads(text).get("data")
+        except ValueError as error:
+            raise NoAnswerError(
+                f"failed to decode HTTP {method} response (path: {path[1:]}) - Reason: {_unreadable(text, error)}"
+            ) from error
+
+    def _exchange(
+        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, str, bytes]:
         with contextlib.closing(
             http.client.HTTPSConnection(self._host, self._port, context=self._tls, timeout=60)
         ) as connection:
             connection.request(method, target, body, headers)
             response = connection.getresponse()
-            text = response.read()
-        if response.status >= HTTP_ERROR:
-            raise ApiError(response.status, _reason(response.reason, text))
-        return json.loads(text).get("data")
+            try:
+                return response.status, response.reason, response.read()
+            except http.client.IncompleteRead as cut:
+                return response.status, response.reason, cut.partial
+
+    def _worded(self, error: OSError) -> str:
+        """What Go says of a connection that failed."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return "tls: failed to verify certificate: x509: certificate signed by unknown authority"
+        if isinstance(error, ConnectionRefusedError):
+            return f"dial tcp {self._host}:{self._port}: connect: connection refused"
+        return "EOF" if isinstance(error, http.client.RemoteDisconnected) else str(error)
+
+
+def escaped(upid: str) -> str:
+    """A task's id as part of a path."""
+    return urllib.parse.quote(upid, safe=":@")
+
+
+def _unreadable(text: bytes, error: ValueError) -> str:
+    """What Go says of JSON that is none, or not all of it."""
+    if not text:
+        return "EOF"
+    at = error.pos if isinstance(error, json.JSONDecodeError) else len(text)
+    if text.lstrip()[:1] not in (b"{", b"["):
+        return f"invalid character '{text.lstrip()[:1].decode(errors='replace')}' looking for beginning of value"
+    rest = text.decode(errors="replace")[at:].strip()
+    return f"invalid character '{rest[0]}' looking for beginning of value" if rest else "unexpected EOF"
 
 
 def _reason(status_line: str, body: bytes) -> str:

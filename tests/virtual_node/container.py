@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -210,7 +211,7 @@ RULES: dict[tuple[str, ...], tuple[Callable[[Any], bool], str]] = {
     ("console", "tty_count"): _between(0, 6),
     ("cpu", "architecture"): _one_of("amd64", "arm64", "armhf", "i386"),
     ("cpu", "cores"): _between(1, 128),
-    ("cpu", "limit"): _between(0, 128),
+    ("cpu", "limit"): _between(0, 8192),
     ("cpu", "units"): _between(1, 500_000),
     ("disk", "size"): _between(0, 2**53),
     ("disk", "mount_options"): _matches(r".+", "expected not to be an empty string"),
@@ -255,6 +256,8 @@ class Container(Resource):
         """Plan as the SDK does."""
         del config, diags
         planned = sdk.fill(SPEC, prior, proposed)
+        # What a state function was given is what gets sent: the SDK keeps it beside the plan ("_new_extra_shim").
+        private = json.dumps({**json.loads(private or b"{}"), "description": proposed["description"]}).encode()
         if prior is None:
             return Plan(planned, private=private)
         if planned["template"]:
@@ -267,7 +270,7 @@ class Container(Resource):
 
     # Create -----------------------------------------------------------------------------------------------------
 
-    def create(self, planned: State, diags: Diagnostics) -> State:
+    def create(self, planned: State, private: bytes, diags: Diagnostics) -> State:
         """Create, start and read a container."""
         if planned["clone"]:
             raise ProviderError("The stand-in provider creates containers from templates only, it does not clone.")
@@ -284,7 +287,8 @@ class Container(Resource):
             "error creating container",
             done_if=lambda error, attempt: attempt > 0 and "already exists" in error.message,
         )
-        run(self._api, task, ("POST", f"/nodes/{node}/lxc", self._create_body(state)), deadline, diags)
+        body = self._create_body({**state, "description": json.loads(private)["description"]})
+        run(self._api, task, ("POST", f"/nodes/{node}/lxc", body), deadline, diags)
         try:
             self._wait_for_unlock(state, deadline)
             _refuse_idmap(planned)
@@ -433,13 +437,16 @@ class Container(Resource):
 
     # Update -----------------------------------------------------------------------------------------------------
 
-    def update(self, prior: State, planned: State, diags: Diagnostics) -> State:
+    def update(self, prior: State, planned: State, private: bytes, diags: Diagnostics) -> State:
         """Change the container in place, rebooting it where the real provider does (3521-3951)."""
         deadline = Deadline(planned["timeout_update"])
         state = {**known(planned), "id": prior["id"]}
         change = self._change(prior, state, deadline, diags)
-        reboot = change.reboot
-        if body := change.parameters():
+        reboot, body = change.reboot, change.parameters()
+        if "description" in body:
+            body["description"] = json.loads(private)["description"] or ""
+        # For devices that are gone there is nothing to say, which is sent nevertheless (3915-3951, 4107-4113).
+        if body or "device_passthrough" in change.names:
             self._put_config(state, body, deadline)
         self._wait_for_unlock(state, deadline)
         if differ(prior["idmap"], state["idmap"]):
@@ -597,7 +604,7 @@ class _Change:
 
     def parameters(self) -> dict[str, Any]:
         """Everything in the form of a request."""
-        return self.body | ({"delete": ",".join(self._delete)} if self._delete else {})
+        return self.body | ({"delete": self._delete} if self._delete else {})
 
     def _put(self, key: str, value: Any) -> None:
         """Set an option, or delete it if there is no value for it."""
@@ -891,6 +898,9 @@ def _read_hardware(d: State, config: dict[str, Any]) -> State:
         for name, block in blocks.items()
         if d[name] or name == "disk" or any(differ(value, _block(d, name)[key]) for key, value in block.items())
     }
+    if "console" not in config:
+        # Two types of true, which Go does not find equal: what is not set in PVE counts as not the default (2708-2745).
+        new["console"] = [blocks["console"]]
     # Mount points that somebody else made are stored, too: the next plan wants to get rid of them (3114-3125).
     if mounts := [_read_mount(config[key]) for key in _numbered(config, "mp")]:
         new["mount_point"] = mounts

@@ -26,9 +26,9 @@ class NullResource(Resource):
         planned = {**proposed, "id": prior["id"] if prior else UNKNOWN}
         return Plan(planned, [("triggers",)] if changed else [], private)
 
-    def create(self, planned: State, diags: Diagnostics) -> State:
+    def create(self, planned: State, private: bytes, diags: Diagnostics) -> State:
         """Make up an id."""
-        del diags
+        del private, diags
         return {**planned, "id": str(random.getrandbits(63))}
 
     def read(self, state: State, private: bytes, diags: Diagnostics) -> tuple[State, bytes]:
@@ -36,9 +36,9 @@ class NullResource(Resource):
         del diags
         return state, private
 
-    def update(self, prior: State, planned: State, diags: Diagnostics) -> State:
+    def update(self, prior: State, planned: State, private: bytes, diags: Diagnostics) -> State:
         """Never called: nothing can change in place."""
-        del prior, diags
+        del prior, private, diags
         return planned
 
     def delete(self, state: State, diags: Diagnostics) -> None:

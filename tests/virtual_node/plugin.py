@@ -94,16 +94,16 @@ class Resource(ABC):
         """Plan the step from `prior` (None: nothing yet) to `proposed`."""
 
     @abstractmethod
-    def create(self, planned: State, diags: Diagnostics) -> State:
-        """Make it."""
+    def create(self, planned: State, private: bytes, diags: Diagnostics) -> State:
+        """Make it, given the private note of the plan."""
 
     @abstractmethod
     def read(self, state: State, private: bytes, diags: Diagnostics) -> tuple[State | None, bytes]:
         """Look at it: what is there now (None: gone), and the private note to keep."""
 
     @abstractmethod
-    def update(self, prior: State, planned: State, diags: Diagnostics) -> State:
-        """Change it in place."""
+    def update(self, prior: State, planned: State, private: bytes, diags: Diagnostics) -> State:
+        """Change it in place, given the private note of the plan."""
 
     @abstractmethod
     def delete(self, state: State, diags: Diagnostics) -> None:
@@ -136,6 +136,9 @@ class Provider:
     schema: Mapping[str, Any]
     resources: Mapping[str, Resource]
     data_sources: Mapping[str, DataSource]
+
+    def validate(self, config: State, diags: Diagnostics) -> None:
+        """Check the provider block, in which anything may be unknown."""
 
     def configure(self, config: State, diags: Diagnostics) -> None:
         """Take the provider block."""
@@ -312,8 +315,11 @@ class Service(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc]
             server_capabilities=self._capabilities,
         )
 
-    def ValidateProviderConfig(self, _request: Any, _context: Any) -> Any:  # noqa: N802
-        return pb.ValidateProviderConfig.Response()
+    def ValidateProviderConfig(self, request: Any, _context: Any) -> Any:  # noqa: N802
+        diags = Diagnostics()
+        with _reporting(diags):
+            self._provider.validate(decode(self._provider.schema["provider"]["block"], request.config), diags)
+        return pb.ValidateProviderConfig.Response(diagnostics=diags.messages)
 
     def ConfigureProvider(self, request: Any, _context: Any) -> Any:  # noqa: N802
         config = decode(self._provider.schema["provider"]["block"], request.config)
@@ -375,12 +381,12 @@ class Service(tfplugin_pb2_grpc.ProviderServicer):  # type: ignore[misc]
         state = None if prior is None else prior if planned is None else known(planned)
         with _reporting(diags) as failed:
             if prior is None:
-                state = resource.create(planned or {}, diags)
+                state = resource.create(planned or {}, request.planned_private, diags)
             elif planned is None:
                 resource.delete(prior, diags)
                 state = None
             else:
-                state = resource.update(prior, planned, diags)
+                state = resource.update(prior, planned, request.planned_private, diags)
         state = failed.state if failed.state is not None else state
         return pb.ApplyResourceChange.Response(
             new_state=encode(block, known(state)),

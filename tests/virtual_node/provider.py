@@ -13,10 +13,11 @@ import urllib.parse
 import uuid
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from tests.virtual_node.client import HTTP_FORBIDDEN, ApiError, Client
+from tests.virtual_node.client import HTTP_FORBIDDEN, ApiError, Client, escaped
 from tests.virtual_node.container import Container
 from tests.virtual_node.plugin import (
     UNKNOWN,
@@ -38,7 +39,9 @@ TOKEN = re.compile(r"\S+@\S+!\S+=[a-zA-Z0-9-]+")
 TLS = {"": "1.3"} | {version: version for version in ("1.0", "1.1", "1.2", "1.3")}
 UNAVAILABLE = 595
 LISTING_ATTEMPTS = 5
-DELETE_ATTEMPTS = 10
+NOT_LISTED = "file does not exists in datastore"
+# What retry-go does where nobody tells it otherwise.
+DEFAULT_ATTEMPTS = 10
 
 GetClient = Callable[[], Client]
 
@@ -68,6 +71,26 @@ class Proxmox(Provider):
 
     def _get_client(self) -> Client:
         return self._client
+
+    def validate(self, config: State, diags: Diagnostics) -> None:
+        """Say what both halves of the real provider say of the endpoint, each in its own words."""
+        endpoint = config["endpoint"]
+        if endpoint is None or endpoint is UNKNOWN:
+            return
+        if not endpoint:
+            diags.error(
+                "Invalid Attribute Value Length",
+                "Attribute endpoint string length must be at least 1, got: 0",
+                ("endpoint",),
+            )
+            diags.error('expected "endpoint" url to not be empty, got ', path=("endpoint",))
+        elif (scheme := urllib.parse.urlsplit(endpoint).scheme) not in ("http", "https"):
+            diags.error(
+                f'expected "endpoint" to have a url with schema of: "http,https", got {endpoint}'
+                if scheme
+                else f'expected "endpoint" to have a host, got {endpoint}',
+                path=("endpoint",),
+            )
 
     def configure(self, config: State, diags: Diagnostics) -> None:
         """Find endpoint and credential: the block before the environment, a token before a ticket before a login."""
@@ -124,6 +147,16 @@ def _credential(setting: Callable[[str], str]) -> dict[str, Any]:
     if "@" not in login[0]:
         raise ProviderError(summary, "username must be in the format 'username@realm'")
     return {"login": login}
+
+
+@dataclass(frozen=True)
+class Words:
+    """How the real provider words that a file could not be fetched."""
+
+    summary: str
+    prefix: str
+    refused: str
+    failed: str
 
 
 class StoredFile(Resource):
@@ -184,8 +217,9 @@ class StoredFile(Resource):
             return remote
         return None
 
-    def create(self, planned: State, diags: Diagnostics) -> State:
+    def create(self, planned: State, private: bytes, diags: Diagnostics) -> State:
         """Have PVE fetch the file."""
+        del private
         deadline = Deadline(planned["upload_timeout"])
         state = {**planned, "file_name": self._file_name(planned)}
         try:
@@ -196,14 +230,17 @@ class StoredFile(Resource):
             self._delete_file(state, f"{state.get('content_type', 'vztmpl')}/{state['file_name']}")
             self._fetch(state, deadline, diags)
         state["id"] = f"{state['datastore_id']}:{state.get('content_type', 'vztmpl')}/{state['file_name']}"
+        why = NOT_LISTED
         for attempt in range(LISTING_ATTEMPTS):
-            if (size := self._size(state)) is not None:
-                return {**state, "size": size}
             try:
+                if (size := self._size(state)) is not None:
+                    return {**state, "size": size}
                 deadline.pause(0.2 * 2**attempt)
             except DeadlineExceededError:
                 break
-        raise ProviderError("Error when reading file from datastore", "file does not exists in datastore", state=state)
+            except ProviderError as error:
+                why = error.summary
+        raise ProviderError("Error when reading file from datastore", why, state=state)
 
     @abstractmethod
     def _file_name(self, planned: State) -> str: ...
@@ -222,9 +259,15 @@ class StoredFile(Resource):
 
     def _size(self, state: State) -> int | None:
         """The file's size on the datastore, or None if it is not there."""
-        content = state.get("content_type", "vztmpl")
-        path = f"/nodes/{state['node_name']}/storage/{state['datastore_id']}/content"
-        for file in data_or_fail(self._client().get(path, content=content)):
+        content, store = state.get("content_type", "vztmpl"), state["datastore_id"]
+        path = f"/nodes/{state['node_name']}/storage/{store}/content"
+        try:
+            files = _insist(lambda: self._client().get(path, content=content))
+        except ApiError as error:
+            raise ProviderError(
+                f"unexpected error when listing datastore files: error listing files from datastore {store}: {error}"
+            ) from error
+        for file in data_or_fail(files):
             if file["volid"] == state["id"]:
                 return int(file["size"])
         return None
@@ -234,9 +277,11 @@ class StoredFile(Resource):
         notes = {**json.loads(private or b"{}"), "original_state_size": state["size"]}
         try:
             size = self._size(state)
-            why = "file does not exists in datastore"
-        except (ApiError, ProviderError) as error:
-            size, why = None, f"unexpected error when listing datastore files: {error}"
+            why = NOT_LISTED
+        except ProviderError as error:
+            if "failed to authenticate" in error.summary:
+                raise ProviderError("Failed to authenticate", error.summary) from error
+            size, why = None, error.summary
         if size is None:
             # Whatever the reason is, the real provider takes the file for gone.
             diags.warning(f"The {self.noun} does not exist in datastore and resource must be recreated.", why)
@@ -247,9 +292,9 @@ class StoredFile(Resource):
         del state
         return {}
 
-    def update(self, prior: State, planned: State, diags: Diagnostics) -> State:
+    def update(self, prior: State, planned: State, private: bytes, diags: Diagnostics) -> State:
         """Only the provider's own settings change in place."""
-        del diags
+        del private, diags
         return {**planned, "size": self._size(prior)}
 
     def delete(self, state: State, diags: Diagnostics) -> None:
@@ -260,7 +305,11 @@ class StoredFile(Resource):
             if error.missing:
                 return
             if "unable to parse" in str(error):
-                diags.warning(f"Datastore {self.noun} does not exists", str(error))
+                diags.warning(
+                    f"Datastore {self.noun} does not exists",
+                    f"Could not delete datastore {self.noun} '{state['id']}', it does not exist or has been deleted "
+                    "outside of Terraform.",
+                )
                 return
             raise ProviderError(
                 f"Error deleting datastore {self.noun}",
@@ -271,15 +320,35 @@ class StoredFile(Resource):
     def _delete_file(self, state: State, volume: str) -> None:
         volume = urllib.parse.quote(volume, safe=":")
         path = f"/nodes/{state['node_name']}/storage/{state['datastore_id']}/content/{volume}"
-        for attempt in range(DELETE_ATTEMPTS):
+        _insist(lambda: self._client().request("DELETE", path))
+
+    def _run(self, path: str, body: State, words: Words, deadline: Deadline, diags: Diagnostics) -> None:
+        """Have PVE fetch the file; the task of a download that failed is deleted (storage/download_url.go)."""
+        try:
+            upid = self._client().request("POST", path, body)
+        except ApiError as error:
+            raise ProviderError(words.summary, f"{words.prefix}{words.refused}: {error}") from error
+        try:
+            wait(self._client(), upid, words.summary, deadline, diags)
+        except ProviderError as failure:
+            text = f"{words.prefix}{words.failed}: {failure.detail}"
             try:
-                self._client().request("DELETE", path)
+                self._client().request("DELETE", f"/nodes/{upid.split(':')[1]}/tasks/{escaped(upid)}")
             except ApiError as error:
-                if error.code == HTTP_FORBIDDEN or error.missing or attempt == DELETE_ATTEMPTS - 1:
-                    raise
-                Deadline(60).pause(0.1)
-            else:
-                return
+                text += "" if error.missing else f" \n error deleting task: {error}"
+            raise ProviderError(words.summary, text) from failure
+
+
+def _insist(ask: Callable[[], Any]) -> Any:
+    """Ask as often as retry-go does by default, unless the answer is a 403 or "does not exist" (storage/content.go)."""
+    for attempt in range(DEFAULT_ATTEMPTS):
+        try:
+            return ask()
+        except ApiError as error:
+            if error.code == HTTP_FORBIDDEN or error.missing or attempt == DEFAULT_ATTEMPTS - 1:
+                raise
+            Deadline(60).pause(0.1)
+    return None
 
 
 class Download(StoredFile):
@@ -371,16 +440,13 @@ class Download(StoredFile):
             "compression": state["decompression_algorithm"],
         }
         body = {key: value for key, value in body.items() if value is not None}
-        summary = "Error downloading file from url"
-        prefix = f"Could not download file '{state['file_name']}', unexpected error: "
-        try:
-            upid = self._client().request("POST", f"/nodes/{node}/storage/{store}/download-url", body)
-            wait(self._client(), upid, summary, deadline, diags)
-        except ApiError as error:
-            raise ProviderError(summary, f"{prefix}error download file by URL: {error}") from error
-        except ProviderError as failure:
-            failed = f"error download file to datastore {store}: failed waiting for url download: {failure.detail}"
-            raise ProviderError(summary, prefix + failed) from failure
+        words = Words(
+            "Error downloading file from url",
+            f"Could not download file '{state['file_name']}', unexpected error: ",
+            "error download file by URL",
+            f"error download file to datastore {store}: failed waiting for url download",
+        )
+        self._run(f"/nodes/{node}/storage/{store}/download-url", body, words, deadline, diags)
 
     def _remote_notes(self, state: State) -> dict[str, int | None]:
         if not state["overwrite"]:
@@ -410,17 +476,13 @@ class OciImage(StoredFile):
     def _fetch(self, state: State, deadline: Deadline, diags: Diagnostics) -> None:
         node, store, name = state["node_name"], state["datastore_id"], state["file_name"]
         body = {"reference": state["reference"], "storage": store, "filename": name.removesuffix(".tar")}
-        summary, prefix = (
+        words = Words(
             "Error pulling OCI image from reference",
             f"Could not pull OCI image '{name}', unexpected error: ",
+            "error download OCI image by reference",
+            f"error download OCI image to datastore {store}: failed waiting for OCI image download",
         )
-        try:
-            upid = self._client().request("POST", f"/nodes/{node}/storage/{store}/oci-registry-pull", body)
-            wait(self._client(), upid, summary, deadline, diags)
-        except ApiError as error:
-            raise ProviderError(summary, f"{prefix}{error}") from error
-        except ProviderError as failure:
-            raise ProviderError(summary, prefix + failure.detail) from failure
+        self._run(f"/nodes/{node}/storage/{store}/oci-registry-pull", body, words, deadline, diags)
 
 
 class ApiDataSource(DataSource):
@@ -479,7 +541,18 @@ def _passes(guest: State, block: State) -> bool:
 
 
 def _node_names(client: Client) -> Iterable[str]:
-    return [node["node"] for node in data_or_fail(client.get("/nodes"))]
+    try:
+        return [node["node"] for node in _list_nodes(client)]
+    except ProviderError as failure:
+        raise ProviderError(f"error listing nodes: {failure.summary}") from failure
+
+
+def _list_nodes(client: Client) -> list[dict[str, Any]]:
+    try:
+        nodes: list[dict[str, Any]] = data_or_fail(client.get("/nodes"))
+    except ApiError as error:
+        raise ProviderError(f"failed to get nodes: {error}") from error
+    return nodes
 
 
 class Nodes(ApiDataSource):
@@ -488,7 +561,7 @@ class Nodes(ApiDataSource):
     def read(self, config: State, diags: Diagnostics) -> State:
         """List the nodes, one attribute per column."""
         del config, diags
-        nodes = sorted(data_or_fail(self._client().get("/nodes")), key=lambda node: str(node["node"]))
+        nodes = sorted(_list_nodes(self._client()), key=lambda node: str(node["node"]))
         return {
             "id": "nodes",
             "names": [node["node"] for node in nodes],

@@ -18,8 +18,9 @@ from typing import Any
 from fakepve import FakePve, PveError, TaskError
 from fakepve import lxc as fake_lxc
 from fakepve import schema as fake_schema
+from fakepve import server as fake_server
 from fakepve.routing import die, param_error
-from fakepve.server import USER, ok, params
+from fakepve.server import USER, ok
 
 from tests.virtual_node.host import VirtualHost
 
@@ -27,11 +28,22 @@ from tests.virtual_node.host import VirtualHost
 # pass. The list is fakepve's own, of spellings to replace before it compiles one.
 fake_schema.LINEAR_FORMS = (*fake_schema.LINEAR_FORMS, ("(?^:", "(?:"))
 
+
+async def params(request: Any) -> Values:
+    """The parameters of a request; fakepve leaves out those without a value, which PVE takes for empty."""
+    given: Values = await fakes_params(request)
+    if request.content_type == "application/x-www-form-urlencoded":
+        pairs = urllib.parse.parse_qsl((await request.read()).decode(errors="replace"), keep_blank_values=True)
+        given = {name: value for name, value in pairs if not value} | given
+    return given
+
+
+Values = dict[str, Any]
+fakes_params, fake_server.params = fake_server.params, params
+
 NODE = "gihyeon"
 BRIDGE = "intra01"
 ZONE = "intra"
-
-Values = dict[str, Any]
 
 MOUNT = re.compile(r"(rootfs|mp\d+)")
 NET = re.compile(r"net\d+")
@@ -74,6 +86,14 @@ class VirtualPve(FakePve):  # type: ignore[misc]
         if request.method not in ("GET", "HEAD") and not request.path.endswith(("/access/ticket", "/push_file")):
             self.mutations.append((request.method, request.path.removeprefix("/api2/json")))
 
+    async def answer(self, request: Any, match: Any, values: Values, user: str, call: Any) -> Any:
+        """Join a list that comes as a name more than once: `delete=net1&delete=net2` (PVE::APIServer::AnyEvent)."""
+        known = (match.methods[request.method].get("parameters") or {}).get("properties") or {}
+        for name, value in values.items():
+            if isinstance(value, list) and str(known.get(name, {}).get("format", "")).endswith("-list"):
+                values[name] = ",".join(value)
+        return await super().answer(request, match, values, user, call)
+
     # Permissions ------------------------------------------------------------------------------------------------
 
     def _check_bridge(self, user: str, net: str) -> None:
@@ -111,7 +131,16 @@ class VirtualPve(FakePve):  # type: ignore[misc]
         return [
             ("GET", "/nodes/{node}/query-url-metadata", self._query_url_metadata),
             ("POST", "/nodes/{node}/storage/{storage}/oci-registry-pull", self._oci_registry_pull),
+            ("DELETE", "/nodes/{node}/tasks/{upid}", self._stop_task),
         ]
+
+    async def _stop_task(self, v: Values, user: str) -> None:
+        """Nothing here runs long enough to be stopped; a task is its owner's business (pve-manager API2/Tasks.pm)."""
+        task = self.tasks.get(v["upid"])
+        if task is None:
+            raise die(f"unable to parse worker upid '{v['upid']}'")
+        if not self._task_owner(user, task):
+            self.require(user, f"/nodes/{v['node']}", "Sys.Modify")
 
     def _web_size(self, url: str) -> int:
         """Return how large the file at `url` is; PVE's own error when there is none."""

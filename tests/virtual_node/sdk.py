@@ -93,12 +93,21 @@ def _at(items: list[State], index: int) -> State:
 
 
 def differ(old: Any, new: Any) -> bool:
-    """Is it a change? The SDK does not tell null from an empty or zero value."""
-    return bool(old or new) and old != new
+    """Is it a change? The SDK does not tell null from an empty or zero value, in a block neither."""
+    return bool(_without_zeros(old) != _without_zeros(new))
+
+
+def _without_zeros(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: inner for name, inner in ((name, _without_zeros(it)) for name, it in value.items()) if inner}
+    return [_without_zeros(item) for item in value] if isinstance(value, list) else value or None
 
 
 def same_in_any_order(old: Any, new: Any) -> bool:
     """For lists that PVE keeps in an order of its own."""
+    if new is None:
+        # What is not configured is read from the state, and so compared with itself (structure/schema.go).
+        return True
     known = isinstance(old, list) and isinstance(new, list) and UNKNOWN not in new
     return known and sorted(old) == sorted(new)
 

@@ -6,12 +6,11 @@ Its pauses are scaled down; deadlines that the user sets are kept.
 from __future__ import annotations
 
 import time
-import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.virtual_node.client import HTTP_SERVER_ERROR, NO_DATA, ApiError, Client
+from tests.virtual_node.client import HTTP_SERVER_ERROR, NO_DATA, ApiError, Client, escaped
 from tests.virtual_node.plugin import Diagnostics, ProviderError, stopping
 
 # One of the real provider's seconds, in ours.
@@ -93,7 +92,7 @@ def all_attempts(errors: list[str]) -> str:
 
 def wait(client: Client, upid: str, summary: str, deadline: Deadline, diags: Diagnostics) -> None:
     """Wait until a task has ended; its warnings become Terraform's (proxmox/nodes/tasks/tasks.go:207-216)."""
-    path = f"/nodes/{upid.split(':')[1]}/tasks/{urllib.parse.quote(upid, safe=':@')}"
+    path = f"/nodes/{upid.split(':')[1]}/tasks/{escaped(upid)}"
     outcome = None
     while outcome is None:
         outcome = _outcome(client, path, upid, summary)
