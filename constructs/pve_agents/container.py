@@ -36,11 +36,23 @@ NOT_KNOWN_YET = "not known yet: the container had no IPv4 address when Terraform
 
 _INTERFACE = "eth0"
 
+# What root may set, by the root stack or by hand, and what is no setting of ours: whoever set it meant it.
 _IGNORED = [
     # The root stack attaches these; without this line the next plan would replace the container.
     "mount_point",
     # The root stack sets keyctl; a token that tries to take it back gets 403.
     "features",
+    # The root stack passes these on; the provider's request to take them back is empty, and fails.
+    "device_passthrough",
+    # Lines in the container's file on the node, which the provider would edit over SSH.
+    "idmap",
+    # Only root@pam may take it back.
+    "hook_script_file_id",
+    # Each would be taken back, and all but protection with a reboot.
+    "environment_variables",
+    "initialization[0].entrypoint",
+    "console",
+    "protection",
     # A template file that vanished from the datastore must not replace the container made from it.
     "operating_system",
     # Used at creation only, and not readable afterwards.
@@ -141,7 +153,8 @@ class AgentContainer(Construct):
             start_on_boot: Whether the node starts it at boot.
             started: Whether it should be running.
             protect: Whether Terraform refuses to destroy or replace it (``prevent_destroy``). Its root disk holds the
-                agent's memory. This is not the ``protection`` flag of Proxmox VE, which would also refuse new mounts.
+                agent's memory. This is not the ``protection`` flag of Proxmox VE, which would also refuse new mounts;
+                who sets that one by hand keeps it.
             adopt: Whether to import the container that already has this VMID instead of creating one.
             timeout_create_seconds: How long creating may take; the provider's own default is half an hour.
             depends_on: What must be there before.

@@ -163,6 +163,15 @@ class Project:
             options.append("--skip-provider-lock")
         return self.run("cdktf", *args, *options, ok=ok, cwd=cwd)
 
+    def planned_change(self, address: str, stack: str = "hermes") -> dict[str, Any]:
+        """What `terraform plan` plans for a resource: the values before and after, and more."""
+        file = self.directory / "plan"
+        self.plan(f"-out={file}", stack=stack)
+        shown = self.run(self.binary, f"-chdir={self.stack(stack)}", "show", "-json", str(file))
+        changes = json.loads(shown.raw)["resource_changes"]
+        change: dict[str, Any] = next(it["change"] for it in changes if it["address"] == address)
+        return change
+
     def synthesize(self) -> None:
         """Write the stacks' JSON, without cdktf."""
         shutil.copytree(_synthesized(self.settings.read_text()), self.out, dirs_exist_ok=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from tests.deploy.by_root import BY_ROOT, set_by_root
 from tests.deploy.project import CONTAINER, TEMPLATE, TEMPLATE_FILE, TEMPLATE_ID, TOKEN_CHECK, Project
 from tests.virtual_node.node import PRIVILEGES, TOKEN, VirtualNode
 
@@ -17,7 +19,7 @@ pytestmark = pytest.mark.terraform
 PROTECTED = "Instance cannot be destroyed"
 ROOT_ONLY = "Permission check failed (changing feature flags (except nesting) is only allowed for root@pam)"
 # What the root stack does to the container, which the token stack must leave alone.
-BY_ROOT = {"mp0": "/mnt/pve/hdd/hermes,mp=/data", "features": "keyctl=1,nesting=1"}
+BY_ROOT_STACK = {"mp0": "/mnt/pve/hdd/hermes,mp=/data", "features": "keyctl=1,nesting=1"}
 
 
 # A VMID that is taken -------------------------------------------------------------------------------------------------
@@ -214,7 +216,7 @@ def test_a_container_that_lost_our_tag_is_refused_until_it_is_adopted(
 def with_mount(project: Project) -> Project:
     """A deployed agent that root has given a mount and keyctl since."""
     project.deploy()
-    project.node.set_config(118, **BY_ROOT)
+    project.node.set_config(118, **BY_ROOT_STACK)
     return project
 
 
@@ -226,11 +228,45 @@ def without_ignoring(project: Project, attribute: str) -> None:
     project.edit(stack)
 
 
-def test_what_root_did_is_no_change(with_mount: Project) -> None:
-    with_mount.configure()
-    with_mount.synthesize()
+@pytest.fixture
+def with_everything(project: Project) -> Project:
+    """A deployed agent on which root has set all that there is."""
+    project.deploy(protect=False)
+    set_by_root(project.node)
+    return project
 
-    assert with_mount.plan().actions == {}
+
+def test_whatever_root_sets_is_no_change_and_stays(with_everything: Project) -> None:
+    node = with_everything.node
+    before = {option: node.container_config(118)[option] for option, _ in BY_ROOT}
+    assert with_everything.plan().actions == {}
+
+    deployed = with_everything.deploy(protect=False, cpu={"cores": 4})
+
+    assert deployed.actions == {CONTAINER: "update"}
+    assert deployed.summary == {"change": 1}
+    config = node.container_config(118)
+    assert ({option: config[option] for option, _ in BY_ROOT}, config["cores"]) == (before, 4)
+    assert with_everything.plan().actions == {}
+
+
+def test_without_ignoring_it_whatever_root_sets_would_be_taken_back(with_everything: Project) -> None:
+    stack = with_everything.json()
+    with_everything.lifecycle(stack)["ignore_changes"] = []
+    with_everything.edit(stack)
+
+    change = with_everything.planned_change(CONTAINER)
+
+    taken_back = {it for it in BY_ROOT.values() if at(change["before"], it) != at(change["after"], it)}
+    assert taken_back == set(BY_ROOT.values())
+
+
+def at(values: dict[str, Any], attribute: str) -> Any:
+    """The value at such a place as `initialization[0].entrypoint`."""
+    value: Any = values
+    for name, index in re.findall(r"(\w+)(?:\[(\d+)\])?", attribute):
+        value = value[name][int(index)] if index else value[name]
+    return value
 
 
 def test_without_ignoring_mount_points_a_mount_would_replace_the_container(with_mount: Project) -> None:
@@ -257,7 +293,7 @@ def test_settings_change_in_place_and_what_root_did_stays(with_mount: Project) -
     assert deployed.actions == {CONTAINER: "update"}
     config = with_mount.node.container_config(118)
     assert (config["cores"], config["memory"], config["description"]) == (4, 8192, "busy\n")
-    assert {key: config[key] for key in BY_ROOT} == BY_ROOT
+    assert {key: config[key] for key in BY_ROOT_STACK} == BY_ROOT_STACK
 
 
 def test_of_a_vanished_template_only_the_file_is_made_again(project: Project, virtual_node: VirtualNode) -> None:
