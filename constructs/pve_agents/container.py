@@ -140,7 +140,7 @@ class AgentContainer(Construct):
             hostname: Its hostname.
             template: What it is created from. Later changes are ignored: a container is not re-made from a template.
             os_type: How Proxmox VE sets up the network and the hostname inside (``ostype`` of ``pct``).
-            description: Shown in the web UI's notes.
+            description: Shown in the web UI's notes, without blanks and blank lines at its start and its end.
             tags: Lower-case tags. One more, ``pve-agents-<id>``, marks the container as this stack's own.
             cpu: Cores and limit; 2 cores without a limit by default.
             memory: Memory and swap in MiB; 4096 and 512 by default.
@@ -172,7 +172,7 @@ class AgentContainer(Construct):
             "Default",
             node_name=node_name,
             vm_id=vmid,
-            description=literal(description),
+            description=literal(_settled(description)),
             tags=[],
             pool_id=pool,
             unprivileged=True,
@@ -258,6 +258,11 @@ class AgentContainer(Construct):
     def from_vmid(*, node_name: NodeName, vmid: Vmid) -> ExistingContainer:
         """Refer to a container that exists and is not this app's: nothing is created, read or changed."""
         return ExistingContainer(node_name=node_name, vmid=vmid)
+
+
+def _settled(description: str) -> str:
+    """The text as the provider remembers it: it sends what it is given, and the plan would differ for ever."""
+    return description.strip().replace("\r\n", "\n")
 
 
 def _dns(dns: Dns) -> VirtualEnvironmentContainerInitializationDns | None:

@@ -660,7 +660,7 @@ class Agent(Model):
     """Hostname. Defaults to the agent's name."""
 
     description: Description = Field(default_factory=lambda data: f"{data['name']}, managed by Terraform")
-    """Notes, shown in the web interface. Defaults to "<name>, managed by Terraform"."""
+    """Notes for the web interface, without blanks at their ends. Defaults to "<name>, managed by Terraform"."""
 
     tags: Annotated[tuple[Tag, ...], AfterValidator(distinct)] = ("ai", "agent", "terraform")
     """Tags in lower case. Defaults to ai, agent, terraform."""

@@ -131,6 +131,25 @@ def test_free_text_is_nobodys_expression(project: Project, virtual_node: Virtual
     assert project.plan().actions == {}
 
 
+@pytest.mark.parametrize(
+    ("description", "kept"),
+    [
+        ("\n\n  two\n\n  lines \n \n", "two\n\n  lines\n"),
+        (" \n\n", None),
+        ("", None),
+    ],
+)
+def test_blanks_around_a_description_are_no_change_for_ever(
+    project: Project, virtual_node: VirtualNode, description: str, kept: str | None
+) -> None:
+    project.deploy(description="before")
+
+    project.deploy(description=description)
+
+    assert (virtual_node.container_config(118).get("description") or None) == kept
+    assert project.plan().actions == {}
+
+
 def test_destroy_with_the_least_token_leaves_the_template_and_names_the_privilege(
     project: Project, virtual_node: VirtualNode
 ) -> None:

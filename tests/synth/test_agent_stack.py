@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import cdktf
@@ -196,6 +197,14 @@ def test_text_of_the_settings_is_no_terraform_expression(synthesize: Synthesize)
 
 
 @pytest.mark.parametrize(
+    ("written", "sent"), [(" a\r\nb\r\n", "a\nb"), ("\u3000a\u00a0", "a"), (" ", ""), ("a  b", "a  b")]
+)
+def test_a_description_is_sent_as_the_provider_remembers_it(written: str, sent: str) -> None:
+    stack, container = container_in_a_stack(description=written)
+    assert resource(json.loads(cdktf.Testing.synth(stack)), CONTAINER)["description"] == sent
+
+
+@pytest.mark.parametrize(
     ("backend", "expected"),
     [
         ({"type": "local"}, {"local": {"path": "../../../terraform.hermes.tfstate"}}),
@@ -228,11 +237,19 @@ def test_fifty_agents_are_fifty_stacks(synthesize: Synthesize) -> None:
 # What belongs to root ------------------------------------------------------------------------------------------------
 
 
-def container_in_a_stack() -> tuple[cdktf.TerraformStack, AgentContainer]:
+def container_in_a_stack(description: str = "") -> tuple[cdktf.TerraformStack, AgentContainer]:
     stack = cdktf.TerraformStack(cdktf.Testing.app(), "hermes")
     ProxmoxProvider(stack, "proxmox")
     template = LxcTemplate(stack, "template", node_name="gihyeon", source=Template())
-    return stack, AgentContainer(stack, "hermes", node_name="gihyeon", vmid=118, hostname="hermes", template=template)
+    return stack, AgentContainer(
+        stack,
+        "hermes",
+        node_name="gihyeon",
+        vmid=118,
+        hostname="hermes",
+        template=template,
+        description=description,
+    )
 
 
 @pytest.mark.parametrize(
