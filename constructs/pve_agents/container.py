@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jsii
-from cdktf import Fn, ITerraformDependable, TerraformResourceLifecycle
+from cdktf import ITerraformDependable, TerraformResource, TerraformResourceLifecycle
 from constructs import Construct, IValidation
 from imports.proxmox.virtual_environment_container import (
     VirtualEnvironmentContainer,
@@ -33,6 +34,7 @@ from pve_agents.types import Hostname, NodeName, Tag, Vmid
 from pve_agents.vmid_guard import VmidGuard
 
 NOT_KNOWN_YET = "not known yet: the container had no IPv4 address when Terraform last looked; deploy again"
+STOPPED = "none: the container is stopped"
 
 _INTERFACE = "eth0"
 
@@ -238,6 +240,21 @@ class AgentContainer(Construct):
         if adopt:
             self.resource.import_from(f"{node_name}/{vmid}")
         self.node.add_validation(_NothingForRoot(self.resource))
+        self._ipv4 = self._address(network, started=started)
+
+    def _address(self, network: Network, *, started: bool) -> str:
+        """What `ipv4` says: what is declared, or an expression for what the DHCP server has given."""
+        if not network.is_dhcp:
+            return network.address.partition("/")[0]
+        if not started:
+            return STOPPED
+        # The provider plans the address of before, and Terraform writes down an output that it knows. This one's output
+        # is not known while what an address depends on changes, and so the address is looked up after the change.
+        change = TerraformResource(self, "address", terraform_resource_type="terraform_data")
+        change.override_logical_id(f"{self.resource.friendly_unique_id}_address")
+        change.add_override("input", network.model_dump(exclude_none=True))
+        address = f"{self.resource.fqn}.ipv4[{json.dumps(_INTERFACE)}]"
+        return f"${{{change.fqn}.output == null ? null : try({address}, {json.dumps(NOT_KNOWN_YET)})}}"
 
     @property
     def node_name(self) -> NodeName:
@@ -251,8 +268,8 @@ class AgentContainer(Construct):
 
     @property
     def ipv4(self) -> str:
-        """The address of ``eth0`` as Terraform last saw it, or the words "not known yet"."""
-        return str(Fn.try_([self.resource.ipv4.lookup(_INTERFACE), NOT_KNOWN_YET]))
+        """The address of ``eth0``: as declared, or as the DHCP server gave it; or words that say why there is none."""
+        return self._ipv4
 
     @staticmethod
     def from_vmid(*, node_name: NodeName, vmid: Vmid) -> ExistingContainer:

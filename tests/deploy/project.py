@@ -24,6 +24,7 @@ from tests.virtual_node.node import ROOT, VirtualNode
 CONTAINER = "proxmox_virtual_environment_container.hermes"
 TEMPLATE = "proxmox_download_file.debian12_template_gihyeon"
 TOKEN_CHECK = "terraform_data.hermes_token_check"
+ADDRESS = "terraform_data.hermes_address"
 
 HERMES_ROOT = "hermes-root"
 STEPS = tuple(

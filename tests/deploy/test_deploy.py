@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.deploy.project import CONTAINER, TEMPLATE, TEMPLATE_FILE, TEMPLATE_ID, TOKEN_CHECK, Project
+from tests.deploy.project import ADDRESS, CONTAINER, TEMPLATE, TEMPLATE_FILE, TEMPLATE_ID, TOKEN_CHECK, Project
 from tests.virtual_node.node import VirtualNode
 
 pytestmark = pytest.mark.terraform
@@ -34,12 +34,12 @@ def test_from_nothing_to_an_agent_and_back(project: Project, virtual_node: Virtu
 
     # Its columns are as wide as a terminal, whatever they cut.
     assert f"hermes{project.stack()}" in "".join(project.cdktf("list").raw.split())
-    assert "Plan: 3 to add, 0 to change, 0 to destroy." in project.cdktf("diff", "hermes", synth=False).text
+    assert "Plan: 4 to add, 0 to change, 0 to destroy." in project.cdktf("diff", "hermes", synth=False).text
     assert virtual_node.mutations == []
 
     project.cdktf("deploy", "hermes", "--auto-approve", synth=False)
     assert containers(virtual_node) == [118]
-    assert project.addresses() == {CONTAINER, TEMPLATE, TOKEN_CHECK}
+    assert project.addresses() == {ADDRESS, CONTAINER, TEMPLATE, TOKEN_CHECK}
     outputs = project.directory / "outputs.json"
     project.cdktf("output", "hermes", "--outputs-file", str(outputs), synth=False)
     assert json.loads(outputs.read_text()) == {
@@ -150,6 +150,25 @@ def test_blanks_around_a_description_are_no_change_for_ever(
     assert project.plan().actions == {}
 
 
+STATIC = {"network": {"address": "10.1.10.50/24", "gateway": "10.1.10.1"}}
+BY_DHCP = "10.1.10.118"
+
+
+def test_an_output_is_true_after_the_deploy_that_changes_it(project: Project) -> None:
+    steps: list[tuple[dict[str, Any], str]] = [
+        ({}, BY_DHCP),
+        (STATIC, "10.1.10.50"),
+        ({}, BY_DHCP),
+        ({"started": False}, "none: the container is stopped"),
+        ({}, BY_DHCP),
+    ]
+    for settings, address in steps:
+        deployed = project.deploy(**settings)
+        assert (settings, deployed.outputs["hermes_ipv4"]) == (settings, address)
+        # A changed output alone would be a change to plan, too.
+        assert project.plan("-detailed-exitcode").code == 0
+
+
 def test_destroy_with_the_least_token_leaves_the_template_and_names_the_privilege(
     project: Project, virtual_node: VirtualNode
 ) -> None:
@@ -256,6 +275,7 @@ def test_two_agents_are_deployed_in_one_go_and_destroyed_one_by_one(
     assert sorted(containers(virtual_node)) == [118, 119]
     assert project.addresses("librarian") == {
         "proxmox_virtual_environment_container.librarian",
+        "terraform_data.librarian_address",
         "terraform_data.librarian_token_check",
         TEMPLATE,
     }
@@ -301,5 +321,5 @@ def test_state_made_under_the_templates_long_name_moves_along(project: Project, 
     assert planned.summary == {}
     project.apply()
 
-    assert project.addresses() == {CONTAINER, TEMPLATE, TOKEN_CHECK}
+    assert project.addresses() == {ADDRESS, CONTAINER, TEMPLATE, TOKEN_CHECK}
     assert virtual_node.mutations == []

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.by_root import BY_ROOT, set_by_root
-from tests.deploy.project import CONTAINER, TEMPLATE, TEMPLATE_FILE, TEMPLATE_ID, TOKEN_CHECK, Project
+from tests.deploy.project import ADDRESS, CONTAINER, TEMPLATE, TEMPLATE_FILE, TEMPLATE_ID, TOKEN_CHECK, Project
 from tests.virtual_node.node import PRIVILEGES, TOKEN, VirtualNode
 
 pytestmark = pytest.mark.terraform
@@ -153,7 +153,7 @@ def test_our_own_container_is_taken_up_again_after_its_state_was_lost(
     project.apply()
 
     assert virtual_node.container_config(118) == before
-    assert project.addresses() == {CONTAINER, TEMPLATE, TOKEN_CHECK}
+    assert project.addresses() == {ADDRESS, CONTAINER, TEMPLATE, TOKEN_CHECK}
     assert project.plan().actions == {}
 
 
@@ -167,7 +167,7 @@ def test_adopt_imports_our_own_container(project: Project, virtual_node: Virtual
 
     planned = project.plan()
     assert planned.actions[CONTAINER] == "update"
-    assert planned.summary == {"add": 2, "change": 1, "import": 1}
+    assert planned.summary == {"add": 3, "change": 1, "import": 1}
     project.apply()
 
     assert ("POST", "/nodes/gihyeon/lxc") not in virtual_node.mutations
@@ -185,7 +185,7 @@ def test_adopt_changes_a_foreign_container_in_place(project: Project, virtual_no
 
     planned = project.plan()
     assert planned.actions[CONTAINER] == "update"
-    assert planned.summary == {"add": 2, "change": 1, "import": 1}
+    assert planned.summary == {"add": 3, "change": 1, "import": 1}
     project.apply()
 
     assert ("POST", "/nodes/gihyeon/lxc") not in virtual_node.mutations

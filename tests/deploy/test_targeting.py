@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.deploy.project import CONTAINER, TEMPLATE, TEMPLATE_ID, TOKEN_CHECK, Project
+from tests.deploy.project import ADDRESS, CONTAINER, TEMPLATE, TEMPLATE_ID, TOKEN_CHECK, Project
 from tests.virtual_node.node import ROOT, VirtualNode
 
 pytestmark = pytest.mark.terraform
@@ -58,6 +58,6 @@ def test_an_unknown_address_is_refused_with_those_that_exist(project: Project) -
 
     refused = project.run(*TARGET, "hermes", "proxmox_virtual_environment_container.hemres", *options, ok=False)
 
-    known = "".join(f"\n  {address}" for address in sorted((CONTAINER, TEMPLATE, TOKEN_CHECK, *GUARDS)))
+    known = "".join(f"\n  {address}" for address in sorted((ADDRESS, CONTAINER, TEMPLATE, TOKEN_CHECK, *GUARDS)))
     assert refused.raw == (f"target: hermes has no proxmox_virtual_environment_container.hemres; it has:{known}\n")
     assert not project.out.exists()

@@ -84,6 +84,7 @@ def test_addresses_are_public_interface(synthesize: Synthesize) -> None:
     assert resources | data == {
         "proxmox_virtual_environment_container.hermes",
         "proxmox_download_file.debian12_template_gihyeon",
+        "terraform_data.hermes_address",
         "terraform_data.hermes_token_check",
         "data.proxmox_virtual_environment_containers.hermes_vmid_guard",
         "data.proxmox_virtual_environment_vms.hermes_vmid_guard",
@@ -177,7 +178,17 @@ def test_an_address_is_waited_for_where_an_output_needs_it(synthesize: Synthesiz
 
 def test_no_address_yet_is_said_and_is_no_error(synthesize: Synthesize) -> None:
     value = synthesize()["output"]["hermes_ipv4"]["value"]
-    assert value.startswith(f'${{try({CONTAINER}.hermes.ipv4["eth0"], "not known yet: ')
+    assert f'try({CONTAINER}.hermes.ipv4["eth0"], "not known yet: ' in value
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_a_static_address_is_known_from_the_settings(synthesize: Synthesize, *, started: bool) -> None:
+    stack = synthesize(agent(network={"address": "10.1.10.50/24"}, started=started))
+    assert stack["output"]["hermes_ipv4"]["value"] == "10.1.10.50"
+
+
+def test_a_stopped_container_has_no_address_of_a_dhcp_server(synthesize: Synthesize) -> None:
+    assert synthesize(agent(started=False))["output"]["hermes_ipv4"]["value"] == "none: the container is stopped"
 
 
 def test_the_provider_block_holds_no_credential(synthesize: Synthesize) -> None:
@@ -200,7 +211,7 @@ def test_text_of_the_settings_is_no_terraform_expression(synthesize: Synthesize)
     ("written", "sent"), [(" a\r\nb\r\n", "a\nb"), ("\u3000a\u00a0", "a"), (" ", ""), ("a  b", "a  b")]
 )
 def test_a_description_is_sent_as_the_provider_remembers_it(written: str, sent: str) -> None:
-    stack, container = container_in_a_stack(description=written)
+    stack, _ = container_in_a_stack(description=written)
     assert resource(json.loads(cdktf.Testing.synth(stack)), CONTAINER)["description"] == sent
 
 
