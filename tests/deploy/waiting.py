@@ -13,11 +13,11 @@ from tests.virtual_node.plugin import Diagnostics, State, serve
 class Waiting(NullResource):
     """Not to be stopped: what Terraform does about that is what the tests look at."""
 
-    def create(self, planned: State, diags: Diagnostics) -> State:
+    def create(self, planned: State, private: bytes, diags: Diagnostics) -> State:
         """Open a pipe, whose other end the test holds: the name of it is in the triggers."""
         Path(planned["triggers"]["pipe"]).write_text(f"{os.getpid()} {os.getppid()}")
         threading.Event().wait()
-        return super().create(planned, diags)
+        return super().create(planned, private, diags)
 
 
 def main() -> None:
