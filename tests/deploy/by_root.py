@@ -28,5 +28,5 @@ def set_by_root(node: Any) -> None:
     # Nothing else of a protected container can be changed with its mounts.
     node.set_config(118, **{option: value for option, value in options.items() if option != "protection"})
     node.set_config(118, protection=options["protection"])
-    key, _, value = next(value for option, value in BY_ROOT if option == "lxc").partition(": ")
+    key, _, value = next(str(value) for option, value in BY_ROOT if option == "lxc").partition(": ")
     node.pve.ct(118).config["lxc"] = [[key, value]]

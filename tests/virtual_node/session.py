@@ -106,10 +106,8 @@ class _Server:
 
     def _start(self, link: socket.socket) -> None:
         head, files, _, _ = socket.recv_fds(link, 4, STANDARD_FILES)
-        with link.makefile("rb", buffering=0) as rest:
-            message = b""
-            while len(message) < int.from_bytes(head, "big"):
-                message += rest.read(int.from_bytes(head, "big") - len(message)) or b"\0"
+        with link.makefile("rb") as stream:
+            message = stream.read(int.from_bytes(head, "big"))
         caller, umask, count, directory, *rest = message.split(b"\0")
         words = [os.fsdecode(word) for word in rest[: int(count)]]
         is_short = self._is_short(words)
