@@ -385,9 +385,13 @@ def test_a_reader_that_has_gone_ends_it_without_a_word(terraform: Terraform) -> 
     assert (process.returncode, said) == (-signal.SIGPIPE, b"")
 
 
+# Signals 32 and 33, which glibc keeps to itself: what it starts, such as make's commands, ignores them.
+OF_THE_C_LIBRARY = 0x180000000
+
+
 def test_what_it_starts_ignores_and_blocks_no_signal(terraform: Terraform) -> None:
     status = 'while read -r key value; do case $key in SigBlk: | SigIgn:) echo "$key$value" ;; esac; done'
     terraform.write(thing=local_exec(f"{status} </proc/self/status"))
     said = terraform.run("apply", "-auto-approve", "-no-color")
-    assert set(re.findall(r"(Sig\w+):0{16}\b", said)) == {"SigBlk", "SigIgn"}
-    assert len(re.findall(r"\): Sig", said)) == len(("SigBlk", "SigIgn"))
+    found = {name: int(mask, 16) & ~OF_THE_C_LIBRARY for name, mask in re.findall(r"\): (Sig\w+):([0-9a-f]+)", said)}
+    assert found == {"SigBlk": 0, "SigIgn": 0}
