@@ -22,6 +22,8 @@ ALWAYS = {
     # What jsii unpacks, and Node compiles, at its first start; by default in the home.
     "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(CACHE / "jsii"),
     "NODE_COMPILE_CACHE": str(CACHE / "node"),
+    # pip asks rustc for its version, and where that is rustup's, it writes its settings.
+    "RUSTUP_HOME": str(CACHE / "rustup"),
     # Terraform lives for a tenth of a second, too short a time to collect garbage in.
     "GOGC": "off",
 }
