@@ -26,6 +26,7 @@ __all__ = [
     "InFile",
     "Key",
     "Model",
+    "Neighbour",
     "OpenModel",
     "Place",
     "ProblemsError",
@@ -119,6 +120,23 @@ class Place:
 
     cores: int
     """Cores."""
+
+    devices: Mapping[str, bool]
+    """Paths of the node's devices in it, and whether user 10000 may read and write them."""
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """An agent, as another one's section sees it."""
+
+    name: str
+    """Name of the agent."""
+
+    node: str
+    """Node that it is on."""
+
+    mounts: Mapping[str, tuple[str, bool]]
+    """Paths at which directories of the node are mounted, each with the directory, and whether every node has it."""
 
 
 class InFile(str):

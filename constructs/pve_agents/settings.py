@@ -35,7 +35,20 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from pve_agents.described import Described
-from pve_agents.model import Flag, InFile, Key, Model, Place, Section, distinct, dotted, flattened, listed, merged
+from pve_agents.model import (
+    Flag,
+    InFile,
+    Key,
+    Model,
+    Neighbour,
+    Place,
+    Section,
+    distinct,
+    dotted,
+    flattened,
+    listed,
+    merged,
+)
 from pve_agents.types import (
     AgentName,
     Bridge,
@@ -125,6 +138,7 @@ _HERMES: Mapping[str, object] = MappingProxyType(
     }
 )
 _HERMES_MIB = 1024
+_HERMES_USER = 10000
 _HERMES_GIB = 16
 _HERMES_MOUNTS: Key = ("agents", "hermes", "mounts")
 
@@ -411,6 +425,11 @@ class Device(Model):
     deny_write: Flag = False
     """Whether the container may only read from the device. Defaults to false."""
 
+    def is_open_to(self, user: int) -> bool:
+        """Tell whether a user of the container, who is in a group of the same number, may read and write it."""
+        owner, group, others = (int(digit) & 6 == 6 for digit in self.mode[-3:])  # noqa: PLR2004 - rw
+        return owner if user == self.uid else group if user == self.gid else others
+
     @property
     def options(self) -> dict[str, str]:
         """Options of the device as Proxmox VE spells them, without those that only repeat its defaults."""
@@ -622,6 +641,18 @@ Backend = Annotated[LocalBackend | S3Backend | HttpBackend | PgBackend, Field(di
 """Where Terraform keeps its state."""
 
 
+def _place(
+    name: str, mounts: Mapping[str, BindMount], memory: Memory, cpu: Cpu, devices: Mapping[str, Device]
+) -> Place:
+    return Place(
+        name=name,
+        mounts={mount.guest_path: not mount.read_only for mount in mounts.values()},
+        memory_mib=memory.dedicated_mib,
+        cores=cpu.cores,
+        devices={device.path: device.is_open_to(_HERMES_USER) and not device.deny_write for device in devices.values()},
+    )
+
+
 class Agent(Model):
     """One agent and its container.
 
@@ -768,23 +799,27 @@ class Agent(Model):
             yield ("disk", "size_gib"), f"the image of Hermes alone takes more than 5 GiB; write {_HERMES_GIB} or more"
         if not self.keyctl:
             yield ("keyctl",), "Docker in an unprivileged container wants it; write true"
-        for key, sentence in self.hermes.warnings():
+        for key, sentence in self.hermes.warnings(self.place):
             yield ("hermes", *key), sentence
+
+    @property
+    def neighbour(self) -> Neighbour:
+        """What another agent's section sees of it."""
+        mounts = {mount.guest_path: (mount.host_path, mount.shared) for mount in self.mounts.values()}
+        return Neighbour(self.name, self.node, mounts)
+
+    @property
+    def place(self) -> Place:
+        """What a section's software finds here."""
+        return _place(self.name, self.mounts, self.memory, self.cpu, self.devices)
 
     @field_validator("hermes")
     @classmethod
     def _hermes_fits_its_container(cls, hermes: Hermes | None, info: ValidationInfo) -> Hermes | None:
         known = info.data
-        if hermes is None or not {"name", "cpu", "memory", "mounts"} <= known.keys():
+        if hermes is None or not set(needed := ("name", "mounts", "memory", "cpu", "devices")) <= known.keys():
             return hermes
-        return hermes.fitted(
-            Place(
-                name=known["name"],
-                mounts={mount.guest_path: not mount.read_only for mount in known["mounts"].values()},
-                memory_mib=known["memory"].dedicated_mib,
-                cores=known["cpu"].cores,
-            )
-        )
+        return hermes.fitted(_place(*(known[name] for name in needed)))
 
     @field_validator("startup")
     @classmethod
@@ -847,6 +882,8 @@ def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
                 problems.append(f"{first[value]} and {name} both have the {what} {value}; give each agent its own")
     for one, other in itertools.combinations(agents.values(), 2):
         problems += _directory_problems(one, other)
+        if one.hermes and other.hermes:
+            problems += one.hermes.neighbour_problems(one.neighbour, other.hermes, other.neighbour)
     if problems:
         raise ValueError("\n".join(problems))
     return MappingProxyType(dict(agents))

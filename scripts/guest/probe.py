@@ -242,6 +242,10 @@ def judge_health(health: dict[str, Any], platforms: tuple[str, ...]) -> Answer:
     said = f"Hermes {health.get('version', '?')}"
     if platforms:
         said += f", {', '.join(platforms)} connected"
+    for name, found in sorted((health.get("platforms") or {}).items()):
+        # The agent has set it up by itself: its owner should know, and no deploy depends on it.
+        if name not in (*platforms, "api_server") and isinstance(found, dict) and found.get("state") != "connected":
+            said += f"; {platform_problem(health, name)}, which is not declared here"
     if full is not None:
         said += f"; its disk is {full.get('used_percent', '?')} % full"
     return OK, said, ""

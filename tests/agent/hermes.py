@@ -132,7 +132,8 @@ class RealHermes:
         self.command = venv_ / "bin" / "hermes"
         self.home, self.managed = place / "data", place / "managed"
         self.place, self.around = place, around
-        self.port = free_port()
+        self.port, self.other_port = free_port(), free_port()
+        self.platforms: list[str] = []
         self.environment: dict[str, str] = {}
 
     def deliver(
@@ -154,6 +155,7 @@ class RealHermes:
             "TELEGRAM_BOT_TOKEN": self.around.telegram.token,
             **(secrets or {}),
         }
+        self.platforms = ["api_server", *profile.platforms.enabled, *profile.messengers]
         values = {name: given.get(source, API_KEY) for name, source in profile.secret_map.items()}
         for directory in (self.home, self.managed, self.home / "workspace"):
             directory.mkdir(parents=True, exist_ok=True)
@@ -271,6 +273,16 @@ class RealHermes:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             return response.status, json.loads(response.read())
+
+    @property
+    def url(self) -> str:
+        """Where its API server is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def listens_on(self, port: int) -> bool:
+        """Whether anybody takes a connection there."""
+        with contextlib.closing(socket.socket()) as client:
+            return client.connect_ex(("127.0.0.1", port)) == 0
 
     def chat(self, text: str) -> str:
         """One turn through the API server."""

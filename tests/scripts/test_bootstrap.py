@@ -773,6 +773,16 @@ def use_image(guest: Guest, image: str, run_image: str = "") -> None:
             "the registry allows no more pulls for now: try later, or set agents.hermes.hermes.docker.registry_mirrors",
         ),
         (
+            (
+                'Error response from daemon: error gathering device information while adding custom device "/dev/dri/card0": '
+                "no such file or directory"
+            ),
+            (
+                "a device of agents.hermes.devices is not in the container: it comes with the container's next start, so "
+                "restart it, and deploy again"
+            ),
+        ),
+        (
             "Error response from daemon: something else",
             f"cannot pull the image {OTHER}: try `docker pull {OTHER}` in the container",
         ),

@@ -150,6 +150,20 @@ def test_a_gateway_that_is_well(server: Server, probe: Run) -> None:
     assert server.headers["/health/detailed"] == f"Bearer {API_KEY}"
 
 
+def test_a_platform_of_the_agents_own_that_fails_is_named_and_stops_no_deploy(server: Server, probe: Run) -> None:
+    platforms = {
+        "api_server": {"state": "connected"},
+        "whatsapp": {"state": "fatal", "error_message": "not paired"},
+        "ntfy": {"state": "connected"},
+    }
+    server.replies["/health/detailed"] = 200, health(platforms=platforms)
+    assert probe("gateway", server.url, "api_server") == [
+        "ok",
+        "Hermes 0.19.0, api_server connected; whatsapp is fatal (not paired), which is not declared here",
+        "",
+    ]
+
+
 PLATFORM_REMEDY = "look at the platform's token, and at the container's way to the internet"
 
 

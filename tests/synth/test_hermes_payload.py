@@ -315,6 +315,76 @@ def test_a_derived_image_is_named_by_what_is_in_it(render: Render) -> None:
     assert "image/Dockerfile" not in render()
 
 
+def test_the_agents_devices_reach_every_profile_and_the_sidecars_that_name_them(render: Render) -> None:
+    files = render(
+        {
+            "profiles": {"work": {"api_server": {"port": 8643}}},
+            "sidecars": {
+                "ollama": {"image": "ollama/ollama:0.12.0", "devices": ["/dev/dri/renderD128"]},
+                "notes": {"image": "a:1"},
+            },
+        },
+        devices={"dev0": {"path": "/dev/dri/renderD128", "uid": 10000}},
+    )
+    of = {name: service(files, name).get("devices") for name in ("hermes", "hermes-work", "ollama", "notes")}
+    gpu = ["/dev/dri/renderD128"]
+    assert of == {"hermes": gpu, "hermes-work": gpu, "ollama": gpu, "notes": None}
+
+
+def test_a_port_on_which_a_platform_is_called_is_let_through_to_a_network_of_its_own(render: Render) -> None:
+    telegram = {"telegram": {"allowed_users": [123456], "webhook_url": "https://h/t", "webhook_port": 8500}}
+    variables = {"WEBHOOK_ENABLED": "true", "SMS_WEBHOOK_PORT": "8081", "LINE_HOST": "127.0.0.1"}
+    hermes = {
+        "platforms": telegram,
+        "environment": variables,
+        "secrets": ["TWILIO_ACCOUNT_SID", "LINE_CHANNEL_ACCESS_TOKEN", "LINE_CHANNEL_SECRET"],
+    }
+    bridged = render({**hermes, "network_mode": "bridge"})
+    assert service(bridged)["ports"] == [
+        *(
+            "127.0.0.1:8642:8642",
+            "0.0.0.0:8500:8500",
+            "127.0.0.1:8081:8081",
+            "0.0.0.0:8644:8644",
+            "127.0.0.1:8646:8646",
+        ),
+    ]
+    # In a network of its own, its loopback is reached by nobody.
+    assert {"SMS_WEBHOOK_HOST=0.0.0.0", "LINE_HOST=0.0.0.0", "TELEGRAM_WEBHOOK_PORT=8500"} <= set(
+        bridged["services/hermes/managed/env"].splitlines()
+    )
+    own = render(hermes)
+    assert "ports" not in service(own)
+    assert "LINE_HOST=127.0.0.1" in own["services/hermes/managed/env"].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("hermes", "messengers"),
+    [
+        ({"environment": {"WHATSAPP_ENABLED": "true"}}, ["whatsapp"]),
+        ({"environment": {"WHATSAPP_ENABLED": "false"}}, []),
+        ({"secrets": ["MATRIX_ACCESS_TOKEN"]}, ["matrix"]),
+        ({"environment": {"SIGNAL_HTTP_URL": "http://h:1", "SIGNAL_ACCOUNT": "+49"}}, ["signal"]),
+        ({"environment": {"SIGNAL_HTTP_URL": "http://h:1"}}, []),
+        ({"settings": {"platforms": {"matrix": {"enabled": True}}}}, ["matrix"]),
+        ({"secrets": ["MATRIX_ACCESS_TOKEN"], "settings": {"matrix": {"enabled": False}}}, []),
+    ],
+)
+def test_a_messenger_that_is_turned_on_is_waited_for(
+    render: Render, hermes: dict[str, Any], messengers: list[str]
+) -> None:
+    assert sourced(render(hermes)["services/hermes/plan"], "platforms") == ["api_server", *messengers]
+
+
+def test_sound_in_a_mount_is_mounted_once(render: Render) -> None:
+    """Docker refuses two mounts at one place."""
+    mounts = {"mp0": {"host_path": "/srv/hermes/pulse", "guest_path": "/mnt/pulse", "mode": "0777", "read_only": True}}
+    volumes = service(render({"audio": {"pulse_cookie": "/mnt/pulse/cookie"}}, mounts=mounts))["volumes"]
+    targets = [volume["target"] for volume in volumes]
+    assert sorted(set(targets)) == sorted(targets)
+    assert {"/mnt/pulse", "/etc/asound.conf"} <= set(targets)
+
+
 def test_sound_brings_the_plugin_and_its_settings(render: Render) -> None:
     files = render({"audio": {"pulse_socket": "/run-pulse/pulse", "pulse_cookie": "/run-pulse/cookie"}})
     assert "libasound2-plugins" in files["image/Dockerfile"]

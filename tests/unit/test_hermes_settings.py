@@ -1173,7 +1173,15 @@ IN_HERMES = {
         ),
         "devices": (
             'sidecars: {browser: {image: "a:1", devices: [/dev/kvm]}}',
-            "sidecars.browser.devices: devices belong to the agent; write devices there.",
+            'sidecars.browser.devices.0: "/dev/kvm" is no device of the agent; write it under agents.hermes.devices too.',
+        ),
+        "device": (
+            'sidecars: {browser: {image: "a:1", devices: [kvm]}}',
+            'sidecars.browser.devices.0: "kvm" is not a device; write one such as /dev/dri/renderD128.',
+        ),
+        "gpus": (
+            'sidecars: {browser: {image: "a:1", gpus: all}}',
+            "sidecars.browser.gpus: a GPU comes by the paths of its devices, such as /dev/dri/renderD128; write devices.",
         ),
         "network-mode": (
             'sidecars: {browser: {image: "a:1", network_mode: host}}',
@@ -2059,6 +2067,7 @@ def test_platforms(load: Load) -> None:
         "TELEGRAM_HOME_CHANNEL_NAME": "House",
         "TELEGRAM_PROXY": "socks5://h:1080",
         "TELEGRAM_WEBHOOK_URL": "https://h/t",
+        "TELEGRAM_WEBHOOK_PORT": "8443",
         "DISCORD_ALLOW_ALL_USERS": "false",
         "DISCORD_ALLOWED_USERS": "123456789012345678",
         "DISCORD_ALLOWED_ROLES": "1234567",
@@ -2231,7 +2240,7 @@ def test_a_profile_has_secrets_of_its_own_and_shares_the_keys_of_providers(load:
     ("text", "rest", "warnings"),
     [
         (
-            "image: {tag: latest}, profiles: {work: {api_server: {port: 8643}}}",
+            "image: {tag: latest}, profiles: {work: {api_server: {port: 8643}, limits: {memory: 1g}}}",
             "",
             [
                 (
@@ -2286,7 +2295,7 @@ def test_a_profile_has_secrets_of_its_own_and_shares_the_keys_of_providers(load:
         ),
         (f"documents: {{USER.md: {'x' * 1376}}}, settings: {{memory: {{user_char_limit: 1376}}}}", "", []),
         (
-            "profiles: {work: {api_server: {port: 8643}, settings: {approvals: {mode: off}}}}",
+            "profiles: {work: {api_server: {port: 8643}, limits: {memory: 1g}, settings: {approvals: {mode: off}}}}",
             "",
             [
                 (

@@ -235,8 +235,8 @@ class Logging(Model):
 class Audio(Model):
     """Bridge to the sound of a desktop."""
 
-    pulse_socket: _Path = "/run/user/1000/pulse"
-    """Directory of PulseAudio's socket in the container. Defaults to /run/user/1000/pulse."""
+    pulse_socket: _Path = "/mnt/pulse"
+    """Directory of PulseAudio's socket in the container, from a mount. Defaults to /mnt/pulse."""
 
     pulse_cookie: _Path
     """PulseAudio's cookie, a file in the container."""
@@ -251,10 +251,9 @@ _COMPOSE_REFUSED: Mapping[str, str] = MappingProxyType(
         "configs": "files come by volumes; write volumes",
         "container_name": "the name is made from the agent's and the sidecar's; leave it out",
         "credential_spec": "this is for another system; leave it out",
-        "device_cgroup_rules": "devices belong to the agent; write devices there",
-        "devices": "devices belong to the agent; write devices there",
+        "device_cgroup_rules": "devices come by their paths; write devices",
         "env_file": "secrets come by their names; write secrets",
-        "gpus": "devices belong to the agent; write devices there",
+        "gpus": "a GPU comes by the paths of its devices, such as /dev/dri/renderD128; write devices",
         "extends": "no other file is read; write the keys out",
         "ipc": "no sidecar shares memory with another container; leave it out",
         "network_mode": "a sidecar is in the network that Hermes' own network_mode says; leave it out",
@@ -297,6 +296,23 @@ class Sidecar(OpenModel):
 
     volumes: _Volumes = ()
     """Directories of the container, as host:container or host:container:ro. Defaults to none."""
+
+    devices: Annotated[
+        tuple[
+            Annotated[
+                str,
+                Text(
+                    "a device",
+                    r"/dev(?:/[A-Za-z0-9._+-]+)+(?::/dev(?:/[A-Za-z0-9._+-]+)+)?(?::[rwm]{1,3})?",
+                    "one such as /dev/dri/renderD128",
+                    255,
+                ),
+            ],
+            ...,
+        ],
+        AfterValidator(distinct),
+    ] = ()
+    """Those of the agent's devices that it gets. Defaults to none."""
 
     networks: tuple[Service, ...] = ()
     """Names of networks; with network_mode bridge only. Defaults to Compose's."""

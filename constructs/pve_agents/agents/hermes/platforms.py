@@ -202,7 +202,7 @@ class Platform(Model):
         for name in type(self).model_fields:
             value = getattr(self, name)
             if name not in {"allow_all", "extra", "base_url"} and value:
-                values[name] = ",".join(value) if isinstance(value, tuple) else value
+                values[name] = ",".join(value) if isinstance(value, tuple) else str(value)
         return {f"{self.label.upper()}_{name.upper()}": value for name, value in values.items()}
 
     @property
@@ -233,6 +233,9 @@ _Proxy = Annotated[
         255,
     ),
 ]
+
+
+_WEBHOOK_PORT = "TELEGRAM_WEBHOOK_PORT"
 
 
 class Telegram(Platform):
@@ -268,6 +271,9 @@ class Telegram(Platform):
     webhook_url: HttpUrl | None = None
     """URL at which Telegram calls; needs the secret TELEGRAM_WEBHOOK_SECRET. Defaults to asking Telegram."""
 
+    webhook_port: _Port = 8443
+    """Port on which Hermes listens for those calls, on every network. Defaults to 8443."""
+
     base_url: HttpUrl | None = None
     """Another Bot API server than Telegram's, such as http://10.1.10.5:8081/bot. Defaults to none."""
 
@@ -275,6 +281,12 @@ class Telegram(Platform):
     def block(self) -> dict[str, Any]:
         """The platform's block in Hermes' configuration."""
         return merged(self.extra, {"extra": {"base_url": self.base_url}} if self.base_url else {})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings as Hermes' variables."""
+        values = super().environment
+        return values if self.webhook_url else {name: it for name, it in values.items() if name != _WEBHOOK_PORT}
 
     @property
     def secret_names(self) -> tuple[str, ...]:

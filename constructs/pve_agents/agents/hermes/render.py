@@ -9,16 +9,18 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
 
+from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
 from pve_agents.payload import GuestFile, Payload, container_payload
 from pve_agents.settings import Agent
+from pve_agents.types import lies_in
 
 UID = GID = 10000
 """The user that Hermes runs as, in its image and in its service."""
@@ -136,10 +138,10 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
         },
         "logging": _logging(hermes),
     }
+    if agent.devices:
+        service["devices"] = [device.path for device in agent.devices.values()]
     if bridged:
-        service["ports"] = [f"{profile.api_server.host}:{profile.api_server.port}:{profile.api_server.port}"]
-        if profile.dashboard.enabled:
-            service["ports"].append(f"{profile.dashboard.host}:{profile.dashboard.port}:{profile.dashboard.port}")
+        service["ports"] = [f"{host}:{port}:{port}" for host, port in _published(profile)]
         if hermes.networks:
             service["networks"] = list(hermes.networks)
     else:
@@ -149,6 +151,17 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
     if limits:
         service["deploy"] = {"resources": {"limits": limits}}
     return _finished(name, service)
+
+
+def _published(profile: Profile) -> Iterator[tuple[str, int]]:
+    """Yield what is let through to a profile in a network of its own, as the addresses and ports of the container."""
+    yield profile.api_server.host, profile.api_server.port
+    if profile.dashboard.enabled:
+        yield profile.dashboard.host, profile.dashboard.port
+    if (telegram := profile.platforms.telegram) and telegram.webhook_url:
+        yield _EVERYWHERE, telegram.webhook_port
+    for _, host, port in listeners(profile.messengers, profile.environment):
+        yield host, port
 
 
 def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, str]:
@@ -186,8 +199,9 @@ def _volumes(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> list[
         *((mount.guest_path, mount.guest_path, mount.read_only) for mount in agent.mounts.values()),
     ]
     if hermes.audio:
+        if not any(lies_in(hermes.audio.pulse_socket, mount.guest_path) for mount in agent.mounts.values()):
+            binds.append((hermes.audio.pulse_socket, hermes.audio.pulse_socket, False))
         binds += [
-            (hermes.audio.pulse_socket, hermes.audio.pulse_socket, False),
             (hermes.audio.pulse_cookie, "/tmp/pulse-cookie", True),  # noqa: S108
             (f"{state}/asound.conf", "/etc/asound.conf", True),
         ]
@@ -309,7 +323,7 @@ def _service_plan(agent: Agent, hermes: Hermes, profile: Profile) -> str:
             "workspace": workspace,
             "api_url": _api_url(hermes, profile),
             "dashboard_url": _dashboard_url(hermes, profile),
-            "platforms": ["api_server", *profile.platforms.enabled],
+            "platforms": ["api_server", *profile.platforms.enabled, *profile.messengers],
             "secrets": [f"{name}={source}" for name, source in profile.secret_map.items()],
             "provider": model["provider"],
             "base_url": endpoint.get("base_url", ""),
@@ -378,7 +392,11 @@ def _listens_on(hermes: Hermes, host: str) -> str:
 
 
 def _managed_environment(hermes: Hermes, profile: Profile) -> dict[str, str]:
-    return {**profile.managed_environment, "API_SERVER_HOST": _listens_on(hermes, profile.api_server.host)}
+    hosts = {"API_SERVER_HOST": profile.api_server.host}
+    for listener, host, _ in listeners(profile.messengers, profile.environment):
+        if listener.host_name:
+            hosts[listener.host_name] = host
+    return {**profile.managed_environment, **{name: _listens_on(hermes, host) for name, host in hosts.items()}}
 
 
 # Spelling ------------------------------------------------------------------------------------------------------------

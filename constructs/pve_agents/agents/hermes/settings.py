@@ -5,6 +5,7 @@ https://hermes-agent.nousresearch.com/docs/user-guide/docker
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -54,7 +55,10 @@ from pve_agents.agents.hermes.docker import (
     in_bytes,
     overlap,
 )
+from pve_agents.agents.hermes.messengers import MESSENGER_LOGINS, listeners, wanted
+from pve_agents.agents.hermes.neighbours import Holder, neighbour_problems
 from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Platforms, Slack, Telegram
+from pve_agents.agents.hermes.room import room_warnings
 from pve_agents.agents.hermes.tools import tool_warnings
 from pve_agents.agents.hermes.variables import Secrets, variable
 from pve_agents.model import (
@@ -62,6 +66,7 @@ from pve_agents.model import (
     InFile,
     Key,
     Model,
+    Neighbour,
     Place,
     ProblemsError,
     ReadOnly,
@@ -288,13 +293,34 @@ class Profile(Model):
     def ports(self) -> dict[Key, int]:
         """The ports that it listens on, by the keys of the settings that say so."""
         ports: dict[Key, int] = {("api_server", "port"): self.api_server.port}
-        return ports | ({("dashboard", "port"): self.dashboard.port} if self.dashboard.enabled else {})
+        if self.dashboard.enabled:
+            ports["dashboard", "port"] = self.dashboard.port
+        if (telegram := self.platforms.telegram) and telegram.webhook_url:
+            ports["platforms", "telegram", "webhook_port"] = telegram.webhook_port
+        return ports | {
+            ("environment", listener.port_name): port
+            for listener, _, port in listeners(self.messengers, self.environment)
+        }
 
     @property
     def own_secret_names(self) -> tuple[str, ...]:
         """Names of the secrets that no two profiles share."""
         platforms = self.platforms.stated.values()
         return ("API_SERVER_KEY", *(name for it in platforms for name in it.secret_names), *self.dashboard.secret_names)
+
+    @property
+    def logins(self) -> tuple[str, ...]:
+        """Names of the secrets with which it is somebody at a platform, who cannot be two."""
+        of_platforms = [name for it in self.platforms.stated.values() for name in it.needs]
+        return (
+            *of_platforms,
+            *(name for name in self.secrets if name in MESSENGER_LOGINS and name not in of_platforms),
+        )
+
+    @property
+    def messengers(self) -> tuple[str, ...]:
+        """Names of the messengers that variables and secrets turn on."""
+        return wanted(self.environment, self.secrets, self.config)
 
     @property
     def secret_map(self) -> dict[str, str]:
@@ -384,10 +410,14 @@ class Profile(Model):
                         f"write platforms.{name}",
                     )
                 )
-        if self.dashboard.enabled and self.dashboard.port == self.api_server.port:
-            errors.append(
-                problem(("dashboard", "port"), f"the API server has the port {self.api_server.port}; write another one")
-            )
+        if self._file_tree is None and self.config_file is not None:
+            # What it turns on is not known.
+            return errors
+        first: dict[int, Key] = {}
+        for key, port in self.ports.items():
+            if (other := first.setdefault(port, key)) != key:
+                has = "the API server has" if other == ("api_server", "port") else f"{dotted(other)} is"
+                errors.append(problem(key, f"{has} the port {port}; write another one"))
         return errors
 
     def _read_config(self, path: str, info: ValidationInfo) -> list[ErrorDetails]:
@@ -520,12 +550,35 @@ class Hermes(Profile):
             )
         )
 
-    def warnings(self) -> Iterator[tuple[Key, str]]:
+    def neighbour_problems(self, agent: Neighbour, its: "Hermes", other: Neighbour) -> Iterator[str]:
+        """Say what this one and another agent's Hermes both have, although each must have its own.
+
+        Args:
+            agent: The agent of this one.
+            its: The other one.
+            other: The agent of the other one.
+        """
+        for one, another in product(self._holders(agent), its._holders(other)):  # noqa: SLF001 - our own
+            yield from neighbour_problems(one, another)
+
+    def _holders(self, agent: Neighbour) -> list[Holder]:
+        holders = []
+        for place, profile in self._by_place():
+            tokens = {name: profile.secret_map[name] for name in profile.logins}
+            holders.append(Holder(agent, dotted((agent.name, "hermes", *place)), profile.data_directory, tokens))
+        return holders
+
+    def warnings(self, container: Place | None = None) -> Iterator[tuple[Key, str]]:
         """Find what may be meant, and yet is worth a second look.
+
+        Args:
+            container: The container that it runs in. Defaults to none: what fits into it is not looked at.
 
         Yields:
             The place of each, and a sentence without its full stop.
         """
+        if container:
+            yield from room_warnings([it.limits.memory for _, it in self._profiles()], self.audio, container)
         if self.image.is_moving and not self.image.digest:
             sentence = (
                 f"{self.image.tag} means another image from time to time, and nothing says which one runs; "
@@ -666,14 +719,15 @@ class Hermes(Profile):
     def _clashes(self) -> Iterator[ErrorDetails]:
         """Find what two profiles cannot both have."""
         profiles = self._profiles()
-        ports: dict[int, Key] = {}
+        ports: dict[int, tuple[Key, Key]] = {}
         directories: dict[str, Key] = {}
         for place, profile in profiles:
             for key, port in profile.ports.items():
-                first = ports.setdefault(port, (*place, *key))
+                owner, first = ports.setdefault(port, (place, key))
                 # What two of one profile have in common is said with it.
-                if first[:-2] != place:
-                    yield problem((*place, *key), f"{dotted(first)} is {port} too; give each its own", port)
+                if owner != place:
+                    taken = dotted((*owner, *first))
+                    yield problem((*place, *key), f"{taken} is {port} too; give each its own", port)
             directory, where = profile.data_directory, (*place, "data_directory")
             for other, first in directories.items():
                 if overlap(directory, [other]):
@@ -699,7 +753,7 @@ class Hermes(Profile):
         first: dict[str, Key] = {}
         for place, profile in self._profiles():
             prefix = f"{place[1]}_".upper() if place else ""
-            for name in (name for platform in profile.platforms.stated.values() for name in platform.needs):
+            for name in profile.logins:
                 source = profile.secrets.get(name, prefix + name)
                 if first.setdefault(source, place) != place:
                     yield problem(
@@ -724,6 +778,13 @@ class Hermes(Profile):
                 yield problem(
                     ("sidecars", name, "depends_on"), f"{', '.join(unknown)} is no service here; they are {known}"
                 )
+            for i, device in enumerate(sidecar.devices):
+                if (path := device.partition(":")[0]) not in place.devices:
+                    yield problem(
+                        ("sidecars", name, "devices", i),
+                        f"{shown(path)} is no device of the agent; write it under agents.{place.name}.devices too",
+                        device,
+                    )
         for (key, _), profile in zip(self._by_place(), services.values(), strict=True):
             yield from below(key, _misfits(profile, place, writable))
             inside = [path for path in place.mounts if lies_in(profile.data_directory, path)]

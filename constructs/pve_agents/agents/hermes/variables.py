@@ -38,7 +38,7 @@ _SETTINGS_FOR: Mapping[str, str] = MappingProxyType(
         "(TELEGRAM|DISCORD|SLACK)_(BOT|APP)_TOKEN": "is a secret that platforms.{0} brings along; leave it out",
         "(TELEGRAM|DISCORD|SLACK)_ALLOW_ALL_USERS": "is set here; write platforms.{0}.allow_all",
         "(TELEGRAM|DISCORD|SLACK)_(?:ALLOWED_USERS|ALLOWED_ROLES|GROUP_ALLOWED_USERS|GROUP_ALLOWED_CHATS|HOME_CHANNEL"
-        "|HOME_CHANNEL_NAME|PROXY|WEBHOOK_URL|WEBHOOK_SECRET)": "is set here; write it under platforms.{0}",
+        "|HOME_CHANNEL_NAME|PROXY|WEBHOOK_URL|WEBHOOK_PORT|WEBHOOK_SECRET)": "is set here; write it under platforms.{0}",
         "GATEWAY_ALLOW_ALL_USERS|GATEWAY_ALLOWED_USERS": "is about all platforms; "
         "write allow_all or allowed_users under the platform",
     }

@@ -1,0 +1,39 @@
+"""Whether what is declared has what it needs in the container, where only a person can tell."""
+
+from collections.abc import Iterator, Sequence
+
+from pve_agents.agents.hermes.docker import Audio, in_bytes
+from pve_agents.model import Key, Place
+from pve_agents.types import lies_in
+
+__all__ = ["room_warnings"]
+
+
+def room_warnings(limits: Sequence[str | None], audio: Audio | None, container: Place) -> Iterator[tuple[Key, str]]:
+    """Find what fits into the container, and yet may not be what is wanted there.
+
+    Args:
+        limits: The memory that each profile may use.
+        audio: The bridge to the sound of a desktop.
+        container: The container.
+
+    Yields:
+        The place of each, and a sentence without its full stop.
+    """
+    together = sum(in_bytes(limit) for limit in limits if limit) // 2**20
+    if len(limits) > 1 and together > container.memory_mib:
+        sentence = (
+            f"the profiles may take {together} MiB together, and the container has {container.memory_mib}, so that one "
+            f"may end for want of what another uses; write lower limits, or memory.dedicated_mib: {together}"
+        )
+        yield ("limits", "memory"), sentence
+    for path, is_open in container.devices.items():
+        if not is_open:
+            yield (), f"Hermes runs as user 10000, who cannot read and write {path}; write uid: 10000 for it in devices"
+    paths = {"pulse_socket": audio.pulse_socket, "pulse_cookie": audio.pulse_cookie} if audio else {}
+    for key, path in paths.items():
+        if not any(lies_in(path, mount) for mount in container.mounts):
+            yield (
+                ("audio", key),
+                f"no mount of the agent brings {path}; write one that does",
+            )
