@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.in_process import run_script
 from tests.unit.fake_api import GRANTED, SECRET, TOKEN, TOKEN_ID, VM, Pve
 
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
@@ -22,20 +19,10 @@ TEMPLATE = ["--template-datastore", "local"]
 
 
 def check(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run it in this process: what it imports takes longer than what it does."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        for name in list(os.environ):
-            patch.delenv(name)
-        for name, value in {"PROXMOX_VE_API_TOKEN": TOKEN, "PROXMOX_VE_INSECURE": "true", **environment}.items():
-            patch.setenv(name, value)
-        patch.setattr(sys, "argv", [str(SCRIPT), *options])
-        try:
-            runpy.run_path(str(SCRIPT), run_name="__main__")
-        except SystemExit as end:
-            code = int(end.code or 0)
-    assert SECRET not in out.getvalue() + err.getvalue()
-    return subprocess.CompletedProcess(options, code, out.getvalue(), err.getvalue())
+    defaults = {"PROXMOX_VE_API_TOKEN": TOKEN, "PROXMOX_VE_INSECURE": "true"}
+    run = run_script(SCRIPT, *options, env={**defaults, **environment})
+    assert SECRET not in run.stdout + run.stderr
+    return run
 
 
 def refusal(*options: str, **environment: str) -> str:

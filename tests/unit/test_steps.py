@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from stacks.root_spec import STEPS
+from tests.in_process import run_script
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "steps"
 AGENTS = {"hermes": {}, "librarian": {"vmid": 119}}
@@ -53,10 +53,7 @@ class Steps:
         }
 
     def __call__(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(SCRIPT), *arguments]
-        return subprocess.run(
-            command, env={**self.env, **variables}, cwd="/", capture_output=True, text=True, check=False
-        )
+        return run_script(SCRIPT, *arguments, env={**self.env, **variables})
 
     def ran(self) -> list[str]:
         return self.record.read_text().splitlines() if self.record.exists() else []

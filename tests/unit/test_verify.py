@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.in_process import run_script
+
 PROJECT = Path(__file__).parents[2]
 SCRIPT = PROJECT / "scripts" / "verify"
 AGENTS: dict[str, Any] = {"hermes": {}, "librarian": {"vmid": 119}}
@@ -92,16 +94,7 @@ class Verify:
         (self.directory / f"answer-{agent}").write_text("".join(f"{line}\n" for line in said), newline="")
 
     def __call__(self, *arguments: str, **variables: str) -> Run:
-        command = [sys.executable, str(SCRIPT), *arguments]
-        return subprocess.run(
-            command,
-            env={**self.env, **variables},
-            cwd="/",
-            capture_output=True,
-            text=True,
-            check=False,
-            encoding="utf-8",
-        )
+        return run_script(SCRIPT, *arguments, env={**self.env, **variables})
 
     def script(self, agent: str = "hermes") -> str:
         """What came to the node, without on-host's own text."""
@@ -132,7 +125,9 @@ def test_nothing_failed_is_status_0_though_something_was_skipped(verify: Verify)
 
 def test_plain_ascii_where_nothing_else_can_be_shown(verify: Verify) -> None:
     verify.answers(*ALL, "check\tdocker\tok\t1\tone … two\t")
-    done = verify("hermes", PYTHONIOENCODING="ascii")
+    environment = {**verify.env, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, str(SCRIPT), "hermes"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.stdout.isascii()
     lines = done.stdout.splitlines()
     assert lines[0] == "+ container          running on gihyeon                                  0.3s"
