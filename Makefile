@@ -67,7 +67,12 @@ demo: setup ## deploy Hermes on a virtual node and show it
 	@scripts/demo
 
 test: setup ## unit, synth and deploy tests
+ifdef CI
+# Not silent: whoever wants the same order again takes the seed from there.
+	$(PYTEST) -p randomly --randomly-seed=$(shell date +%s)
+else
 	@$(PYTEST)
+endif
 
 scripts: setup ## the scripts of host and container against fake commands: tables, kills, hostile input
 	@$(PYTEST) tests/scripts
