@@ -1,0 +1,157 @@
+"""What may run as root on the node, and how it is written down: plain lines of bash, each with its reason above it."""
+
+from __future__ import annotations
+
+import base64
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pve_agents.host.wanted import Wanted
+from pve_agents.host.words import printable
+
+__all__ = ["ALLOWED", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
+
+ALLOWED = frozenset({("mkdir",), ("chown",), ("chmod",), ("pct", "set"), ("pct", "reboot"), ("pct", "exec")})
+"""The programs that a plan's command may be, with `pct` what it may be told to do. The list is complete."""
+
+# `run` says a command before it runs and its outcome after it; `within` runs one in a directory that is no link, where
+# no name is looked up any more that somebody could turn elsewhere.
+_HEAD = """\
+set -euo pipefail
+umask 022
+export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
+refuse() { echo "refused: $1" >&2; exit 3; }
+within() (cd -P -- "$1" && [ "$PWD" = "$1" ] && "${@:2}")
+run() {
+  local word shown='$' began=$SECONDS status=0
+  for word; do
+    if [[ $word == *$'\\n'* ]]; then word='(script)'; else printf -v word %q "$word"; fi
+    shown+=" $word"
+  done
+  echo "$shown"
+  "$@" || status=$?
+  [ "$status" = 0 ] || { echo "… FAILED with status $status after $((SECONDS - began)) s"; exit 3; }
+  echo "… done in $((SECONDS - began)) s"
+}
+"""
+_LINE = 76
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing that root does on the node."""
+
+    step: str
+    """The step that it belongs to."""
+    argv: tuple[str, ...]
+    reason: str
+    within: str = ""
+    """Directory of the node in which it runs; links on the way end it."""
+    stdin: bytes | None = None
+    shown_stdin: str = ""
+    """What its standard input is, in words; the input itself may be secret."""
+    timeout_seconds: int | None = None
+    """After that much time it is killed. On the node's side: a container's own clock is not believed."""
+    may_fail: bool = False
+    """Whether what follows runs all the same."""
+    unless_directory: bool = False
+    """Whether it runs only if its last argument is no directory: for a text that nobody has looked for."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is not on the list."""
+        if self.argv[:1] not in ALLOWED and self.argv[:2] not in ALLOWED:
+            raise ValueError(f"{shlex.join(self.argv[:2])} is not on the list of what may run as root")
+
+    @property
+    def line(self) -> str:
+        """As one would type it, without its input."""
+        words = [*(["timeout", "-k", "30", str(self.timeout_seconds)] if self.timeout_seconds else []), *self.argv]
+        line = shlex.join(words)
+        return f"(cd -P -- {shlex.quote(self.within)} && {line})" if self.within else line
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What must still hold when the commands run."""
+
+    condition: str
+    """For bash's `[[ … ]]`, quoted already."""
+    otherwise: str
+    """What is said."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why something is not done."""
+
+    text: str
+    step: str = ""
+    """The only step that it keeps from being done; empty: nothing is done at all."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, or why it cannot be."""
+
+    commands: tuple[Command, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What is said besides: of what is wanted that nothing of this can do, or that was left alone."""
+    guards: tuple[Guard, ...] = ()
+
+    def __add__(self, other: Plan) -> Plan:
+        """One after the other."""
+        return Plan(
+            commands=self.commands + other.commands,
+            refusals=self.refusals + other.refusals,
+            notes=self.notes + other.notes,
+            guards=tuple(dict.fromkeys(self.guards + other.guards)),
+        )
+
+    def of(self, *steps: str) -> Plan:
+        """What concerns these steps."""
+        refusals = tuple(it for it in self.refusals if it.step in {"", *steps})
+        return Plan(tuple(it for it in self.commands if it.step in steps), refusals, self.notes, self.guards)
+
+
+def refused(*texts: str, step: str = "") -> Plan:
+    """A plan that does nothing, for these reasons."""
+    return Plan(refusals=tuple(Refusal(text, step) for text in texts))
+
+
+def render(plan: Plan, wanted: Wanted) -> str:
+    """Write a plan down for `bash -s` of root's on the node: as a function, so that nothing runs before all has arrived."""
+    lines = [f"# As root on {wanted.node}, for the agent {wanted.agent} in container {wanted.vmid}."]
+    lines += [f"[[ {guard.condition} ]] || refuse {shlex.quote(guard.otherwise)}" for guard in plan.guards]
+    for command in plan.commands:
+        lines += ["", *(f"# {printable(line)}" for line in command.reason.splitlines()), _call(command)]
+    return "\n".join([f"{_HEAD}act() {{", *lines, "}", "act </dev/null", ""])
+
+
+def _call(command: Command) -> str:
+    words = ["run"]
+    if command.within:
+        words += ["within", shlex.quote(command.within)]
+    if command.timeout_seconds:
+        words += ["timeout", "-k", "30", str(command.timeout_seconds)]
+    line = " ".join([*words, *map(shlex.quote, command.argv)])
+    if command.stdin is not None:
+        # Base64 has no underscore: no line of it can end the input. Short lines survive every terminal.
+        encoded = base64.b64encode(command.stdin).decode()
+        chunks = [encoded[i : i + _LINE] for i in range(0, len(encoded), _LINE)]
+        line = "\n".join([f"{line} <<'END_OF_INPUT'", *chunks, "END_OF_INPUT"])
+    if command.unless_directory:
+        line = f"[[ -d {shlex.quote(command.argv[-1])} ]] || {line}"
+    if command.may_fail:
+        line = f"({line}) || true"
+    return line
+
+
+def written(commands: Sequence[Command]) -> list[str]:
+    """The commands for a person to read: reason and line, inputs in words."""
+    lines = []
+    for command in commands:
+        lines.append(f"# {printable(command.reason)}")
+        lines.append(printable(command.line) + (f"  < {command.shown_stdin}" if command.stdin is not None else ""))
+    return lines

@@ -1,0 +1,25 @@
+"""What root has to do, or why it does not: a pure function of what is wanted and of what was seen."""
+
+from __future__ import annotations
+
+from pve_agents.host.commands import Plan, refused
+from pve_agents.host.facts import Facts
+from pve_agents.host.plan_container import plan_config, why_not_ours
+from pve_agents.host.plan_directories import plan_directories
+from pve_agents.host.plan_guest import Delivery, plan_guest
+from pve_agents.host.wanted import Wanted
+
+__all__ = ["plan"]
+
+
+def plan(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
+    """All commands that make node and container what is wanted, in their order; none if they are.
+
+    Args:
+        wanted: What is wanted.
+        facts: What one look saw.
+        delivery: What there is to deliver.
+    """
+    if problem := why_not_ours(wanted, facts):
+        return refused(problem)
+    return plan_directories(wanted, facts) + plan_config(wanted, facts) + plan_guest(wanted, facts, delivery)

@@ -1,0 +1,144 @@
+"""The inside of the container, from outside: the payload, the secrets, and the bootstrap that makes both work."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from pve_agents.host.commands import Command, Plan, refused
+from pve_agents.host.facts import Facts, GuestFacts
+from pve_agents.host.plan_container import guards
+from pve_agents.host.wanted import Wanted
+
+__all__ = ["BOOTSTRAP", "PAYLOAD", "Delivery", "in_guest", "plan_guest"]
+
+PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
+
+_GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_DELIVERY_SECONDS = 300
+
+# The old directory stays until the new one has its name. Killed between the two renames, the next look finds none, and
+# the new one is put there.
+_UNPACK = """\
+set -eu
+umask 022
+rm -rf "$1.new" "$1.new.tar.gz"
+mkdir -p "$(dirname "$1")"
+mkdir "$1.new"
+base64 -d >"$1.new.tar.gz"
+echo "$2  $1.new.tar.gz" | sha256sum -c --status || { echo "the archive did not arrive whole"; exit 1; }
+tar -xzf "$1.new.tar.gz" -C "$1.new" --no-same-owner
+rm -f "$1.new.tar.gz"
+echo "$2" >"$1.new/.sha256"
+sync -f "$1.new"
+if [ -e "$1" ]; then
+  rm -rf "$1.previous"
+  mv -T "$1" "$1.previous"
+fi
+mv -T "$1.new" "$1"
+rm -rf "$1.previous"
+"""
+# Its directory is root's alone, so that nobody can lead root elsewhere there.
+_WRITE_SECRETS = """\
+set -eu
+umask 077
+directory=$(dirname "$1")
+mkdir -p -m 0700 "$directory"
+chown -h 0:0 "$directory"
+rm -f "$1.new"
+base64 -d >"$1.new"
+chown "$2:$3" "$1.new"
+mv -T "$1.new" "$1"
+"""
+# What it was run for to its end is written down, so that nobody runs it again for the same.
+_RUN = """\
+"$1/bootstrap" || exit
+printf '%s\\n' "$2" >"$1/.done"
+"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What this side has to give."""
+
+    archive: bytes = b""
+    """The packed payload."""
+    secrets: bytes | None = None
+    """The file of secrets; none: not all of them are at hand, and what is there stays."""
+
+
+def in_guest(wanted: Wanted, *words: str) -> tuple[str, ...]:
+    """A command in the container, without anything of the node's environment."""
+    clean = ("env", "-i", f"PATH={_GUEST_PATH}", "HOME=/root", "LANG=C.UTF-8")
+    return ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--", *clean, *words)
+
+
+def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
+    """Deliver payload and secrets, and run the bootstrap for what has changed.
+
+    Args:
+        wanted: What is wanted.
+        facts: What is there.
+        delivery: What there is to deliver.
+    """
+    payload = wanted.payload
+    if payload is None:
+        return Plan()
+    if problem := _why_not_inside(wanted, facts):
+        return refused(problem, step=PAYLOAD) + refused(problem, step=BOOTSTRAP)
+    guest = facts.guest or GuestFacts()
+    commands = []
+    if guest.payload != payload.sha256:
+        words = in_guest(wanted, "/bin/sh", "-c", _UNPACK, "sh", payload.directory, payload.sha256)
+        reason = f"the payload there is {guest.payload[:12] or 'none'}, and is to be {payload.sha256[:12]}"
+        commands.append(
+            Command(
+                PAYLOAD,
+                words,
+                reason,
+                stdin=delivery.archive,
+                shown_stdin=f"the packed payload, SHA-256 {payload.sha256}",
+                timeout_seconds=_DELIVERY_SECONDS,
+            )
+        )
+    secrets_sha256 = guest.secrets[2] if guest.secrets else "none"
+    if wanted.secrets and delivery.secrets is not None:
+        secrets = wanted.secrets
+        secrets_sha256 = hashlib.sha256(delivery.secrets).hexdigest()
+        if guest.secrets != (f"{secrets.uid}:{secrets.gid}", "600", secrets_sha256):
+            owner = (str(secrets.uid), str(secrets.gid))
+            words = in_guest(wanted, "/bin/sh", "-c", _WRITE_SECRETS, "sh", secrets.path, *owner)
+            commands.append(
+                Command(
+                    PAYLOAD,
+                    words,
+                    f"the secrets in {secrets.path} are not these, or not for their owner alone",
+                    stdin=delivery.secrets,
+                    shown_stdin=f"the values of {', '.join(secrets.names)}",
+                    timeout_seconds=_DELIVERY_SECONDS,
+                )
+            )
+    if wanted.bootstrap and (commands or guest.done != f"{payload.sha256} {secrets_sha256}"):
+        done = f"{payload.sha256} {secrets_sha256}"
+        words = in_guest(wanted, "/bin/sh", "-c", _RUN, "sh", payload.directory, done)
+        commands.append(
+            Command(
+                BOOTSTRAP,
+                words,
+                "the container is to be what its payload and its secrets say",
+                timeout_seconds=wanted.bootstrap.timeout_seconds,
+            )
+        )
+    return Plan(tuple(commands), guards=guards(wanted))
+
+
+def _why_not_inside(wanted: Wanted, facts: Facts) -> str:
+    vmid = wanted.vmid
+    if facts.state != "running":
+        return f"container {vmid} is {facts.state or 'not there'}: run `pct start {vmid}` on {wanted.node}, then this again"
+    if facts.guest is None or not facts.guest.is_whole:
+        return (
+            f"container {vmid} gives no answer within 10 seconds: try `pct exec {vmid} -- true` on {wanted.node}, and "
+            "`pct reboot` if that hangs, too"
+        )
+    return ""

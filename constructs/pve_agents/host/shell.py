@@ -1,0 +1,178 @@
+"""Root's shell on the node: how a text gets there, what comes back, and how much of it is listened to."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pve_agents.host.facts import LONGEST_LOOK
+from pve_agents.host.spec import WrongSettingsError
+from pve_agents.host.words import printable
+
+__all__ = ["Shell", "UnreachedError", "private_directory", "shell_from"]
+
+SSH_FAILED = 255
+_LOOK_SECONDS = 60
+_LONGEST_LINE, _LONGEST_ACT = 4000, 16 * 1024 * 1024
+
+# What no child may inherit: ssh may be configured to send variables along, and a secret is for the container alone.
+_PRIVATE = re.compile(r"^(PROXMOX_VE|PVE|HOST_STEP|TF|HERMES)_|TOKEN|SECRET|PASSWO?R?D|API_?KEY|_KEY$|CREDENTIAL")
+
+
+class UnreachedError(Exception):
+    """The node was not reached, or did not answer to the end."""
+
+
+class Shell:
+    """A command that is a root shell on the node, and reads what it is to do on its standard input."""
+
+    def __init__(self, argv: Sequence[str], *, secret_names: Sequence[str] = (), failed: str = "") -> None:
+        """Know the command.
+
+        Args:
+            argv: The command.
+            secret_names: Variables that it does not get, besides all whose names sound like a credential.
+            failed: What is said when ssh itself fails.
+        """
+        self._argv, self._failed = list(argv), failed
+        self._environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in secret_names and not _PRIVATE.search(name.upper())
+        }
+
+    def look(self, text: str) -> bytes:
+        """Run a text that only looks, and return what it prints.
+
+        Raises:
+            UnreachedError: It did not end, or not in time.
+        """
+        with self._start(subprocess.PIPE, None) as child:
+            timer = threading.Timer(_LOOK_SECONDS, child.kill)
+            timer.start()
+            writer = _write(child, text)
+            try:
+                output = child.stdout.read(LONGEST_LOOK) if child.stdout else b""
+            finally:
+                child.kill()
+                timer.cancel()
+                writer.join()
+        if self._status(child) == SSH_FAILED and not output:
+            raise UnreachedError(self._failed)
+        return output
+
+    def act(self, text: str, on_line: Callable[[str], None]) -> int:
+        """Run a text, hand out each line that it prints, and return its exit status.
+
+        Raises:
+            UnreachedError: The node was not reached.
+        """
+        heard = 0
+        with self._start(subprocess.PIPE, subprocess.STDOUT) as child:
+            writer = _write(child, text)
+            stream = child.stdout
+            try:
+                while stream and (line := stream.readline(_LONGEST_LINE)):
+                    heard += len(line)
+                    if heard <= _LONGEST_ACT:
+                        on_line(printable(line.decode("utf-8", "replace").rstrip("\n")))
+            except BaseException:
+                child.terminate()
+                raise
+            writer.join()
+        status = self._status(child)
+        if status == SSH_FAILED and self._failed:
+            raise UnreachedError(self._failed)
+        return status
+
+    def _start(self, stdout: int, stderr: int | None) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                self._argv, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=self._environment
+            )
+        except OSError as error:
+            raise UnreachedError(f"cannot run {self._argv[0]}: {error.strerror}") from None
+
+    @staticmethod
+    def _status(child: subprocess.Popen[bytes]) -> int:
+        return child.returncode
+
+
+def _write(child: subprocess.Popen[bytes], text: str) -> threading.Thread:
+    def write() -> None:
+        try:
+            with child.stdin or open(os.devnull, "wb") as stream:  # noqa: PTH123 - for the type checker
+                stream.write(text.encode())
+        except BrokenPipeError:
+            pass
+
+    thread = threading.Thread(target=write, daemon=True)
+    thread.start()
+    return thread
+
+
+def shell_from(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+    """The shell that PVE_TRANSPORT names.
+
+    Raises:
+        WrongSettingsError: There is none such, or it lacks something.
+    """
+    name = environment.get("PVE_TRANSPORT") or "ssh"
+    if name not in _SHELLS:
+        raise WrongSettingsError(f"PVE_TRANSPORT is {name!r}; write one of {', '.join([*_SHELLS, 'paste'])}")
+    return _SHELLS[name](environment, secret_names)
+
+
+def _ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+    host = environment.get("PVE_SSH", "")
+    if not host:
+        raise WrongSettingsError(
+            "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to the file .env, or into "
+            "the environment of this command"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:%\[\]/-]*", host):
+        raise WrongSettingsError("PVE_SSH is no login; write one such as root@10.1.10.10")
+    # StrictHostKeyChecking stays as ~/.ssh/config has it; BatchMode turns its default, `ask`, into a refusal.
+    options = {
+        "BatchMode": "yes",
+        "ConnectTimeout": "10",
+        "ServerAliveInterval": "15",
+        "ControlMaster": "auto",
+        "ControlPath": f"{private_directory()}/%C",
+        "ControlPersist": "60",
+    }
+    flags = [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
+    failed = f"ssh to {host} failed: try `ssh {host} true`, or another PVE_TRANSPORT"
+    return Shell(["ssh", *flags, "--", host, "bash", "-s"], secret_names=secret_names, failed=failed)
+
+
+def _local(_: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+    if os.geteuid() != 0:
+        raise WrongSettingsError(
+            "PVE_TRANSPORT=local works only as root on the node: run it there with sudo, or use ssh"
+        )
+    return Shell(["bash", "-s"], secret_names=secret_names)
+
+
+_SHELLS: Mapping[str, Callable[[Mapping[str, str], Sequence[str]], Shell]] = {"ssh": _ssh, "local": _local}
+
+
+def private_directory() -> Path:
+    """A directory of ours alone, the same for all steps, so that they share one connection.
+
+    Raises:
+        WrongSettingsError: Somebody else has it.
+    """
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    base = Path(runtime if Path(runtime or "/nowhere").is_dir() else tempfile.gettempdir())
+    directory = base / f"pve-agents-{os.getuid()}"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    found = directory.lstat()
+    if directory.is_symlink() or not directory.is_dir() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise WrongSettingsError(f"{directory} is not a directory of yours alone: remove it")
+    return directory

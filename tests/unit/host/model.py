@@ -1,0 +1,130 @@
+"""A node in memory that obeys a plan's commands as Proxmox VE would."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+
+from pve_agents.host.commands import Command
+from pve_agents.host.facts import Container, Facts, GuestFacts, PathFact
+from pve_agents.host.plan_guest import Delivery
+from pve_agents.host.properties import same
+from pve_agents.host.wanted import Attached, Bootstrap, Directory, Payload, Secrets, Wanted
+
+DISK = "/mnt/pve/hdd"
+TAG = "pve-agents-hermes"
+ARCHIVE = b"the packed payload"
+SHA256 = hashlib.sha256(ARCHIVE).hexdigest()
+SECRETS = b"LITELLM_API_KEY=sk-canary\n"
+DIRECTORY = "/opt/pve-agents/hermes"
+DELIVERY = Delivery(archive=ARCHIVE, secrets=SECRETS)
+ROOT = PathFact("directory", 0, 0, 0o755)
+OURS = {"hostname": "hermes", "tags": f"ai;{TAG}", "unprivileged": "1", "features": "nesting=1"}
+
+WANTED = Wanted(
+    agent="hermes",
+    vmid=118,
+    node="gihyeon",
+    hostname="hermes",
+    tag=TAG,
+    directories=(Directory(f"{DISK}/hermes", 110000, 110000, 0o750),),
+    mounts=(Attached("mp0", f"{DISK}/hermes", "/data", {"replicate": "0"}),),
+    features={"keyctl": "1"},
+    payload=Payload(DIRECTORY, "payload.tar.gz", SHA256, 240),
+    secrets=Secrets(("LITELLM_API_KEY",), {}, "/etc/pve-agents/hermes.env", 0, 0),
+    bootstrap=Bootstrap(f"{DIRECTORY}/bootstrap", 1800),
+)
+
+
+class RefusedError(Exception):
+    """Proxmox VE, or a guard of the text, does not do it."""
+
+
+@dataclass
+class Node:
+    """What is there."""
+
+    name: str = "gihyeon"
+    version: str = "6.1.10"
+    paths: dict[str, PathFact] = field(default_factory=lambda: {"/": ROOT, "/mnt": ROOT, "/mnt/pve": ROOT, DISK: ROOT})
+    containers: dict[int, Container] = field(default_factory=lambda: {118: Container(118, OURS)})
+    elsewhere: tuple[str, ...] = ()
+    ha: frozenset[int] = frozenset()
+    state: str = "running"
+    guest: GuestFacts = field(default_factory=lambda: GuestFacts(is_whole=True))
+
+    def facts(self) -> Facts:
+        """One look at it."""
+        return Facts(
+            node=self.name,
+            pve_container=self.version,
+            containers=dict(self.containers),
+            elsewhere=self.elsewhere,
+            digest=self.digest(),
+            state=self.state,
+            ha=self.ha,
+            paths=dict(self.paths),
+            guest=self.guest if self.state == "running" else None,
+        )
+
+    def digest(self) -> str:
+        """Of our container's configuration."""
+        return hashlib.sha256(repr(self.containers.get(118)).encode()).hexdigest()
+
+    def obey(self, command: Command) -> None:
+        """Do one command."""
+        match command.argv:
+            case ("mkdir", "-m", mode, "--", path):
+                if self._kind(path) or not self._kind(path.rpartition("/")[0]):
+                    raise RefusedError(path)
+                self.paths[path] = PathFact(
+                    "directory", 0, 0, int(mode, 8), self.paths[path.rpartition("/")[0]].mounted_at
+                )
+            case ("chown", owner, "."):
+                uid, gid = map(int, owner.split(":"))
+                self.paths[command.within] = replace(self.paths[command.within], uid=uid, gid=gid)
+            case ("chmod", mode, "."):
+                self.paths[command.within] = replace(self.paths[command.within], mode=int(mode, 8))
+            case ("pct", "set", "118", *options, "--digest", digest):
+                if digest != self.digest():
+                    raise RefusedError("digest")
+                self._set(dict(zip(options[::2], options[1::2], strict=True)))
+            case ("pct", "reboot", "118"):
+                container = self.containers[118]
+                self.containers[118] = Container(118, dict(container.configured))
+            case ("pct", "exec", "118", *_, place, one, other):
+                self._obey_inside(place, one, other, command.stdin)
+            case _:
+                raise AssertionError(command.argv)
+
+    def _obey_inside(self, place: str, one: str, other: str, given: bytes | None) -> None:
+        if one == DIRECTORY and given is None:
+            self.guest = replace(self.guest, done=other)
+        elif one == DIRECTORY:
+            executables = frozenset({"bootstrap", "verify"})
+            self.guest = replace(self.guest, payload=other, done="", executables=executables)
+        else:
+            assert (place, given) == ("/etc/pve-agents/hermes.env", SECRETS)
+            self.guest = replace(self.guest, secrets=(f"{one}:{other}", "600", hashlib.sha256(SECRETS).hexdigest()))
+
+    def _kind(self, path: str) -> str:
+        return self.paths.get(path, PathFact("")).kind
+
+    def _set(self, options: dict[str, str]) -> None:
+        container = self.containers[118]
+        running, pending = dict(container.running), dict(container.pending)
+        changes: dict[str, str | None] = {
+            key.removeprefix("--"): value for key, value in options.items() if key != "--delete"
+        }
+        changes |= dict.fromkeys(filter(None, options.get("--delete", "").split(",")))
+        for key, value in changes.items():
+            is_plugged = key.startswith(("mp", "dev")) and key not in running and value is not None
+            if self.state == "running" and not is_plugged and not same(running.get(key, ""), value or ""):
+                pending[key] = value
+            else:
+                pending.pop(key, None)
+                if value is None:
+                    running.pop(key, None)
+                else:
+                    running[key] = value
+        self.containers[118] = Container(118, running, pending)

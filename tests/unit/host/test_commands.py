@@ -1,0 +1,213 @@
+"""What is written down for root's shell: only what the list allows, said as it runs, guarded for the moment it runs in."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shlex
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pve_agents.host.commands import ALLOWED, Command, Guard, Plan, render, written
+from pve_agents.host.plan import plan
+from pve_agents.host.plan_container import guards
+from tests.unit.host.model import DELIVERY, SECRETS, WANTED, Node
+
+PCT = """#!/bin/bash
+printf '%s\\n' "$*" >>"$CALLS"
+cat >>"$INPUT"
+echo "says something"
+exit "${STATUS:-0}"
+"""
+
+
+class Root:
+    """A root shell on a node whose programs only note how they are called."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.calls, self.input = directory / "calls", directory / "input"
+        self.config = directory / "118.conf"
+        self.config.write_text("arch: amd64\nhostname: hermes\ntags: x\n")
+        (directory / "bin").mkdir()
+        for name in ("pct", "chown"):
+            program = directory / "bin" / name
+            program.write_text(PCT)
+            program.chmod(0o755)
+        self.environment = {
+            "PATH": f"{directory / 'bin'}:{os.defpath}",
+            "HOSTNAME": "gihyeon.home.arpa",
+            "CALLS": str(self.calls),
+            "INPUT": str(self.input),
+        }
+
+    def __call__(
+        self, *commands: Command, cut: int | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        text = render(Plan(commands, guards=guards(WANTED)), WANTED)
+        text = text.replace("/etc/pve/nodes/gihyeon/lxc/118.conf", str(self.config))[:cut]
+        environment = {**self.environment, **environment}
+        return subprocess.run(["bash", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
+
+    def called(self) -> list[str]:
+        return self.calls.read_text().splitlines() if self.calls.exists() else []
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    return Root(tmp_path)
+
+
+def pct(*words: str, **more: object) -> Command:
+    return Command("container-config", ("pct", *words), "for the test", **more)  # type: ignore[arg-type]
+
+
+def test_each_command_is_said_before_it_runs_with_its_outcome_and_time(root: Root) -> None:
+    done = root(pct("set", "118", "--mp0", "/srv/a b,mp=/data"), pct("reboot", "118"))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.sub(r"\d+ s", "0 s", done.stdout).splitlines() == [
+        r"$ pct set 118 --mp0 /srv/a\ b\,mp=/data",
+        "says something",
+        "… done in 0 s",
+        "$ pct reboot 118",
+        "says something",
+        "… done in 0 s",
+    ]
+    assert root.called() == ["set 118 --mp0 /srv/a b,mp=/data", "reboot 118"]
+
+
+def test_what_fails_ends_it(root: Root) -> None:
+    done = root(pct("set", "118"), pct("reboot", "118"), STATUS="7")
+    assert done.returncode == 3
+    assert "… FAILED with status 7 after " in done.stdout
+    assert root.called() == ["set 118"]
+
+
+def test_what_may_fail_ends_nothing(root: Root) -> None:
+    done = root(pct("exec", "118", may_fail=True), pct("exec", "119", may_fail=True), STATUS="7")
+    assert done.returncode == 0
+    assert root.called() == ["exec 118", "exec 119"]
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "said"),
+    [
+        ("pve2", "hostname: hermes\n", "refused: this is not node gihyeon"),
+        ("gihyeon", "hostname: web\n", "refused: container 118 is not called hermes any more"),
+        ("gihyeon", "#hostname: hermes\nhostname: hermes2\n", "refused: container 118 is not called hermes any more"),
+    ],
+)
+def test_another_node_or_another_container_than_was_looked_at_gets_no_command(
+    root: Root, name: str, config: str, said: str
+) -> None:
+    root.config.write_text(config)
+    done = root(pct("reboot", "118"), HOSTNAME=name)
+    assert (done.returncode, done.stderr.strip(), root.called()) == (3, said, [])
+
+
+def test_nothing_runs_before_all_of_it_has_arrived(root: Root) -> None:
+    whole = len(render(Plan((pct("reboot", "118"),)), WANTED))
+    for cut in (whole // 2, whole - 20):
+        assert root(pct("reboot", "118"), cut=cut).returncode != 0
+    assert root.called() == []
+
+
+def test_input_arrives_whole_and_is_shown_nowhere(root: Root) -> None:
+    content = bytes(range(256)) * 40
+    done = root(pct("exec", "118", stdin=content), pct("exec", "119"))
+    assert base64.b64decode(root.input.read_bytes()) == content
+    assert base64.b64encode(content)[:60].decode() not in done.stdout + done.stderr
+
+
+def test_a_trace_that_somebody_turns_on_shows_no_secret(root: Root) -> None:
+    done = root(pct("exec", "118", stdin=SECRETS), SHELLOPTS="xtrace")
+    assert "+ pct exec 118" in done.stderr
+    assert base64.b64encode(SECRETS).decode() not in done.stderr
+
+
+@pytest.mark.parametrize("umask", [0o077, 0])
+def test_what_is_made_does_not_depend_on_the_callers_umask(root: Root, umask: int) -> None:
+    path = root.directory / "made"
+    text = render(Plan((Command("s", ("mkdir", "-m", "0750", "--", str(path)), "r"),)), WANTED)
+    subprocess.run(["bash", "-s"], input=text, text=True, check=True, umask=umask, capture_output=True)
+    assert path.stat().st_mode & 0o7777 == 0o750
+
+
+def test_a_link_that_takes_the_place_of_a_directory_leads_nowhere(root: Root) -> None:
+    """The attack: between the look and the command, a link to another directory."""
+    secret, place = root.directory / "secret", root.directory / "place"
+    secret.mkdir(mode=0o700)
+    place.symlink_to(secret)
+    done = root(Command("s", ("chmod", "0777", "."), "r", within=str(place)))
+    assert (done.returncode, secret.stat().st_mode & 0o777) == (3, 0o700)
+    place.unlink()
+    place.mkdir(mode=0o700)
+    assert root(Command("s", ("chmod", "0777", "."), "r", within=str(place))).returncode == 0
+    assert place.stat().st_mode & 0o777 == 0o777
+
+
+def test_a_link_above_leads_nowhere_too(root: Root) -> None:
+    (root.directory / "real" / "hermes").mkdir(parents=True, mode=0o700)
+    (root.directory / "above").symlink_to(root.directory / "real")
+    done = root(Command("s", ("chmod", "0777", "."), "r", within=str(root.directory / "above" / "hermes")))
+    assert done.returncode == 3
+    assert (root.directory / "real" / "hermes").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("word", ["$(touch x)", "`touch x`", "a;touch x", "a'b", 'a"b', "a\\b", "*", "ü", "a\tb", "-x"])
+def test_no_value_runs(root: Root, word: str) -> None:
+    done = root(pct("set", "118", word), pct("exec", "118", "x\ny", word))
+    assert done.returncode == 0
+    assert root.called() == [f"set 118 {word}", "exec 118 x", f"y {word}"]
+    assert not (root.directory / "x").exists()
+
+
+def test_a_reason_is_a_comment_whatever_it_holds(root: Root) -> None:
+    command = replace(pct("reboot", "118"), reason="one\npct reboot 200\n\x1b[2J$(pct reboot 201)")
+    done = root(command)
+    assert (done.returncode, root.called()) == (0, ["reboot 118"])
+
+
+@pytest.mark.parametrize(
+    "argv", [("rm", "-rf", "/"), ("pct", "destroy", "118"), ("pct", "push", "118"), ("bash", "-c", "x"), (), ("pct",)]
+)
+def test_what_is_not_on_the_list_cannot_even_be_said(argv: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="is not on the list of what may run as root"):
+        Command("s", argv, "r")
+
+
+def test_each_program_of_the_list_is_used_by_a_plan() -> None:
+    node = Node()
+    commands = plan(WANTED, node.facts(), DELIVERY).commands
+    node.paths[WANTED.directories[0].path] = replace(node.paths["/"], mode=0o777)
+    commands += plan(WANTED, node.facts(), DELIVERY).commands
+    used = {command.argv[:1] if command.argv[0] != "pct" else command.argv[:2] for command in commands}
+    assert used == ALLOWED
+
+
+def test_a_person_can_read_what_is_going_to_run() -> None:
+    lines = written(plan(WANTED, Node().facts(), DELIVERY).commands)
+    assert lines[:4] == [
+        "# /mnt/pve/hdd/hermes is not there",
+        "mkdir -m 0750 -- /mnt/pve/hdd/hermes",
+        "# /mnt/pve/hdd/hermes is to belong to 110000:110000, not to 0:0",
+        "(cd -P -- /mnt/pve/hdd/hermes && chown 110000:110000 .)",
+    ]
+    assert any(line.endswith("  < the values of LITELLM_API_KEY") for line in lines)
+    assert SECRETS.decode().strip() not in "\n".join(lines)
+
+
+def test_guards_that_two_parts_of_a_plan_share_are_written_once() -> None:
+    guard = Guard("1 = 1", "x")
+    assert (Plan(guards=(guard,)) + Plan(guards=(guard,))).guards == (guard,)
+
+
+def test_a_first_deploys_text_is_short() -> None:
+    planned = plan(WANTED, Node().facts(), DELIVERY)
+    assert len(planned.commands) <= 15
+    assert all(len(line.encode()) < 4096 for line in render(planned, WANTED).splitlines())
+    assert shlex.split(written(planned.commands)[1])[0] == "mkdir"
