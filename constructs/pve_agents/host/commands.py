@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
@@ -99,6 +99,8 @@ class Plan:
     notes: tuple[str, ...] = ()
     """What is said besides: of what is wanted that nothing of this can do, or that was left alone."""
     guards: tuple[Guard, ...] = ()
+    left: tuple[str, ...] = ()
+    """What is not as it should be and is somebody else's to do."""
 
     def __add__(self, other: Plan) -> Plan:
         """One after the other."""
@@ -107,12 +109,13 @@ class Plan:
             refusals=self.refusals + other.refusals,
             notes=self.notes + other.notes,
             guards=tuple(dict.fromkeys(self.guards + other.guards)),
+            left=self.left + other.left,
         )
 
     def of(self, *steps: str) -> Plan:
         """What concerns these steps."""
         refusals = tuple(it for it in self.refusals if it.step in {"", *steps})
-        return Plan(tuple(it for it in self.commands if it.step in steps), refusals, self.notes, self.guards)
+        return replace(self, commands=tuple(it for it in self.commands if it.step in steps), refusals=refusals)
 
 
 def refused(*texts: str, step: str = "") -> Plan:

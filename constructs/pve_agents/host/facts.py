@@ -19,8 +19,8 @@ LONGEST_LOOK = 8 * 1024 * 1024
 
 _LOOK = Path(__file__).with_name("look.sh")
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-# What a running container gets at once when it is new, and otherwise only at a start.
-_PLUGGED = re.compile(r"mp\d+|dev\d+")
+# What root sets here, and nobody else may.
+_OURS = re.compile(r"mp\d+|dev\d+|features")
 
 
 class LookError(Exception):
@@ -72,10 +72,15 @@ class Container:
         return {key: value for key, value in values.items() if value is not None}
 
     def waiting(self) -> tuple[str, ...]:
-        """The keys that wait for its next start."""
-        return tuple(
-            sorted(key for key, value in self.pending.items() if not same(value or "", self.running.get(key, "")))
-        )
+        """The keys of mounts, devices and features that wait for its next start."""
+        return tuple(key for key in self._waiting() if _OURS.fullmatch(key))
+
+    def others_waiting(self) -> tuple[str, ...]:
+        """The other keys that do."""
+        return tuple(key for key in self._waiting() if not _OURS.fullmatch(key))
+
+    def _waiting(self) -> list[str]:
+        return sorted(key for key, value in self.pending.items() if not same(value or "", self.running.get(key, "")))
 
 
 @dataclass(frozen=True)

@@ -107,11 +107,16 @@ def _set(wanted: Wanted, facts: Facts, options: list[str], reason: str) -> Comma
 
 
 def reboot(wanted: Wanted, facts: Facts, waiting: tuple[str, ...]) -> Plan:
-    """Restart the container if something waits for a start."""
-    if not waiting:
-        return Plan()
+    """Restart the container if something of ours waits for a start."""
     if facts.state != "running":
-        return Plan(notes=(f"container {wanted.vmid} is {facts.state}: its next start uses all this",))
+        return Plan(
+            notes=(f"container {wanted.vmid} is {facts.state}: its next start uses all this",) if waiting else ()
+        )
+    if not waiting:
+        # Whoever set the rest knows when. Where that was a deploy whose reboot got lost, nobody else says so.
+        others = facts.containers[wanted.vmid].others_waiting()
+        left = f"{', '.join(others)} waits for a start: run `pct reboot {wanted.vmid}` on {wanted.node}"
+        return Plan(left=(left,) if others else ())
     reason = f"the running container gets its {', '.join(waiting)} only at a start"
     return Plan((Command(STEP, ("pct", "reboot", str(wanted.vmid)), reason),))
 

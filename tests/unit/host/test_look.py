@@ -142,7 +142,7 @@ def test_a_containers_file_says_what_runs_and_what_waits_for_a_start(machine: Ma
     }
     assert container.pending == {"mp0": None, "features": None, "nameserver": "1.1.1.1"}
     assert "mp0" not in container.configured
-    assert container.waiting() == ("features", "mp0", "nameserver")
+    assert (container.waiting(), container.others_waiting()) == (("features", "mp0"), ("nameserver",))
 
 
 def test_it_makes_no_pct_call_and_asks_the_container_once(machine: Machine) -> None:

@@ -119,8 +119,8 @@ CHANGES: dict[str, tuple[Callable[[Node], object], list[str]]] = {
         ["pct set 118 --features fuse=1,keyctl=1,nesting=1 --digest DIGEST", "pct reboot 118"],
     ),
     "a value that waits for a start": (
-        lambda node: node.containers.update({118: replace(node.containers[118], pending={"nameserver": "1.1.1.1"})}),
-        ["pct reboot 118"],
+        lambda node: node.containers.update({118: replace(node.containers[118], pending={"features": "keyctl=0"})}),
+        ["pct set 118 --features keyctl=1 --digest DIGEST", "pct reboot 118"],
     ),
     "a key that waits to go": (
         lambda node: node.containers.update({118: replace(node.containers[118], pending={"mp0": None})}),
@@ -166,6 +166,23 @@ def test_what_differs_is_mended_and_nothing_else(change: Callable[[Node], object
     assert lines(plan(WANTED, node.facts(), DELIVERY)) == commands
     follow(node, WANTED)
     assert plan(WANTED, node.facts(), DELIVERY).commands == ()
+
+
+def test_a_reboot_that_got_lost_is_made_again() -> None:
+    node = Node()
+    for command in plan(WANTED, node.facts(), DELIVERY).commands:
+        if command.argv[:2] == ("pct", "reboot"):
+            break
+        node.obey(command)
+    assert lines(plan(WANTED, node.facts(), DELIVERY))[0] == "pct reboot 118"
+
+
+def test_what_somebody_else_has_waiting_for_a_start_is_said_and_left_to_them() -> None:
+    node = made()
+    node.containers[118] = replace(node.containers[118], pending={"nameserver": "1.1.1.1"})
+    planned = plan(WANTED, node.facts(), DELIVERY)
+    assert planned.commands == ()
+    assert planned.left == ("nameserver waits for a start: run `pct reboot 118` on gihyeon",)
 
 
 def test_secrets_that_are_not_at_hand_stay_as_they_are_and_run_nothing_again() -> None:
