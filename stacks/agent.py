@@ -44,7 +44,7 @@ class AgentStack(TerraformStack):
             LxcTemplate.name_for(agent.template, agent.node),
             node_name=agent.node,
             source=agent.template,
-            depends_on=[check.resource],
+            check=check,
         )
         if template.resource is not None:
             name = template.resource.friendly_unique_id
@@ -80,7 +80,7 @@ class AgentStack(TerraformStack):
             started=agent.started,
             protect=agent.protect,
             adopt=agent.adopt,
-            depends_on=[check.resource],
+            check=check,
         )
 
         if agent.protect:

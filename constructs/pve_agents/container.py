@@ -29,7 +29,8 @@ from imports.proxmox.virtual_environment_container import (
 
 from pve_agents.settings import Cpu, Disk, Dns, Memory, Network, Startup
 from pve_agents.template import LxcTemplate
-from pve_agents.terraform import literal
+from pve_agents.terraform import address, literal
+from pve_agents.token_check import TokenCheck
 from pve_agents.types import Hostname, NodeName, Tag, Vmid
 from pve_agents.vmid_guard import VmidGuard
 
@@ -130,6 +131,7 @@ class AgentContainer(Construct):
         protect: bool = True,
         adopt: bool = False,
         timeout_create_seconds: int = 300,
+        check: TokenCheck | None = None,
         depends_on: Sequence[ITerraformDependable] = (),
     ) -> None:
         """Create the container.
@@ -159,6 +161,7 @@ class AgentContainer(Construct):
                 who sets that one by hand keeps it.
             adopt: Whether to import the container that already has this VMID instead of creating one.
             timeout_create_seconds: How long creating may take; the provider's own default is half an hour.
+            check: What runs before it is created, and before it is destroyed.
             depends_on: What must be there before.
         """
         super().__init__(scope, id_)
@@ -224,9 +227,11 @@ class AgentContainer(Construct):
             # The output reads the address: without this, the provider may take an IPv6 one for enough.
             wait_for_ip=VirtualEnvironmentContainerWaitForIp(ipv4=True) if started else None,
             timeout_create=timeout_create_seconds,
-            depends_on=list(depends_on),
+            depends_on=[*([check.resource] if check else []), *depends_on],
         )
         tag = f"pve-agents-{self.resource.friendly_unique_id}".lower()
+        if check:
+            self.resource.provisioners = [check.before_destroy(address(self.resource), tag=tag)]
         self.resource.tags = sorted({*tags, tag})
         guard = VmidGuard(
             self, "vmid_guard", container=self.resource, node_name=node_name, vmid=vmid, tag=tag, adopt=adopt
@@ -235,7 +240,7 @@ class AgentContainer(Construct):
             ignore_changes=_IGNORED,
             prevent_destroy=protect,
             precondition=guard.preconditions,
-            postcondition=[guard.postcondition],
+            postcondition=guard.postconditions,
         )
         if adopt:
             self.resource.import_from(f"{node_name}/{vmid}")
@@ -253,8 +258,8 @@ class AgentContainer(Construct):
         change = TerraformResource(self, "address", terraform_resource_type="terraform_data")
         change.override_logical_id(f"{self.resource.friendly_unique_id}_address")
         change.add_override("input", network.model_dump(exclude_none=True))
-        address = f"{self.resource.fqn}.ipv4[{json.dumps(_INTERFACE)}]"
-        return f"${{{change.fqn}.output == null ? null : try({address}, {json.dumps(NOT_KNOWN_YET)})}}"
+        found = f"{address(self.resource)}.ipv4[{json.dumps(_INTERFACE)}]"
+        return f"${{{address(change)}.output == null ? null : try({found}, {json.dumps(NOT_KNOWN_YET)})}}"
 
     @property
     def node_name(self) -> NodeName:

@@ -181,15 +181,27 @@ class Node:
             raise self._foreign()
         return answer is not _REFUSED
 
-    def _get(self, resource: str, *, refused: int | None = None, **parameters: str) -> object:
-        """The data of an answer, whatever it is; `_REFUSED` where it has the status `refused`."""
+    def container(self, node: str, vmid: str) -> dict[str, object] | None:
+        """The configuration of a container on a node; none where there is no such container."""
+        # Proxmox VE has no 404 for it (pve-guest-common, AbstractConfig.pm: load_config).
+        answer = self._get(f"nodes/{node}/lxc/{vmid}/config", absent="does not exist")
+        if answer is _REFUSED:
+            return None
+        if not isinstance(answer, dict):
+            raise self._foreign()
+        return answer
+
+    def _get(
+        self, resource: str, *, refused: int | None = None, absent: str | None = None, **parameters: str
+    ) -> object:
+        """The data of an answer, whatever it is; `_REFUSED` where it has the status `refused`, or says `absent`."""
         import requests  # noqa: PLC0415 - as above
         from proxmoxer import ResourceException  # noqa: PLC0415
 
         try:
             return self._api(resource).get(**parameters)
         except ResourceException as error:
-            if error.status_code == refused:
+            if error.status_code == refused or (absent and absent in str(error.content)):
                 return _REFUSED
             raise NodeError(self._explain_status(error.status_code, str(error.content))) from None
         except requests.TooManyRedirects:

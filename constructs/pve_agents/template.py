@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cdktf import ITerraformDependable
+from cdktf import ITerraformDependable, Postcondition, TerraformResourceLifecycle
 from constructs import Construct
 from imports.proxmox.download_file import DownloadFile
 
 from pve_agents.settings import Template
+from pve_agents.terraform import address, command
+from pve_agents.token_check import TokenCheck
 from pve_agents.types import NodeName
 
 _FAMILY = re.compile(r"(?P<distribution>[a-z]+)-(?P<version>\d+(\.\d+)?)-")
@@ -39,6 +41,7 @@ class LxcTemplate(Construct):
         *,
         node_name: NodeName,
         source: Template,
+        check: TokenCheck | None = None,
         depends_on: Sequence[ITerraformDependable] = (),
     ) -> None:
         """Download the template, unless ``source`` names an existing file.
@@ -48,6 +51,7 @@ class LxcTemplate(Construct):
             id_: Also the name in the resource's address, ``proxmox_download_file.<id>``.
             node_name: The node that downloads it.
             source: Where it comes from and the datastore it goes to, or the file id of an existing one.
+            check: What runs before it is downloaded, and before it is deleted.
             depends_on: What must be there before.
         """
         super().__init__(scope, id_)
@@ -66,9 +70,25 @@ class LxcTemplate(Construct):
             checksum=source.checksum,
             checksum_algorithm=source.checksum_algorithm,
             overwrite=False,
-            depends_on=list(depends_on),
+            depends_on=[*([check.resource] if check else []), *depends_on],
         )
         self.file_id = self.resource.id
+        if check:
+            self.resource.provisioners = [check.before_destroy(address(self.resource))]
+        file_id = f"{source.datastore}:vztmpl/{source.file_name}"
+        self.resource.lifecycle = TerraformResourceLifecycle(
+            postcondition=[
+                Postcondition(
+                    condition=f'${{self.id == "{file_id}" && self.node_name == "{node_name}"}}',
+                    error_message=(
+                        f"the state holds the file ${{self.id}} of node ${{self.node_name}} for the template, which is "
+                        f"{file_id} of node {node_name}: somebody has changed the state, and nothing was changed. Put "
+                        f"back a copy of the state; or let Terraform forget that file: "
+                        f"{command(self.resource, 'state rm')}"
+                    ),
+                )
+            ]
+        )
 
     @staticmethod
     def name_for(source: Template, node_name: NodeName) -> str:

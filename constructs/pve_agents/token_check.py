@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from cdktf import AssetType, LocalExecProvisioner, TerraformAsset, TerraformResource
+from cdktf import AssetType, LocalExecProvisioner, TerraformAsset, TerraformResource, TerraformStack
 from constructs import Construct
 
 from pve_agents.privileges import Wanted
@@ -19,6 +19,8 @@ class TokenCheck(Construct):
     "Permission check failed". This check names the privilege, the path and the command that mends it.
 
     It creates nothing in Proxmox VE. It runs again only when what it asks about changes.
+
+    The same script is asked again before something is destroyed: see ``before_destroy``.
     """
 
     resource: TerraformResource
@@ -42,6 +44,7 @@ class TokenCheck(Construct):
         """
         super().__init__(scope, id_)
         asset = TerraformAsset(self, "script", path=str(script), type=AssetType.FILE)
+        self._script = asset.path
         options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in wanted.options.items())
         # Not cdktf's DataResource: that one runs `terraform version` at each synth.
         self.resource = TerraformResource(
@@ -51,3 +54,24 @@ class TokenCheck(Construct):
             provisioners=[LocalExecProvisioner(type="local-exec", command=f"python3 {asset.path} {options}")],
         )
         self.resource.add_override("triggers_replace", wanted.options)
+
+    def before_destroy(self, address: str, *, tag: str | None = None) -> LocalExecProvisioner:
+        """A provisioner that refuses to destroy what a state names and what is none of this stack's.
+
+        Whoever can write a state can write any guest or file into it, and no condition of Terraform's holds when
+        something is destroyed. What the state says goes into the environment, and never into the command.
+
+        Args:
+            address: The address of the resource that gets the provisioner.
+            tag: The tag without which a container is not destroyed. Defaults to none: it is a file, and one is not
+                deleted unless it is a container template.
+        """
+        named = {"NODE": "node_name", "VMID": "id"} if tag else {"FILE": "id"}
+        stack = TerraformStack.of(self).node.id
+        options = ["--before-destroy", "--stack", stack, "--address", address, *(("--tag", tag) if tag else ())]
+        return LocalExecProvisioner(
+            type="local-exec",
+            when="destroy",
+            command=f"python3 {self._script} {shlex.join(options)}",
+            environment={f"CHECK_TOKEN_{name}": f"${{self.{attribute}}}" for name, attribute in named.items()},
+        )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from cdktf import Postcondition, Precondition, TerraformStack
+from cdktf import Postcondition, Precondition
 from constructs import Construct
 from imports.proxmox.data_proxmox_virtual_environment_containers import DataProxmoxVirtualEnvironmentContainers
 from imports.proxmox.data_proxmox_virtual_environment_vms import DataProxmoxVirtualEnvironmentVms
 from imports.proxmox.virtual_environment_container import VirtualEnvironmentContainer
 
+from pve_agents.terraform import command
 from pve_agents.types import NodeName, Vmid
 
 
@@ -24,8 +25,9 @@ class VmidGuard(Construct):
     preconditions: list[Precondition]
     """For the lifecycle of the container that is to have the VMID: refuse in the plan."""
 
-    postcondition: Postcondition
-    """Likewise: refuse to go on when another container got the VMID between the plan and its apply."""
+    postconditions: list[Postcondition]
+    """Likewise: refuse, in the plan, a state that holds another guest; and refuse to go on when another container got
+    the VMID between the plan and its apply."""
 
     def __init__(
         self,
@@ -80,15 +82,26 @@ class VmidGuard(Construct):
                 ),
             ),
         ]
-        self.postcondition = Postcondition(
-            condition=f'${{contains(self.tags, "{tag}")}}',
-            error_message=(
-                f"VMID {vmid} was taken by another container after the plan was made, and the provider took that one "
-                f"for ours: it is in the state, and a destroy would delete it. Take it out first: pipenv run terraform "
-                f"-chdir=cdktf.out/stacks/{TerraformStack.of(self).node.id} state rm "
-                f"{container.terraform_resource_type}.{own_name}"
+        forget = command(container, "state rm")
+        self.postconditions = [
+            Postcondition(
+                # In the plan of a change these are what the state holds: the provider sends to them whatever it says.
+                condition=f'${{self.id == "{vmid}" && self.vm_id == {vmid} && self.node_name == "{node_name}"}}',
+                error_message=(
+                    f"the state holds guest ${{self.id}} of node ${{self.node_name}} for this agent, which is container "
+                    f"{vmid} of node {node_name}: somebody has changed the state, and nothing was changed. Put back a "
+                    f"copy of the state; or let Terraform forget that guest, and adopt the right one: {forget}, then "
+                    f"set adopt: true once."
+                ),
             ),
-        )
+            Postcondition(
+                condition=f'${{contains(self.tags, "{tag}")}}',
+                error_message=(
+                    f"VMID {vmid} was taken by another container after the plan was made, and the provider took that "
+                    f"one for ours: it is in the state, and a destroy would delete it. Take it out first: {forget}"
+                ),
+            ),
+        ]
 
 
 def _names(guests: str, vmid: Vmid) -> str:

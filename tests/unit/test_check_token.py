@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,3 +210,77 @@ def test_what_is_wrong_with_the_credential_is_one_sentence(pve: Pve) -> None:
     pve.respond = lambda _: (401, b"")
     assert refusal(*OPTIONS, PROXMOX_VE_ENDPOINT=pve.url).startswith(f"{pve.url} does not accept token {TOKEN_ID}")
     assert refusal(*OPTIONS, PROXMOX_VE_ENDPOINT="pve:8006").endswith("write https://pve:8006")
+
+
+# Before something is destroyed ---------------------------------------------------------------------------------------
+
+GOING = ["--before-destroy", "--stack", "hermes", "--address", "a_container.hermes", "--tag", "pve-agents-hermes"]
+NAMED = {"CHECK_TOKEN_NODE": "gihyeon", "CHECK_TOKEN_VMID": "118"}
+FORGET = "pipenv run terraform -chdir=cdktf.out/stacks/hermes state rm"
+
+
+def holding(pve: Pve, config: dict[str, Any]) -> None:
+    pve.respond = lambda path: (200, json.dumps({"data": config}).encode()) if "/lxc/118/config" in path else (404, b"")
+
+
+def test_our_own_container_may_be_destroyed(pve: Pve) -> None:
+    holding(pve, {"hostname": "hermes", "tags": "ai;pve-agents-hermes"})
+    run = check(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **NAMED)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    assert pve.asked == ["/api2/json/nodes/gihyeon/lxc/118/config"]
+
+
+def test_a_container_that_is_gone_is_no_obstacle(pve: Pve) -> None:
+    pve.respond = lambda _: (500, b"")
+    pve.reason = "Configuration file 'nodes/gihyeon/lxc/118.conf' does not exist"
+    assert check(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **NAMED).returncode == 0
+    pve.reason = "got timeout"
+    assert "answers HTTP 500" in refusal(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **NAMED)
+
+
+@pytest.mark.parametrize("tags", [{}, {"tags": "ai;pve-agents-hermes-2"}, {"tags": ""}])
+def test_a_container_without_our_tag_is_not_destroyed(pve: Pve, tags: dict[str, str]) -> None:
+    holding(pve, {"hostname": "somebodys", **tags})
+    assert refusal(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **NAMED) == (
+        "container 118 on node gihyeon (somebodys) does not carry the tag pve-agents-hermes: it is not the one of stack "
+        "hermes, and was not destroyed. If it is, give it the tag back in the web interface; if not, let Terraform "
+        f"forget it: {FORGET} a_container.hermes"
+    )
+
+
+def test_a_protected_container_is_not_stopped_for_nothing(pve: Pve) -> None:
+    holding(pve, {"tags": "pve-agents-hermes", "protection": 1})
+    assert refusal(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **NAMED) == (
+        "container 118 is protected (protection: 1), and a destroy would only stop it; as root on the node: "
+        "pct set 118 --protection 0"
+    )
+
+
+@pytest.mark.parametrize("vmid", ["", "118/../200", "$(reboot)", "118 200", "-1"])
+def test_what_a_state_says_instead_of_a_vmid_is_asked_of_nobody(pve: Pve, vmid: str) -> None:
+    refusal(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **{**NAMED, "CHECK_TOKEN_VMID": vmid})
+    assert pve.asked == []
+
+
+FILE = ["--before-destroy", "--stack", "hermes", "--address", "a_file.debian"]
+
+
+def test_the_file_of_a_template_may_be_deleted(pve: Pve) -> None:
+    named = {"CHECK_TOKEN_FILE": "local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst"}
+    assert check(*FILE, PROXMOX_VE_ENDPOINT=pve.url, **named).returncode == 0
+    assert pve.asked == []
+
+
+@pytest.mark.parametrize("file", ["local:backup/vzdump-lxc-200.tar.zst", "local:iso/vztmpl/debian.iso"])
+def test_no_other_file_is_deleted(pve: Pve, file: str) -> None:
+    assert refusal(*FILE, PROXMOX_VE_ENDPOINT=pve.url, CHECK_TOKEN_FILE=file) == (
+        f"the state names the file {file}, which is no container template, and it was not deleted. Put back a copy of "
+        f"the state; or let Terraform forget the file: {FORGET} a_file.debian"
+    )
+
+
+@pytest.mark.parametrize(
+    "file", ["", "local-lvm:vm-200-disk-0", "local:vztmpl/../../etc/passwd", "local:vztmpl/a;reboot"]
+)
+def test_what_a_state_says_instead_of_a_file_is_refused(pve: Pve, file: str) -> None:
+    refusal(*FILE, PROXMOX_VE_ENDPOINT=pve.url, CHECK_TOKEN_FILE=file)
