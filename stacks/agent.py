@@ -11,6 +11,7 @@ from imports.proxmox.provider import ProxmoxProvider
 from pve_agents import AgentContainer, LxcTemplate, TokenCheck
 from pve_agents.privileges import Wanted
 from pve_agents.settings import Agent, Backend
+from pve_agents.state_guard import StateGuard
 from stacks.backend import store_state
 
 _CHECK_TOKEN = Path(__file__).parent.parent / "scripts" / "check-token"
@@ -33,7 +34,7 @@ class AgentStack(TerraformStack):
             backend: Where Terraform keeps the state.
         """
         super().__init__(scope, id_)
-        store_state(self, backend)
+        store_state(self, backend, StateGuard(id_, agent.name, agent.node, agent.vmid))
         # `moved` from one resource type to another needs 1.8.
         self.add_override("terraform.required_version", ">= 1.8.0")
         ProxmoxProvider(self, "proxmox")

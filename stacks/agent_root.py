@@ -9,6 +9,7 @@ from constructs import Construct
 import pve_agents
 from pve_agents import Agent, GuestPayload, Host, HostStep
 from pve_agents.settings import Backend
+from pve_agents.state_guard import StateGuard
 from stacks.backend import store_state
 from stacks.root_spec import SCRIPTS, STEPS, payload_of, root_spec
 
@@ -30,7 +31,7 @@ class AgentRootStack(TerraformStack):
             backend: Where Terraform keeps the state.
         """
         super().__init__(scope, id_)
-        store_state(self, backend)
+        store_state(self, backend, StateGuard(id_))
         NullProvider(self, "null")
 
         for sentence in agent.warnings:

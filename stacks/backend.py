@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import cdktf
+import jsii
+from constructs import IValidation
 
 from pve_agents.settings import Backend, HttpBackend, LocalBackend, PgBackend, S3Backend
+from pve_agents.state_guard import StateGuard, read_state
 
 _AMAZON_ONLY = (
     "skip_credentials_validation",
@@ -15,18 +21,30 @@ _AMAZON_ONLY = (
 )
 
 
-def store_state(stack: cdktf.TerraformStack, backend: Backend) -> None:
+def store_state(stack: cdktf.TerraformStack, backend: Backend, guard: StateGuard) -> None:
     """Set the stack's backend; each stack has a state of its own, named after it.
 
     Credentials are none of the configuration's business: each backend takes them from the environment
     (``AWS_ACCESS_KEY_ID``, ``TF_HTTP_PASSWORD``, ``PG_CONN_STR``).
+
+    Args:
+        stack: The stack.
+        backend: Where its state is kept.
+        guard: What the state may hold. It is asked where the state is a file; elsewhere the backend's own access control
+            has to do.
     """
     name = stack.node.id
     backend = backend.for_stack(name)
     match backend:
         case LocalBackend():
             # Relative to cdktf.out/stacks/<name>, where Terraform runs: the same JSON on every machine.
-            cdktf.LocalBackend(stack, path=f"../../../terraform.{name}.tfstate")
+            file = f"terraform.{name}.tfstate"
+            cdktf.LocalBackend(stack, path=f"../../../{file}")
+            state = read_state(Path(cdktf.App.of(stack).outdir).parent / file)
+            if problems := guard.problems(state):
+                stack.node.add_validation(_Refused(problems))
+            for sentence in guard.warnings(state):
+                cdktf.Annotations.of(stack).add_warning(sentence)
         case S3Backend():
             cdktf.S3Backend(
                 stack,
@@ -50,3 +68,15 @@ def store_state(stack: cdktf.TerraformStack, backend: Backend) -> None:
             cdktf.PgBackend(stack, conn_str="", schema_name=backend.schema_name)
             # The binding wants a connection string; without one in its configuration Terraform takes PG_CONN_STR.
             stack.add_override("terraform.backend.pg.conn_str", None)
+
+
+@jsii.implements(IValidation)
+class _Refused:
+    """Says what is wrong when the app is synthesized, before any command of Terraform's."""
+
+    def __init__(self, sentences: Sequence[str]) -> None:
+        self._sentences = list(sentences)
+
+    def validate(self) -> list[str]:
+        """The sentences."""
+        return self._sentences

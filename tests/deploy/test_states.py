@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from typing import Any
 
 import pytest
 
+from main import compose
+from pve_agents import load_settings
 from tests.deploy.project import CONTAINER, TEMPLATE, TEMPLATE_FILE, Project
 from tests.virtual_node.node import VirtualNode
 
@@ -140,6 +143,75 @@ def test_a_container_that_somebody_protects_is_not_stopped_by_a_destroy(
     virtual_node.grant("Datastore.Allocate", "/storage/local")
     project.destroy()
     assert project.addresses() == set()
+
+
+# What Terraform asks no condition about --------------------------------------------------------------------------------
+
+
+def compose_here(project: Project) -> dict[str, Any]:
+    """Synthesize beside the state, as cdktf does; returns the manifest."""
+    compose(load_settings(project.directory), outdir=str(project.out)).synth()
+    manifest: dict[str, Any] = json.loads((project.out / "manifest.json").read_text())
+    return manifest
+
+
+def add_to_the_state(project: Project, **instance: Any) -> None:
+    state = json.loads(project.state().read_text())
+    (container,) = (
+        it for it in state["resources"] if it["type"] == CONTAINER.split(".")[0] and it["mode"] == "managed"
+    )
+    ours = container["instances"][0]
+    values = {**ours["attributes"], "id": "200", "vm_id": 200}
+    if "name" in instance:
+        state["resources"].append(
+            {**container, "name": instance["name"], "instances": [{**ours, "attributes": values}]}
+        )
+    elif "deposed" in instance:
+        container["instances"].append({**ours, **instance, "attributes": values})
+    else:
+        container["instances"] = [{**ours, **instance, "attributes": values}]
+    state["serial"] += 1
+    project.state().write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize(
+    ("instance", "protect"),
+    [({"name": "other"}, True), ({"deposed": "0badc0de"}, True), ({"status": "tainted"}, False)],
+    ids=["an orphan", "deposed", "tainted"],
+)
+def test_a_state_with_what_the_next_deploy_would_destroy_is_refused_before_terraform_runs(
+    project: Project,
+    virtual_node: VirtualNode,
+    instance: dict[str, Any],
+    protect: bool,  # noqa: FBT001
+) -> None:
+    virtual_node.add_foreign_container(200, hostname="somebodys")
+    project.deploy(protect=protect)
+    add_to_the_state(project, **instance)
+
+    with pytest.raises(RuntimeError, match=r'the state of stack hermes holds .* with the id "200"'):
+        compose_here(project)
+
+    # Terraform itself would do it.
+    project.apply(ok=None)
+    assert virtual_node.pve.ct(200) is None
+
+
+def test_a_tainted_container_of_ours_is_named_with_the_way_on(project: Project, virtual_node: VirtualNode) -> None:
+    project.synthesize()
+    virtual_node.pve.fail("GET", "/lxc/118/config", 500, "got timeout", times=1)
+    project.apply(ok=False)
+    assert project.plan(ok=False).errors[0].startswith("Instance cannot be destroyed")
+
+    manifest = compose_here(project)
+
+    said = [it["message"] for it in manifest["stacks"]["hermes"]["annotations"] if it["level"] == "@cdktf/warn"]
+    (sentence,) = said
+    untaint = re.search(r"pipenv run terraform -chdir=cdktf.out/stacks/hermes (untaint \S+) and deploy", sentence)
+    assert untaint
+    project.run(project.binary, f"-chdir={project.stack()}", *untaint[1].split())
+    project.apply()
+    assert project.plan().actions == {}
 
 
 # Files ----------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ LAYERS = [
     "agents.hermes.variables",
     "agents.hermes.settings",
     "settings",
+    "state_guard",
     "terraform",
     "environment",
     "private_files",
