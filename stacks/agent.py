@@ -9,6 +9,7 @@ from constructs import Construct
 from imports.proxmox.provider import ProxmoxProvider
 
 from pve_agents import AgentContainer, LxcTemplate, TokenCheck
+from pve_agents.guests import Own
 from pve_agents.privileges import Wanted
 from pve_agents.settings import Agent, Backend
 from pve_agents.state_guard import StateGuard
@@ -39,7 +40,13 @@ class AgentStack(TerraformStack):
         self.add_override("terraform.required_version", ">= 1.8.0")
         ProxmoxProvider(self, "proxmox")
 
-        check = TokenCheck(self, f"{agent.name}_token_check", script=_CHECK_TOKEN, wanted=Wanted.by(agent))
+        check = TokenCheck(
+            self,
+            f"{agent.name}_token_check",
+            script=_CHECK_TOKEN,
+            wanted=Wanted.by(agent),
+            own=None if agent.adopt else Own(agent.name, AgentContainer.own_tag(agent.name), agent.hostname),
+        )
         template = LxcTemplate(
             self,
             LxcTemplate.name_for(agent.template, agent.node),

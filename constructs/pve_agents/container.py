@@ -229,7 +229,7 @@ class AgentContainer(Construct):
             timeout_create=timeout_create_seconds,
             depends_on=[*([check.resource] if check else []), *depends_on],
         )
-        tag = f"pve-agents-{self.resource.friendly_unique_id}".lower()
+        tag = self.own_tag(self.resource.friendly_unique_id)
         if check:
             self.resource.provisioners = [check.before_destroy(address(self.resource), tag=tag)]
         self.resource.tags = sorted({*tags, tag})
@@ -275,6 +275,11 @@ class AgentContainer(Construct):
     def ipv4(self) -> str:
         """The address of ``eth0``: as declared, or as the DHCP server gave it; or words that say why there is none."""
         return self._ipv4
+
+    @staticmethod
+    def own_tag(name: str) -> Tag:
+        """The tag that marks a container as its stack's own, by the name of its resource."""
+        return f"pve-agents-{name}".lower()
 
     @staticmethod
     def from_vmid(*, node_name: NodeName, vmid: Vmid) -> ExistingContainer:

@@ -1,4 +1,4 @@
-"""Whose a guest or a file is that a state names: judged by what the node says of it."""
+"""Whose a guest is that has our VMID, or that a state names: judged by what the node says of it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,46 @@ class Own:
 
     stack: str
     tag: str
+    hostname: str | None = None
+    """What it is called, where that counts."""
 
     def marks(self, config: Mapping[str, object]) -> bool:
         """Whether a container carries the mark."""
-        return self.tag in re.split(r"[;, ]+", str(config.get("tags", "")))
+        tagged = self.tag in re.split(r"[;, ]+", str(config.get("tags", "")))
+        return tagged and self.hostname in (None, config.get("hostname"))
+
+
+def why_taken(
+    guest: Mapping[str, object] | None, config: Mapping[str, object] | None, own: Own | None, *, vmid: str, token: str
+) -> str | None:
+    """Why the guest that has a VMID is somebody else's; none where it is ours.
+
+    Args:
+        guest: What the cluster lists of it; none where the token may not see it.
+        config: Its configuration, where it is a container on our node.
+        own: What marks ours; none where any container on our node is to be taken over.
+        vmid: The VMID.
+        token: The token's name.
+    """
+    if guest is None:
+        return (
+            f"VMID {vmid} is taken by a guest that token {token} may not see: choose another vmid, or give the token "
+            "VM.Audit on /vms"
+        )
+    place = f"node {guest.get('node')}" + (", which is offline" if guest.get("status") == "unknown" else "")
+    if config is None:
+        kind = "container" if guest.get("type") == "lxc" else "virtual machine"
+        return (
+            f"VMID {vmid} is taken by the {kind} {guest.get('name') or vmid} on {place}: nothing was changed. Choose "
+            "another vmid in homelab.yaml"
+        )
+    if own and not own.marks(config):
+        return (
+            f"VMID {vmid} is taken by the container {config.get('hostname')} on {place}, and this stack's own is called "
+            f"{own.hostname} and carries the tag {own.tag}: nothing was changed. Choose another vmid in homelab.yaml; or, "
+            "if that container is to be this agent, set adopt: true once"
+        )
+    return None
 
 
 def why_keep_container(

@@ -181,6 +181,13 @@ class Node:
             raise self._foreign()
         return answer is not _REFUSED
 
+    def guest(self, vmid: str) -> dict[str, object] | None:
+        """What the cluster lists of a guest, on whatever node, online or not; none where the token may not see it."""
+        answer = self._get("cluster/resources", type="vm")
+        if not isinstance(answer, list) or not all(isinstance(it, dict) for it in answer):
+            raise self._foreign()
+        return next((it for it in answer if str(it.get("vmid")) == vmid), None)
+
     def container(self, node: str, vmid: str) -> dict[str, object] | None:
         """The configuration of a container on a node; none where there is no such container."""
         # Proxmox VE has no 404 for it (pve-guest-common, AbstractConfig.pm: load_config).

@@ -8,15 +8,19 @@ from pathlib import Path
 from cdktf import AssetType, LocalExecProvisioner, TerraformAsset, TerraformResource, TerraformStack
 from constructs import Construct
 
+from pve_agents.guests import Own
 from pve_agents.privileges import Wanted
 
 
 class TokenCheck(Construct):
-    """Asks Proxmox VE, at the first deploy, whether the API token holds every privilege that the stack needs.
+    """Asks Proxmox VE, at the first deploy, whether the API token holds every privilege, and whose the VMID is.
 
     A token without ``VM.Audit`` does not fail by itself: the container is created, then the provider polls a status it
     may not read until its timeout, and leaves a tainted container behind. One without ``VM.Allocate`` gets a bare
     "Permission check failed". This check names the privilege, the path and the command that mends it.
+
+    The plan's guard sees neither a guest on a node that is offline, nor one that comes after the plan, nor that a container
+    with our tag is somebody else's. Here the cluster is asked, right before the first resource.
 
     It creates nothing in Proxmox VE. It runs again only when what it asks about changes.
 
@@ -33,6 +37,7 @@ class TokenCheck(Construct):
         *,
         script: Path,
         wanted: Wanted,
+        own: Own | None = None,
     ) -> None:
         """Add the check.
 
@@ -41,11 +46,14 @@ class TokenCheck(Construct):
             id_: Also the name in the resource's address.
             script: ``scripts/check-token``; it gets the token from the environment, as the provider does.
             wanted: What the stack makes.
+            own: What marks a container that has the VMID already as the stack's own. Defaults to none: any on the node is.
         """
         super().__init__(scope, id_)
         asset = TerraformAsset(self, "script", path=str(script), type=AssetType.FILE)
         self._script = asset.path
-        options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in wanted.options.items())
+        # Not among the triggers: once the container is ours, it may be called otherwise.
+        ours = {"tag": own.tag, "hostname": own.hostname or ""} if own else {}
+        options = " ".join(f"--{name} {shlex.quote(value)}" for name, value in {**wanted.options, **ours}.items())
         # Not cdktf's DataResource: that one runs `terraform version` at each synth.
         self.resource = TerraformResource(
             self,

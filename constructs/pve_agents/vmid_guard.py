@@ -98,7 +98,8 @@ class VmidGuard(Construct):
                 condition=f'${{contains(self.tags, "{tag}")}}',
                 error_message=(
                     f"VMID {vmid} was taken by another container after the plan was made, and the provider took that "
-                    f"one for ours: it is in the state, and a destroy would delete it. Take it out first: {forget}"
+                    f"one for ours: it has started it if it was stopped, and may have set on it what the plan showed. It "
+                    f"is in the state now; take it out before anything else: {forget}"
                 ),
             ),
         ]

@@ -47,9 +47,10 @@ VM = (
     "Choose another vmid in homelab.yaml."
 )
 TAKEN_MEANWHILE = (
-    "VMID 118 was taken by another container after the plan was made, and the provider took that one for ours: it is in "
-    "the state, and a destroy would delete it. Take it out first: pipenv run terraform -chdir=cdktf.out/stacks/hermes "
-    "state rm proxmox_virtual_environment_container.hermes"
+    "VMID 118 was taken by another container after the plan was made, and the provider took that one for ours: it has "
+    "started it if it was stopped, and may have set on it what the plan showed. It is in the state now; take it out "
+    "before anything else: pipenv run terraform -chdir=cdktf.out/stacks/hermes state rm "
+    "proxmox_virtual_environment_container.hermes"
 )
 
 
@@ -87,6 +88,7 @@ def test_without_the_guard_the_provider_takes_somebody_elses_container(
     stack = project.json()
     del project.lifecycle(stack)["precondition"]
     del project.lifecycle(stack)["postcondition"]
+    del stack["resource"]["terraform_data"]["hermes_token_check"]["provisioner"]
     project.edit(stack)
 
     project.apply()
@@ -95,17 +97,84 @@ def test_without_the_guard_the_provider_takes_somebody_elses_container(
     assert ("POST", "/nodes/gihyeon/lxc/118/status/start") in virtual_node.mutations
 
 
-def test_a_container_that_came_between_plan_and_apply_is_not_taken_in_silence(
+def test_a_container_that_comes_between_plan_and_apply_is_left_alone(
     project: Project, virtual_node: VirtualNode
 ) -> None:
-    virtual_node.add_foreign_container(118)
     project.synthesize()
-    stack = project.json()
-    # As if the plan had been made before that container was there.
-    del project.lifecycle(stack)["precondition"]
-    project.edit(stack)
+    plan = project.directory / "plan"
+    project.plan(f"-out={plan}")
+    virtual_node.add_foreign_container(118)
 
-    assert project.apply(ok=False).errors == [f"Resource postcondition failed: {TAKEN_MEANWHILE}"]
+    applied = project.terraform("apply", str(plan), ok=False)
+
+    assert "VMID 118 is taken by the container someone-elses on node gihyeon" in applied.said
+    assert virtual_node.mutations == []
+    assert virtual_node.pve.guest(118).status == "stopped"
+
+
+def test_one_that_comes_in_the_place_of_ours_is_not_taken_in_silence(
+    project: Project, virtual_node: VirtualNode
+) -> None:
+    project.deploy()
+    virtual_node.api("DELETE", "/nodes/gihyeon/lxc/118", force=1)
+    plan = project.directory / "plan"
+    project.plan(f"-out={plan}")
+    virtual_node.add_foreign_container(118)
+    virtual_node.mutations.clear()
+
+    # What is said to have been done to it, and no more.
+    applied = project.terraform("apply", str(plan), ok=False)
+    assert applied.errors == [f"Resource postcondition failed: {TAKEN_MEANWHILE}"]
+    create = ("POST", "/nodes/gihyeon/lxc")
+    assert virtual_node.mutations == [create, create, ("POST", "/nodes/gihyeon/lxc/118/status/start")]
+
+    # It stays in danger of nothing.
+    virtual_node.mutations.clear()
+    assert project.apply(ok=False).errors == [f"Resource precondition failed: {CONTAINER_ON.format('gihyeon')}"]
+    project.configure(protect=False)
+    project.synthesize()
+    assert "does not carry the tag pve-agents-hermes" in project.destroy(ok=False).said
+    assert virtual_node.mutations == []
+    project.run(project.binary, f"-chdir={project.stack()}", "state", "rm", CONTAINER)
+    assert CONTAINER not in project.addresses()
+
+
+def test_a_twin_on_a_node_that_is_offline_is_found_before_anything_is_made(
+    project: Project, virtual_node: VirtualNode
+) -> None:
+    virtual_node.pve.add_ct(118, "someone-elses", node="pve2")
+    virtual_node.pve.nodes["pve2"]["online"] = False
+    project.synthesize()
+    assert any("Container list may be incomplete" in it for it in project.plan().warnings)
+    virtual_node.mutations.clear()
+
+    applied = project.apply(ok=False)
+
+    assert (
+        "VMID 118 is taken by the container someone-elses on node pve2, which is offline: nothing was changed"
+        in applied.said
+    )
+    assert virtual_node.mutations == []
+    assert CONTAINER not in project.addresses()
+
+
+def test_a_foreign_container_that_carries_our_tag_is_not_taken(project: Project, virtual_node: VirtualNode) -> None:
+    virtual_node.add_foreign_container(118)
+    virtual_node.set_config(118, tags="pve-agents-hermes")
+    virtual_node.mutations.clear()
+    project.synthesize()
+
+    applied = project.apply(ok=False)
+
+    assert (
+        "is taken by the container someone-elses on node gihyeon, and this stack's own is called hermes" in applied.said
+    )
+    assert virtual_node.mutations == []
+    assert virtual_node.pve.guest(118).status == "stopped"
+
+    # What the sentence says helps.
+    project.deploy(adopt=True)
+    assert project.deploy().actions == {}
 
 
 def test_a_token_of_a_pool_takes_no_guest_that_it_cannot_see(project: Project, virtual_node: VirtualNode) -> None:
@@ -139,6 +208,21 @@ def test_our_own_container_is_known_after_its_settings_changed(
     assert config["rootfs"] == rootfs
     assert "pve-agents-hermes" in str(config["tags"]).split(";")
     assert project.plan().actions == {}
+
+
+def test_our_own_container_is_let_through_where_the_check_runs_again_with_another_hostname(
+    project: Project, virtual_node: VirtualNode
+) -> None:
+    """It cannot tell that from somebody else's container with our tag, and says what to do."""
+    virtual_node.grant("Datastore.Allocate", "/storage/local")
+    project.deploy()
+    settings: dict[str, Any] = {"hostname": "agent7", "template": {"file_id": TEMPLATE_ID}}
+    project.configure(**settings)
+    project.synthesize()
+    assert "is called agent7 and carries the tag pve-agents-hermes: nothing was changed" in project.apply(ok=False).said
+
+    project.deploy(adopt=True, **settings)
+    assert virtual_node.container_config(118)["hostname"] == "agent7"
 
 
 def test_our_own_container_is_taken_up_again_after_its_state_was_lost(

@@ -89,14 +89,18 @@ class Pve:
     def permissions(self, path: str) -> Answer:
         """As Proxmox VE answers: the asked path alone."""
         query = parse_qs(urlsplit(path).query)
+        if "cluster/resources" in path:
+            return 200, b'{"data": []}'
         if "nextid" in path:
             taken = int(query["vmid"][0]) in self.taken
             return (400, b"{}") if taken else (200, json.dumps({"data": query["vmid"][0]}).encode())
         wanted = query["path"][0]
         return 200, json.dumps({"data": {p: held for p, held in self.granted.items() if p == wanted}}).encode()
 
-    def everything(self, _: str) -> Answer:
+    def everything(self, path: str) -> Answer:
         """As other servers answer: every path that the token has an ACL on."""
+        if "permissions" not in path:
+            return self.permissions(path)
         return 200, json.dumps({"data": self.granted}).encode()
 
 

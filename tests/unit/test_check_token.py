@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.in_process import run_script
-from tests.unit.fake_api import GRANTED, SECRET, TOKEN, TOKEN_ID, VM, Pve
+from tests.unit.fake_api import GRANTED, SECRET, TOKEN, TOKEN_ID, VM, Answer, Pve
 
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 
@@ -52,10 +52,9 @@ def test_a_token_that_suffices(pve: Pve) -> None:
     run = check(*OPTIONS, *TEMPLATE, PROXMOX_VE_ENDPOINT=pve.url)
     assert (run.returncode, run.stdout, run.stderr) == (0, f"token {TOKEN_ID} may do what hermes needs\n", "")
     assert pve.authorizations == {f"PVEAPIToken={TOKEN}"}
-    assert pve.asked == [
-        f"/api2/json/access/permissions?path={path}"
-        for path in ("%2Fvms%2F118", "%2Fstorage%2Flocal-lvm", "%2Fstorage%2Flocal", "%2Fnodes%2Fgihyeon")
-    ]
+    paths = ("%2Fvms%2F118", "%2Fstorage%2Flocal-lvm", "%2Fstorage%2Flocal", "%2Fnodes%2Fgihyeon")
+    permissions = [f"/api2/json/access/permissions?path={path}" for path in paths]
+    assert pve.asked == [*permissions, "/api2/json/cluster/nextid?vmid=118"]
 
 
 def test_a_guest_that_the_token_may_not_see_has_the_vmid(pve: Pve) -> None:
@@ -70,9 +69,64 @@ def test_a_guest_that_the_token_may_not_see_has_the_vmid(pve: Pve) -> None:
     )
 
 
-def test_a_guest_that_the_token_sees_is_the_plans_business(pve: Pve) -> None:
+OURS = ["--tag", "pve-agents-hermes", "--hostname", "hermes"]
+
+
+def guest(pve: Pve, config: dict[str, Any] | None, **listed: Any) -> None:
+    """Let somebody have VMID 118."""
     pve.taken = {118}
+    asked = pve.respond
+
+    def respond(path: str) -> Answer:
+        if "cluster/resources" in path:
+            others = {"vmid": 1118, "type": "qemu", "node": "gihyeon", "name": "other"}
+            it = {"vmid": 118, "type": "lxc", "node": "gihyeon", "status": "running", "name": "somebodys", **listed}
+            return 200, json.dumps({"data": [others, it]}).encode()
+        if "/nodes/gihyeon/lxc/118/config" in path:
+            pve.reason = None if config else "Configuration file 'nodes/gihyeon/lxc/118.conf' does not exist"
+            return (200, json.dumps({"data": config}).encode()) if config else (500, b"")
+        return asked(path)
+
+    pve.respond = respond
+
+
+def test_our_own_container_may_have_the_vmid(pve: Pve) -> None:
+    guest(pve, {"hostname": "hermes", "tags": "ai;pve-agents-hermes"})
+    assert check(*OPTIONS, *TEMPLATE, *OURS, PROXMOX_VE_ENDPOINT=pve.url).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"hostname": "somebodys", "tags": "pve-agents-hermes"},
+        {"hostname": "hermes", "tags": "pve-agents-other"},
+        {"hostname": "hermes"},
+    ],
+)
+def test_a_container_with_our_tag_alone_or_our_name_alone_is_not_ours(pve: Pve, config: dict[str, Any]) -> None:
+    guest(pve, config)
+    assert refusal(*OPTIONS, *TEMPLATE, *OURS, PROXMOX_VE_ENDPOINT=pve.url) == (
+        f"VMID 118 is taken by the container {config['hostname']} on node gihyeon, and this stack's own is called hermes "
+        "and carries the tag pve-agents-hermes: nothing was changed. Choose another vmid in homelab.yaml; or, if that "
+        "container is to be this agent, set adopt: true once"
+    )
+    # As it is called with adopt: true.
     assert check(*OPTIONS, *TEMPLATE, PROXMOX_VE_ENDPOINT=pve.url).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("listed", "words"),
+    [
+        ({"node": "pve2"}, "container somebodys on node pve2"),
+        ({"node": "pve2", "status": "unknown", "name": None}, "container 118 on node pve2, which is offline"),
+        ({"type": "qemu"}, "virtual machine somebodys on node gihyeon"),
+    ],
+)
+def test_a_guest_elsewhere_in_the_cluster_has_the_vmid(pve: Pve, listed: dict[str, Any], words: str) -> None:
+    guest(pve, None, **listed)
+    assert refusal(*OPTIONS, *TEMPLATE, *OURS, PROXMOX_VE_ENDPOINT=pve.url) == (
+        f"VMID 118 is taken by the {words}: nothing was changed. Choose another vmid in homelab.yaml"
+    )
 
 
 def test_variables_stand_for_options(pve: Pve) -> None:
