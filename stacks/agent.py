@@ -11,8 +11,9 @@ from imports.proxmox.provider import ProxmoxProvider
 from pve_agents import AgentContainer, LxcTemplate, TokenCheck
 from pve_agents.guests import Own
 from pve_agents.privileges import Wanted
-from pve_agents.settings import Agent, Backend
+from pve_agents.settings import Agent, Backend, LocalBackend
 from pve_agents.state_guard import StateGuard
+from pve_agents.terraform import command
 from stacks.backend import store_state
 
 _CHECK_TOKEN = Path(__file__).parent.parent / "scripts" / "check-token"
@@ -93,10 +94,14 @@ class AgentStack(TerraformStack):
 
         if agent.protect:
             # Terraform's own refusal of a destroy names no setting.
-            Annotations.of(container).add_info(
+            sentence = (
                 f"protected: Terraform refuses to destroy or replace it until homelab.yaml says "
                 f"agents.{agent.name}.protect: false"
             )
+            if not isinstance(backend, LocalBackend):
+                # Nor that the container is tainted; a state file tells us, any other state only Terraform.
+                sentence += f"; if the plan calls it tainted and it is whole, {command(container.resource, 'untaint')}"
+            Annotations.of(container).add_info(sentence)
 
         if agent.adopt:
             Annotations.of(container).add_info(

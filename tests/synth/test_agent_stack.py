@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import cdktf
@@ -169,6 +170,17 @@ def test_a_new_point_release_keeps_the_templates_address(file_name: str, name: s
 @pytest.mark.parametrize("protect", [True, False])
 def test_destroying_an_agent_is_deliberate(synthesize: Synthesize, *, protect: bool) -> None:
     assert resource(synthesize(agent(protect=protect)), CONTAINER)["lifecycle"]["prevent_destroy"] is protect
+
+
+@pytest.mark.parametrize(("backend", "says"), [({"type": "local"}, False), ({"type": "pg"}, True)])
+def test_where_the_state_is_no_file_the_way_on_from_tainted_is_said_beforehand(
+    synthesize: Synthesize, tmp_path: Path, backend: dict[str, str], *, says: bool
+) -> None:
+    synthesize({"backend": backend})
+    annotations = json.loads((tmp_path / "cdktf.out" / "manifest.json").read_text())["stacks"]["hermes"]["annotations"]
+    (protected,) = (it["message"] for it in annotations if it["message"].startswith("protected: "))
+    untaint = f"pipenv run terraform -chdir=cdktf.out/stacks/hermes untaint {CONTAINER}.hermes"
+    assert (untaint in protected) is says
 
 
 def test_an_address_is_waited_for_where_an_output_needs_it(synthesize: Synthesize) -> None:
