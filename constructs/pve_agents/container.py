@@ -234,7 +234,14 @@ class AgentContainer(Construct):
             self.resource.provisioners = [check.before_destroy(address(self.resource), tag=tag)]
         self.resource.tags = sorted({*tags, tag})
         guard = VmidGuard(
-            self, "vmid_guard", container=self.resource, node_name=node_name, vmid=vmid, tag=tag, adopt=adopt
+            self,
+            "vmid_guard",
+            container=self.resource,
+            node_name=node_name,
+            vmid=vmid,
+            tag=tag,
+            hostname=hostname,
+            adopt=adopt,
         )
         self.resource.lifecycle = TerraformResourceLifecycle(
             ignore_changes=_IGNORED,

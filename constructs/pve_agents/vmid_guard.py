@@ -9,7 +9,7 @@ from imports.proxmox.data_proxmox_virtual_environment_vms import DataProxmoxVirt
 from imports.proxmox.virtual_environment_container import VirtualEnvironmentContainer
 
 from pve_agents.terraform import command
-from pve_agents.types import NodeName, Vmid
+from pve_agents.types import Hostname, NodeName, Vmid
 
 
 class VmidGuard(Construct):
@@ -19,7 +19,8 @@ class VmidGuard(Construct):
     creation, and on the retry "already exists" counts as success (bpg/proxmox, ``proxmox/nodes/containers``). On the
     VMID of a virtual machine it waits until its timeout.
 
-    Our own container is known by its tag, not by its hostname, which may change in the settings.
+    Our own container is known by its tag, not by its hostname, which may change in the settings. The provider, where it
+    has just made or changed ours, has given it both.
     """
 
     preconditions: list[Precondition]
@@ -38,6 +39,7 @@ class VmidGuard(Construct):
         node_name: NodeName,
         vmid: Vmid,
         tag: str,
+        hostname: Hostname,
         adopt: bool = False,
     ) -> None:
         """Read the cluster's guests and state what must hold of them.
@@ -49,6 +51,7 @@ class VmidGuard(Construct):
             node_name: The node where the container is to be.
             vmid: The VMID to guard.
             tag: The tag that marks our own container.
+            hostname: What it is called when the provider is done.
             adopt: Whether a container without the tag may be taken over. Never lets a virtual machine through.
         """
         super().__init__(scope, id_)
@@ -83,6 +86,7 @@ class VmidGuard(Construct):
             ),
         ]
         forget = command(container, "state rm")
+        called = 'try(self.initialization[0].hostname, "")'
         self.postconditions = [
             Postcondition(
                 # In the plan of a change these are what the state holds: the provider sends to them whatever it says.
@@ -95,11 +99,11 @@ class VmidGuard(Construct):
                 ),
             ),
             Postcondition(
-                condition=f'${{contains(self.tags, "{tag}")}}',
+                condition=f'${{contains(self.tags, "{tag}") && {called} == "{hostname}"}}',
                 error_message=(
-                    f"VMID {vmid} was taken by another container after the plan was made, and the provider took that "
-                    f"one for ours: it has started it if it was stopped, and may have set on it what the plan showed. It "
-                    f"is in the state now; take it out before anything else: {forget}"
+                    f"VMID {vmid} belongs to the container ${{{called}}}, which the plan did not know, and the provider took "
+                    f"that one for ours: it has started it if it was stopped, and may have set on it what the plan "
+                    f"showed. It is in the state now; take it out before anything else: {forget}"
                 ),
             ),
         ]

@@ -47,8 +47,8 @@ VM = (
     "Choose another vmid in homelab.yaml."
 )
 TAKEN_MEANWHILE = (
-    "VMID 118 was taken by another container after the plan was made, and the provider took that one for ours: it has "
-    "started it if it was stopped, and may have set on it what the plan showed. It is in the state now; take it out "
+    "VMID 118 belongs to the container someone-elses, which the plan did not know, and the provider took that one for ours: it "
+    "has started it if it was stopped, and may have set on it what the plan showed. It is in the state now; take it out "
     "before anything else: pipenv run terraform -chdir=cdktf.out/stacks/hermes state rm "
     "proxmox_virtual_environment_container.hermes"
 )
@@ -137,6 +137,18 @@ def test_one_that_comes_in_the_place_of_ours_is_not_taken_in_silence(
     assert virtual_node.mutations == []
     project.run(project.binary, f"-chdir={project.stack()}", "state", "rm", CONTAINER)
     assert CONTAINER not in project.addresses()
+
+
+def test_one_with_our_tag_that_comes_in_the_place_of_ours_is_not_taken_in_silence(
+    project: Project, virtual_node: VirtualNode
+) -> None:
+    project.deploy()
+    virtual_node.api("DELETE", "/nodes/gihyeon/lxc/118", force=1)
+    virtual_node.add_foreign_container(118)
+    virtual_node.set_config(118, tags="pve-agents-hermes")
+    project.run(project.binary, f"-chdir={project.stack()}", "state", "rm", CONTAINER)
+
+    assert project.apply(ok=False).errors == [f"Resource postcondition failed: {TAKEN_MEANWHILE}"]
 
 
 def test_a_twin_on_a_node_that_is_offline_is_found_before_anything_is_made(
