@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from tests.deploy.project import FAST, HDD, HERMES_ROOT, Project
+from tests.virtual_node.host import ETC_PVE
 from tests.virtual_node.node import VirtualNode
 
 pytestmark = pytest.mark.terraform
@@ -49,6 +53,32 @@ def test_each_difference_is_one_line_until_the_next_run_takes_it_back(
 
     project.steps("hermes")
     assert project.steps("--check").code == 0
+
+
+def test_a_value_that_waits_since_a_reboot_got_lost_is_seen_and_the_remedy_brings_it(
+    project: Project, virtual_node: VirtualNode
+) -> None:
+    bare: dict[str, Any] = {"hermes": None, "mounts": {}, "keyctl": False}
+    project.deploy(**bare)
+    project.configure(**bare, dns={"servers": ["10.0.0.53"]})
+    project.synthesize()
+    virtual_node.pve.fail("POST", f"{LXC}/status/reboot", 596, "Broken pipe")
+    (error,) = project.apply(ok=False).errors
+    assert "596" in error
+    virtual_node.pve.failures.clear()
+    # The provider compares with what the next start will use.
+    assert project.apply().actions == {}
+    assert virtual_node.pve.ct(118).pending == {"nameserver": "10.0.0.53"}
+
+    look = ("--check", "--only", "container-config")
+    checked = project.steps(*look, ok=False)
+
+    assert checked.code == 1
+    remedy = re.search(r"nameserver … waits for a start \(run `([^`]+)` on gihyeon\)", checked.text)
+    assert remedy
+    assert virtual_node.paste(f"{ETC_PVE}{remedy[1]}").returncode == 0
+    assert virtual_node.pve.ct(118).config["nameserver"] == "10.0.0.53"
+    assert project.steps(*look).code == 0
 
 
 def test_an_unreached_node_is_the_worst_answer(project: Project) -> None:

@@ -744,6 +744,24 @@ def test_paste_sees_what_still_waits_for_a_reboot(operator: Operator, node: Node
     assert "[hermes] would change: features waits for a reboot" in run.stdout
 
 
+@pytest.mark.parametrize("waiting", [{"pending": {"nameserver": "10.0.0.53"}}, {"delete": ["nameserver"]}])
+def test_paste_sees_what_a_lost_reboot_has_left(
+    operator: Operator, node: Node, api: Api, waiting: dict[str, Any]
+) -> None:
+    only_config(operator)
+    (operator.node.directory / "disks" / "hermes").mkdir()
+    operator.run("container-config")
+    state = node.load()
+    state["containers"]["118"]["current"]["nameserver"] = "10.0.0.1"
+    state["containers"]["118"].update(waiting)
+    node.save(state)
+    run = operator.run("container-config", "--check", **paste_variables(api))
+    assert run.returncode == 1
+    assert "[hermes] nameserver … waits for a start (run `pct reboot 118` on pve1)" in run.stdout
+    # It holds up no step, and is pasted for by none.
+    assert operator.run("container-config", **paste_variables(api)).returncode == 0
+
+
 def test_paste_of_a_destroy(operator: Operator, node: Node, api: Api) -> None:
     prepared(operator)
     with started(operator, "container-config", "--destroy", **paste_variables(api)) as child:
@@ -905,6 +923,24 @@ def test_paste_verifies_each_difference(operator: Operator, node: Node, api: Api
         ("config", "failed", f"mp0 is not {disk},mp=/data,backup=0,replicate=0", "run `pipenv run mend hermes`"),
         ("config", "failed", "feature keyctl is not 1", "run `pipenv run mend hermes`"),
     ]
+
+
+def test_paste_verifies_what_waits_for_a_start(operator: Operator, node: Node, api: Api) -> None:
+    prepared(operator)
+    state = node.load()
+    state["containers"]["118"]["pending"] = {"nameserver": "10.0.0.53"}
+    node.save(state)
+    run = operator.run("verify", **paste_variables(api))
+    assert run.returncode == 1
+    expected = ("config", "failed", "nameserver waits for a start", "run `pct reboot 118` on pve1")
+    assert checks(run.stdout)[1] == expected
+
+    # One that is off cannot be rebooted, and needs no more than its start.
+    state["containers"]["118"]["running"] = False
+    node.save(state)
+    found = checks(operator.run("verify", **paste_variables(api)).stdout)
+    assert [name for name, status, *_ in found if status == "failed"] == ["container"]
+    assert operator.run("container-config", "--check", **paste_variables(api)).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -333,8 +333,30 @@ def test_what_already_waits_only_needs_the_reboot(node: Node, on_host: OnHost) -
 def test_what_others_changed_does_not_reboot_us(node: Node, on_host: OnHost) -> None:
     configure(node, features="keyctl=1,nesting=1")
     set_container(node, pending={"nameserver": "10.0.0.1"})
-    assert on_host(KEYCTL, "container_config").returncode == 0
+    run = on_host(KEYCTL, "container_config")
+    assert run.returncode == 0
+    assert "nameserver … waits for a start (run `pct reboot 118` on pve1)" in run.stdout
     assert node.changes() == []
+
+
+def test_what_others_changed_is_named_beside_what_we_would_reboot_for(node: Node, on_host: OnHost) -> None:
+    set_container(node, pending={"nameserver": "10.0.0.1", "features": "keyctl=1,nesting=1"})
+    run = on_host(KEYCTL, "container_config", mode="check")
+    assert run.returncode == 1
+    assert "reboot … would change (the running container gets its features only at a start)" in run.stdout
+    assert "nameserver … waits for a start (run `pct reboot 118` on pve1)" in run.stdout
+
+    # The reboot brings both.
+    assert "waits" not in on_host(KEYCTL, "container_config").stdout
+    assert on_host(KEYCTL, "container_config", mode="check").returncode == 0
+
+
+def test_what_waits_in_a_container_that_is_off_comes_with_its_next_start(node: Node, on_host: OnHost) -> None:
+    configure(node, features="keyctl=1,nesting=1")
+    set_container(node, running=False, pending={"nameserver": "10.0.0.1"})
+    run = on_host(KEYCTL, "container_config", mode="check")
+    assert run.returncode == 0
+    assert "container 118 is stopped: its next start uses all this" in run.stdout
 
 
 @pytest.mark.parametrize(

@@ -303,6 +303,24 @@ def test_what_waits_for_a_reboot_is_not_as_declared(deployed: Deployed) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("waiting", "keys"),
+    [
+        ({"pending": {"nameserver": "10.0.0.53", "searchdomain": "home"}}, "nameserver searchdomain"),
+        ({"delete": ["entrypoint"]}, "entrypoint"),
+        ({"pending": {"tty": "1"}, "delete": ["entrypoint"]}, "entrypoint tty"),
+        ({"pending": {"env": "A=1,size=2G"}}, "env"),
+    ],
+)
+def test_whatever_waits_for_a_start_is_not_as_declared(
+    deployed: Deployed, waiting: dict[str, object], keys: str
+) -> None:
+    deployed.configure(entrypoint="/sbin/init", tty="2", env="A=1,size=1G")
+    deployed.set(**waiting)
+    found = [check for check in checks(deployed.verify().stdout) if check[0] == "config"]
+    assert found == [("config", "failed", f"{keys} waits for a start", "run `pct reboot 118` on pve1")]
+
+
 def test_what_a_step_would_refuse_says_so_itself(deployed: Deployed) -> None:
     deployed.configure(mp0="/mnt/x,mp=/data")
     ours = f"{deployed.disk},mp=/data,backup=0,replicate=0"
