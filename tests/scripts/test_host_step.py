@@ -911,6 +911,14 @@ def test_paste_verifies_what_the_api_shows(operator: Operator, api: Api) -> None
     ]
 
 
+def test_paste_looks_at_a_container_with_raw_lines_of_lxc(operator: Operator, node: Node, api: Api) -> None:
+    prepared(operator)
+    state = node.load()
+    state["containers"]["118"]["current"]["lxc"] = [["lxc.idmap", "u 0 100000 65536"]]
+    node.save(state)
+    assert operator.run("verify", **paste_variables(api)).returncode == 0
+
+
 def test_paste_verifies_each_difference(operator: Operator, node: Node, api: Api) -> None:
     disk = operator.spec["mounts"][0]["volume"]
     state = node.load()
