@@ -187,6 +187,13 @@ def test_arguments_arrive_as_they_are(terraform: Terraform) -> None:
         assert (terraform.directory / os.fsdecode(name)).is_file()
 
 
+def test_the_state_is_for_its_owner_alone_whatever_the_umask(terraform: Terraform) -> None:
+    terraform.run("apply", "-auto-approve", umask=0)
+    terraform.run("plan", "-out=plan", umask=0)
+    for name in ("terraform.tfstate", "plan"):
+        assert (terraform.directory / name).stat().st_mode & 0o777 == 0o600
+
+
 def test_another_directory_is_named_or_is_the_current_one(terraform: Terraform, tmp_path: Path) -> None:
     assert "No configuration files" in terraform.run("plan", code=1, cwd=tmp_path)
     assert "1 to add" in terraform.run(f"-chdir={terraform.directory.name}", "plan", cwd=tmp_path)

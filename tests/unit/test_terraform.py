@@ -143,6 +143,15 @@ def test_the_users_own_takes_the_launchers_place(checkout: Checkout, tmp_path: P
     assert process.returncode == 3
 
 
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_what_the_users_own_writes_is_for_its_owner_alone_whatever_the_umask(
+    checkout: Checkout, tmp_path: Path, umask: int
+) -> None:
+    path = install(tmp_path / "bin", "terraform", text="#!/bin/sh\numask\n")
+    said = subprocess.check_output([checkout.terraform], env={"PATH": str(path)}, umask=umask, timeout=LIMIT)
+    assert said == b"0077\n"
+
+
 @pytest.mark.parametrize("ignored", ["EXIT", "INT", "HUP INT"])
 def test_the_users_own_gets_the_signals_as_its_caller_left_them(
     checkout: Checkout, tmp_path: Path, ignored: str
