@@ -36,7 +36,7 @@ SCHEMA := $(wildcard schemas/proxmox@*.json)
 SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* tests/lab/image/* .ci/run 2>/dev/null) $(wildcard tests/scripts/*.bats tests/scripts/*.bash)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null) scripts/guest/probe.py
 
-.PHONY: help setup bindings synth demo test scripts agent lab lint bench lock clean
+.PHONY: help setup bindings synth demo test scripts compose agent lab lint bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -77,6 +77,9 @@ endif
 scripts: setup ## the scripts of host and container against fake commands: tables, kills, hostile input
 	@$(PYTEST) tests/scripts
 	@node_modules/bats/bin/bats --print-output-on-failure tests/scripts
+
+compose: setup ## what the real Docker Compose makes of the files; gets it from Debian once where there is none
+	@$(PYTEST) tests/compose
 
 agent: setup ## what the real Hermes Agent makes of the settings; gets it from pip's index once
 	@$(PYTEST) tests/agent

@@ -19,6 +19,8 @@ import re
 import sys
 from pathlib import Path
 
+from tests.scripts import compose_reader
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, Protocol
@@ -616,8 +618,14 @@ class Project:
         self.name = name
         self.machine = machine
         variables = env_lines((directory / ".env").read_text()) if (directory / ".env").exists() else {}
-        content = load_yaml(file.read_text())
-        self.services: dict[str, dict[str, Any]] = interpolated(content["services"], variables)
+        text = file.read_text()
+        # JSON is YAML, and read in a tenth of the time.
+        content = json.loads(text) if text.startswith("{") else compose_reader.read(text)
+        try:
+            services = compose_reader.checked(content["services"])
+            self.services: dict[str, dict[str, Any]] = compose_reader.interpolated(services, variables)
+        except (compose_reader.NotTextError, compose_reader.VariableError) as error:
+            fail(str(error))
 
     def hash_of(self, name: str, *, with_env_file: bool) -> str:
         service = dict(self.services[name])
@@ -644,40 +652,6 @@ class Project:
 def env_lines(text: str) -> dict[str, str]:
     pairs = (line.partition("=") for line in text.splitlines() if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}
-
-
-def interpolated(value: Any, variables: dict[str, str]) -> Any:
-    """Compose's variables, of which the scripts use the plain ones."""
-    if isinstance(value, dict):
-        return {key: interpolated(it, variables) for key, it in value.items()}
-    if isinstance(value, list):
-        return [interpolated(it, variables) for it in value]
-    if not isinstance(value, str):
-        return value
-
-    def replaced(found: re.Match[str]) -> str:
-        if found[0] == "$$":
-            return "$"
-        name = found[1] or found[2]
-        if name is None:
-            fail(f'invalid interpolation format: "{value}"')
-        if name not in variables:
-            print(f'time="…" level=warning msg="The \\"{name}\\" variable is not set."', file=sys.stderr)
-        return variables.get(name, "")
-
-    return re.sub(r"\$(?:\$|\{(\w+)\}|(\w+)|)", replaced, value)
-
-
-def load_yaml(text: str) -> Any:
-    if text.startswith("{"):
-        # JSON is YAML, and read in a tenth of the time.
-        return json.loads(text)
-    # The commands run without site packages: half the start-up time for all that need none.
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    sys.path.append(str(Path(sys.executable).parent.parent / "lib" / version / "site-packages"))
-    import yaml  # noqa: PLC0415
-
-    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (both are safe)
 
 
 def formatted(form: str, thing: dict[str, Any]) -> str:

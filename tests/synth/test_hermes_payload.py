@@ -15,6 +15,8 @@ from syrupy.assertion import SnapshotAssertion
 from pve_agents import SettingsError, load_settings
 from pve_agents.agents.hermes.render import hermes_payload
 from stacks.root_spec import payload_of
+from tests.scripts import compose_reader
+from tests.yaml_readers import MISREAD, READERS, as_core, same
 
 PROJECT = Path(__file__).parent.parent.parent
 GUEST_SCRIPTS = {path.name for path in (PROJECT / "scripts" / "guest").iterdir() if path.is_file()}
@@ -52,6 +54,7 @@ EVERYTHING: dict[str, Any] = {
         }
     },
 }
+TEXTS = {"inker": {"image": "x:1", "environment": {f"V{i}": text for i, text in enumerate(MISREAD)}}}
 
 
 @pytest.fixture
@@ -90,6 +93,20 @@ def test_the_default_payload(render: Render, snapshot: SnapshotAssertion) -> Non
 
 def test_a_payload_with_everything(render: Render, snapshot: SnapshotAssertion) -> None:
     assert render(EVERYTHING) == snapshot
+
+
+@pytest.mark.parametrize("hermes", [{}, EVERYTHING, {"sidecars": TEXTS}], ids=["default", "everything", "texts"])
+def test_every_reader_of_yaml_takes_what_is_written_for_the_same(render: Render, hermes: dict[str, Any]) -> None:
+    """Hermes reads 1.1 and Compose 1.2; a text that one of them takes for a number arrives as another."""
+    written = [text for name, text in render(hermes).items() if name.endswith((".yml", ".yaml"))]
+    assert written
+    for text in written:
+        assert all(same(read(text), as_core(text)) for read in READERS)
+
+
+def test_what_a_sidecar_is_given_arrives_as_it_was_written(render: Render) -> None:
+    service = compose_reader.read(render({"sidecars": TEXTS})["docker-compose.yml"])["services"]["inker"]
+    assert service["environment"] == TEXTS["inker"]["environment"]
 
 
 def test_the_scripts_come_along_and_can_be_run(tmp_path: Path) -> None:

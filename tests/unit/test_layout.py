@@ -26,6 +26,7 @@ LAYERS = [
     "described",
     "variables",
     "yaml_text",
+    "yaml_writer",
     "agents.hermes.tools",
     "agents.hermes.config",
     "agents.hermes.docker",

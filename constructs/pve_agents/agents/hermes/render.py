@@ -14,13 +14,12 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
 from pve_agents.payload import GuestFile, Payload, container_payload
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
+from pve_agents.yaml_writer import to_yaml
 
 UID = GID = 10000
 """The user that Hermes runs as, in its image and in its service."""
@@ -83,7 +82,7 @@ def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
     services = hermes.services(agent.name)
     files = {
         "plan": _plan(agent, hermes, services),
-        "docker-compose.yml": _yaml(_compose(agent, hermes, services)),
+        "docker-compose.yml": to_yaml(_compose(agent, hermes, services)),
     }
     if hermes.packages:
         files["image/Dockerfile"] = _dockerfile(hermes)
@@ -94,7 +93,7 @@ def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
     for service, profile in services.items():
         place = f"services/{service}"
         files[f"{place}/plan"] = _service_plan(agent, hermes, profile)
-        files[f"{place}/managed/config.yaml"] = _yaml(_managed_config(profile.config))
+        files[f"{place}/managed/config.yaml"] = to_yaml(_managed_config(profile.config))
         files[f"{place}/managed/env"] = _dotenv(_managed_environment(hermes, profile))
         for name, text in profile.documents.items():
             files[f"{place}/documents/{_document_place(name)}"] = text
@@ -423,10 +422,6 @@ def _dotenv(values: Mapping[str, str]) -> str:
         quoted = value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
         lines.append(f"{name}={quoted}\n")
     return "".join(lines)
-
-
-def _yaml(value: object) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _json(value: object) -> str:
