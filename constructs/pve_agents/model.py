@@ -32,6 +32,7 @@ __all__ = [
     "ProblemsError",
     "ReadOnly",
     "Section",
+    "Unquoted",
     "below",
     "checked",
     "distinct",
@@ -141,6 +142,12 @@ class Neighbour:
 
 class InFile(str):
     """Part of a key: what follows stands in a file of its own, of this name."""
+
+    __slots__ = ()
+
+
+class Unquoted(str):
+    """A word without quotes, such as ``no``, that other readers of YAML take for true or false."""
 
     __slots__ = ()
 

@@ -5,15 +5,20 @@ from typing import Any
 
 import yaml
 
-from pve_agents.model import dotted
+from pve_agents.model import Unquoted, dotted
+from pve_agents.types import shown
 
-__all__ = ["parse_yaml"]
+__all__ = ["parse_yaml", "parse_yaml_1_1"]
+
+# What version 1.1 takes for true or false, and 1.2 for text.
+_WORDS_OF_1_1 = re.compile("yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
 
 
 class _Loader(yaml.SafeLoader):
     """Reads YAML 1.2's plain values, as editors do: ``no``, ``12:34``, ``0200`` and dates stay text."""
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - as inherited
+    key_remedy = "write a name"
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -40,7 +45,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise _refusal(mark, "a list or mapping cannot be a key; write a name")
             if key.tag not in {"tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"}:
-                raise _refusal(mark, f"{dotted((key.value,))} is not text and cannot be a key; write a name")
+                raise _refusal(mark, f"{dotted((key.value,))} is not text and cannot be a key; {self.key_remedy}")
             if key.value in lines:
                 raise _refusal(
                     mark,
@@ -58,6 +63,35 @@ for _tag_name, _pattern, _first in (
     ("merge", r"<<", ["<"]),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag_name}", re.compile(f"^(?:{_pattern})$"), _first)
+
+
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    return Unquoted(text) if not node.style and _WORDS_OF_1_1.fullmatch(text) else text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
+
+
+class _Loader11(_Loader):
+    """Reads YAML 1.1's plain values, as PyYAML does: ``no`` is false, ``1:30`` is 90, and a date is one."""
+
+    yaml_implicit_resolvers = yaml.SafeLoader.yaml_implicit_resolvers
+    key_remedy = "put it in quotes"
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401, FBT001, FBT002 - as inherited
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError):
+            raise _refusal(node.start_mark, f"{shown(node.value)} is no date and no number; put it in quotes") from None
+
+
+def _no_value(_: _Loader, node: yaml.ScalarNode) -> None:
+    raise ValueError(node.value)
+
+
+# A lone =, of which PyYAML makes nothing.
+_Loader11.add_constructor("tag:yaml.org,2002:value", _no_value)
 
 
 def _refusal(mark: Any, problem: str) -> yaml.MarkedYAMLError:  # noqa: ANN401 - the C loader has marks of its own
@@ -88,13 +122,29 @@ def parse_yaml(raw: bytes) -> object:
     Raises:
         ValueError: This is no such text. The phrase names the line, and what to write instead.
     """
+    return _parsed(raw, _Loader)
+
+
+def parse_yaml_1_1(raw: bytes) -> object:
+    """Return what the bytes of a file say to a reader of version 1.1, such as PyYAML; no tags, and no key twice.
+
+    Args:
+        raw: UTF-8 text.
+
+    Raises:
+        ValueError: This is no such text. The phrase names the line, and what to write instead.
+    """
+    return _parsed(raw, _Loader11)
+
+
+def _parsed(raw: bytes, loader: type[_Loader]) -> object:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ValueError(f"line {line}: this is not UTF-8; save the file as UTF-8") from None
     try:
-        return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
+        return yaml.load(text, loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(_yaml_problem(error, text)) from None
     except RecursionError:

@@ -5,6 +5,8 @@ from typing import Any
 
 import yaml
 
+from pve_agents.model import Unquoted
+
 __all__ = ["to_yaml"]
 
 # Begins as no number, date or mark of YAML's can, and ends as no key does. The few words of it that mean something to
@@ -29,7 +31,8 @@ def _text(writer: _Writer, text: str) -> yaml.ScalarNode:
     return writer.represent_scalar(_TEXT, text, style=None if is_plain else quotes)
 
 
-_Writer.add_representer(str, _text)
+for _kind in (str, Unquoted):
+    _Writer.add_representer(_kind, _text)
 
 
 def to_yaml(value: object) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from pve_agents import load_settings
+from pve_agents.agents.hermes.render import hermes_files
 from tests.agent.hermes import Around, RealHermes
 
 LIMITS = """
@@ -124,3 +127,30 @@ print(json.dumps({
     "token": platforms[Platform.TELEGRAM].token,
 }))
 """
+
+
+READ = """
+import json, sys
+from hermes_cli.config import load_config
+from tools.approval import _normalize_approval_mode
+config = load_config()
+found = [config["curator"]["enabled"], config["terminal"]["timeout"], _normalize_approval_mode(config["approvals"]["mode"])]
+print(json.dumps(found))
+"""
+
+
+def test_a_config_file_means_what_it_means_to_hermes_itself(hermes: RealHermes, tmp_path: Path) -> None:
+    words = "curator: {enabled: no}\napprovals: {mode: off}\nterminal: {cwd: /data/workspace, timeout: 1:30}\n"
+    server = 'providers: {litellm: {base_url: "http://h:1/v1", key_env: LITELLM_API_KEY}}\n'
+    (tmp_path / "mine.yaml").write_text(f"model: {{provider: litellm, default: m}}\n{server}{words}")
+    (tmp_path / "homelab.yaml").write_text("agents: {hermes: {hermes: {config_file: mine.yaml}}}\n")
+    agent = load_settings(tmp_path).agents["hermes"]
+    assert agent.hermes
+    hermes.deliver({})
+    managed = hermes.managed / "config.yaml"
+    managed.write_text(hermes_files(agent, agent.hermes)["services/hermes/managed/config.yaml"].text)
+    declared = hermes.ask_python(READ)
+
+    managed.unlink()
+    (hermes.home / "config.yaml").write_text((tmp_path / "mine.yaml").read_text())
+    assert declared == hermes.ask_python(READ) == [False, 90, "off"]

@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from pve_agents.agents.hermes.tools import Names, PlatformName, tool_problems
-from pve_agents.model import Flag, Key, OpenModel, distinct, merged, problem
+from pve_agents.model import Flag, Key, OpenModel, Unquoted, below, distinct, merged, problem
 from pve_agents.types import EnvName, Number, Text, env_name, holds_token, is_credential_name, plain_url, shown
 
 __all__ = [
@@ -41,6 +41,8 @@ __all__ = [
     "names_needed",
     "near_misses",
     "tree_problems",
+    "unquoted_words",
+    "words_in",
 ]
 
 BUILT_IN_PROVIDERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -325,10 +327,15 @@ class Display(OpenModel):
     """Language of Hermes' own messages. Defaults to Hermes' own, en."""
 
 
+def _as_hermes_takes_it(mode: object) -> object:
+    # In YAML 1.1, which Hermes reads, off without quotes is false.
+    return "off" if mode is False else mode
+
+
 class Approvals(OpenModel):
     """Which commands need a yes."""
 
-    mode: Literal["smart", "manual", "off"] = "smart"
+    mode: Annotated[Literal["smart", "manual", "off"], BeforeValidator(_as_hermes_takes_it)] = "smart"
     """smart asks the model first, manual always a human, off nobody. Defaults to smart."""
 
     timeout: _Seconds | None = None
@@ -743,3 +750,41 @@ def near_misses(model: OpenModel, key: Key = ()) -> Iterator[tuple[Key, str]]:
         for inner, it in value.items() if isinstance(value, dict) else [("", value)]:
             if isinstance(it, OpenModel):
                 yield from near_misses(it, (*key, name, inner) if inner else (*key, name))
+
+
+def unquoted_words(model: OpenModel) -> list[ErrorDetails]:
+    """Say which words Hermes would get as text, and take for true, that mean true or false in its own file.
+
+    Args:
+        model: Settings; what they know the type of is checked already.
+    """
+    found: list[ErrorDetails] = []
+    for name, value in {
+        **{it: getattr(model, it) for it in type(model).model_fields},
+        **(model.model_extra or {}),
+    }.items():
+        is_known = name in type(model).model_fields
+        found += below((name,), words_in(value, is_known=is_known))
+    return found
+
+
+def words_in(value: object, *, is_known: bool = False) -> list[ErrorDetails]:
+    """Say the same of a part of the settings.
+
+    Args:
+        value: The part.
+        is_known: Whether its type is checked already.
+    """
+    if isinstance(value, OpenModel):
+        return unquoted_words(value)
+    if isinstance(value, Mapping):
+        return [it for key, inner in value.items() for it in below((str(key),), words_in(inner, is_known=is_known))]
+    if isinstance(value, list | tuple):
+        return [it for i, inner in enumerate(value) for it in below((i,), words_in(inner, is_known=is_known))]
+    if is_known or not isinstance(value, Unquoted):
+        return []
+    flag = "true" if value.lower() in {"yes", "on"} else "false"
+    sentence = (
+        f'{value} is text here, which Hermes may take for true; write {flag}, or "{value}" where the word is meant'
+    )
+    return [problem((), sentence, value)]

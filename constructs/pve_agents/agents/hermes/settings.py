@@ -35,6 +35,8 @@ from pve_agents.agents.hermes.config import (
     names_needed,
     near_misses,
     tree_problems,
+    unquoted_words,
+    words_in,
 )
 from pve_agents.agents.hermes.docker import (
     DATA,
@@ -78,7 +80,7 @@ from pve_agents.model import (
     problem,
 )
 from pve_agents.types import EnvName, GuestPath, Text, holds_token, lies_in, shown
-from pve_agents.yaml_text import parse_yaml
+from pve_agents.yaml_text import parse_yaml_1_1
 
 __all__ = ["DATA", "Auth", "Hermes", "Profile"]
 
@@ -393,7 +395,9 @@ class Profile(Model):
 
     def _problems(self, info: ValidationInfo) -> list[ErrorDetails]:
         """Say what is wrong although each setting is right by itself."""
-        errors = []
+        errors = below(("settings",), unquoted_words(self.settings))
+        for name, stated in self.platforms.stated.items():
+            errors += below(("platforms", name, "extra"), words_in(stated.extra))
         if self.config_file is not None:
             errors += self._read_config(self.config_file, info)
         errors += [
@@ -429,7 +433,8 @@ class Profile(Model):
             return [problem(("config_file",), str(error), path)]
         errors = []
         try:
-            tree = parse_yaml(raw)
+            # As Hermes itself would read it.
+            tree = parse_yaml_1_1(raw)
         except ValueError as error:
             errors = [problem((), str(error))]
         else:
@@ -866,7 +871,8 @@ def _second_looks(profile: Profile) -> Iterator[tuple[Key, str]]:
                 f"shorten it, or write settings.memory.{key}"
             )
             yield ("documents", name), sentence
-    if config.get("approvals", {}).get("mode") == "off":
+    # Where the file has it without quotes, false is what Hermes reads, and takes for off.
+    if config.get("approvals", {}).get("mode") in ("off", False):
         yield ("settings", "approvals", "mode"), "off lets every command run with nobody asked; write smart or manual"
     where: Key = ("settings",) if profile.config_file is None else ("config_file", InFile(profile.config_file))
     yield from (((*where, *key), sentence) for key, sentence in tool_warnings(config))
