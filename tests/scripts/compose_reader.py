@@ -123,13 +123,13 @@ def interpolated(value: Any, variables: dict[str, str]) -> Any:
         return value
 
     def replaced(found: re.Match[str]) -> str:
-        if found[0] == "$$":
-            return "$"
         name = found[1] or found[2]
+        if name is None and found[3] is None:
+            return "$"
         if name is None:
             raise VariableError(f'invalid interpolation format: "{value}"')
         if name not in variables:
             print(f'time="…" level=warning msg="The \\"{name}\\" variable is not set."', file=sys.stderr)
         return variables.get(name, "")
 
-    return re.sub(r"\$(?:\$|\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*)|)", replaced, value, flags=re.ASCII)
+    return re.sub(r"\$(?:\$|\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*)|(\{)|)", replaced, value, flags=re.ASCII)

@@ -274,7 +274,7 @@ def test_every_service_has_its_revision_and_bounded_logs(render: Render) -> None
 
 
 def test_a_sidecar_keeps_its_own_labels(render: Render) -> None:
-    for labels in ({"mine": "1$"}, ["mine=1$"]):
+    for labels in ({"mine": "1$$"}, ["mine=1$$"], {"mine": "1$"}):
         page = service(render({"sidecars": {"page": {"image": "example/page:1", "labels": labels}}}), "page")
         assert page["labels"] == {"mine": "1$$", "pve-agents.revision": "${REVISION_PAGE}"}
 
@@ -291,8 +291,27 @@ def test_the_file_tools_may_write_in_a_volume_that_is_not_read_only(render: Rend
 
 
 def test_a_dollar_of_the_settings_is_no_variable_for_compose(render: Render) -> None:
-    files = render({"sidecars": {"page": {"image": "example/page:1", "command": ["echo", "5$ ${HOME}"]}}})
-    assert service(files, "page")["command"] == ["echo", "5$$ $${HOME}"]
+    text = "5$ ${HOME} $HOME $$"
+    files = render({"environment": {"PRICE": text.replace("${HOME} ", "")}, "volumes": ["/srv/$HOME:/srv/$x"]})
+    arrived = compose_reader.interpolated(service(files), {"HOME": "wrong", "REVISION_HERMES": "1"})
+    assert arrived["environment"]["PRICE"] == "5$ $HOME $$"
+    assert arrived["volumes"][-1]["source"] == "/srv/$HOME"
+
+
+def test_a_sidecar_is_written_in_the_words_of_compose_which_has_two_dollars_for_one(render: Render) -> None:
+    """The report: `$${ADMIN_PIN}` arrived as `$$` and more, which is the shell's pid."""
+    test = ["CMD-SHELL", "echo pin=$${ADMIN_PIN}"]
+    files = render({"sidecars": {"page": {"image": "example/page:1", "healthcheck": {"test": test}}}})
+    arrived = compose_reader.interpolated(service(files, "page"), {"REVISION_PAGE": "1", "ADMIN_PIN": "wrong"})
+    assert arrived["healthcheck"]["test"][1] == "echo pin=${ADMIN_PIN}"
+
+
+def test_a_lone_dollar_is_written_as_two_which_every_compose_takes(render: Render) -> None:
+    networks = {"web": {"labels": {"a": "5$"}}}
+    page = {"image": "example/page:1", "command": ["5$", "$1", "$$"], "labels": {"a": "5$"}}
+    text = render({"network_mode": "bridge", "networks": networks, "sidecars": {"page": page}})["docker-compose.yml"]
+    without = text.replace("$$", "").replace("${REVISION_", "")
+    assert "$" not in without
 
 
 def test_text_of_the_settings_is_no_command_for_bash(render: Render) -> None:

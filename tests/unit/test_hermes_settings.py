@@ -1249,7 +1249,7 @@ IN_HERMES = {
         ),
         "environment-reference": (
             'sidecars: {browser: {image: "a:1", environment: {A: "${B}"}}}',
-            'sidecars.browser.environment.A: "${B}" refers to another variable; write the value, or list the name under secrets.',
+            'sidecars.browser.environment.A: "${B}" has a variable of Compose\'s, which has none here; write $$ for the sign itself, so "$${B}"; a secret belongs under the sidecar\'s secrets, by its name.',
         ),
         "environment-number": (
             'sidecars: {browser: {image: "a:1", environment: {A: 1}}}',

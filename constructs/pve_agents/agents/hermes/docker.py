@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from pve_agents.agents.hermes.config import HttpUrl
-from pve_agents.model import Model, OpenModel, ProblemsError, ReadOnly, checked, distinct, listed, problem
+from pve_agents.model import Key, Model, OpenModel, ProblemsError, ReadOnly, checked, distinct, listed, problem
 from pve_agents.types import EnvName, Number, Text, is_credential_name, lies_in, shown
 
 __all__ = [
@@ -30,8 +31,10 @@ __all__ = [
     "Size",
     "Variables",
     "Volumes",
+    "dollar_problems",
     "in_bytes",
     "overlap",
+    "with_signs_doubled",
 ]
 
 DATA = "/opt/data"
@@ -271,6 +274,45 @@ _COMPOSE_REFUSED: Mapping[str, str] = MappingProxyType(
         "volumes_from": "volumes are written out; write volumes",
     }
 )
+_OWN = frozenset({"environment", "secrets"})
+
+
+_SIGN = re.compile(r"\$\$|\$(?P<variable>\{|[^\W\d])?")
+
+
+def dollar_problems(value: object, key: Key = ()) -> Iterator[ErrorDetails]:
+    """Find the variables of Compose's, of which there are none here; ``$$`` is the sign itself, as is a lone one.
+
+    Args:
+        value: What is in the words of Compose.
+        key: Where it stands.
+    """
+    if isinstance(value, Mapping):
+        for name, it in value.items():
+            yield from dollar_problems(it, (*key, name))
+    elif isinstance(value, list | tuple):
+        for i, it in enumerate(value):
+            yield from dollar_problems(it, (*key, i))
+    elif isinstance(value, str) and _has_variable(value):
+        yield problem(key, _variable_problem(value), value)
+
+
+def _has_variable(text: str) -> bool:
+    return any(sign["variable"] for sign in _SIGN.finditer(text))
+
+
+def _variable_problem(text: str) -> str:
+    return (
+        f"{shown(text)} has a variable of Compose's, which has none here; write $$ for the sign itself, "
+        f"so {shown(with_signs_doubled(text))}"
+    )
+
+
+def with_signs_doubled(text: str) -> str:
+    """Return a text of Compose's in which each dollar sign is two: older versions of it refuse a lone one."""
+    return _SIGN.sub(lambda sign: f"$${sign['variable'] or ''}", text)
+
+
 _PORT = r"(?:[0-9]{1,5}(?:-[0-9]{1,5})?)"
 
 
@@ -369,6 +411,8 @@ class Sidecar(OpenModel):
                 for key, value in values.items()
                 if key in _COMPOSE_REFUSED
             ]
+            # What is said of a variable is said with it.
+            refused += dollar_problems({key: it for key, it in values.items() if key not in {*_COMPOSE_REFUSED, *_OWN}})
             if refused:
                 raise ProblemsError(refused)
         return values
@@ -384,6 +428,6 @@ def _sidecar_variable(name: Any, value: Any) -> Iterator[tuple[str, str]]:  # no
         )
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not text; write it in quotes")  # noqa: TRY004 - pydantic's way
-    if "${" in value:
-        raise ValueError(f"{shown(value)} refers to another variable; write the value, or list the name under secrets")
+    if _has_variable(value):
+        raise ValueError(f"{_variable_problem(value)}; a secret belongs under the sidecar's secrets, by its name")
     yield name, value

@@ -9,11 +9,12 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pve_agents.agents.hermes.docker import with_signs_doubled
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
 from pve_agents.payload import GuestFile, Payload, container_payload
@@ -112,7 +113,7 @@ def _compose(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> d
         | {name: _sidecar(agent, hermes, name) for name in hermes.sidecars},
     }
     if hermes.networks:
-        compose["networks"] = _escaped(hermes.networks)
+        compose["networks"] = _spelled(hermes.networks, with_signs_doubled)
     return compose
 
 
@@ -149,7 +150,7 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
     limits = {key: str(value) if key == "cpus" else value for key, value in limits.items() if value is not None}
     if limits:
         service["deploy"] = {"resources": {"limits": limits}}
-    return _finished(name, service)
+    return _finished(name, _spelled(service, _escaped))
 
 
 def _published(profile: Profile) -> Iterator[tuple[str, int]]:
@@ -226,7 +227,7 @@ def _sidecar(agent: Agent, hermes: Hermes, name: str) -> dict[str, Any]:
         "container_name": f"{agent.name}-{name}",
         "restart": hermes.restart,
         "logging": _logging(hermes),
-        **sidecar.compose,
+        **_spelled(sidecar.compose, with_signs_doubled),
     }
     if hermes.network_mode == "host":
         service["network_mode"] = "host"
@@ -248,21 +249,23 @@ def _revision(service: str) -> str:
 
 
 def _finished(name: str, service: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a service in which no text is a variable for Compose, but for the label that is meant so."""
-    finished: dict[str, Any] = _escaped(service)
-    labels = finished.get("labels", {})
+    labels = service.get("labels") or {}
     if isinstance(labels, list):
         labels = dict(label.partition("=")[::2] for label in labels)
-    finished["labels"] = {**labels, "pve-agents.revision": _revision(name)}
-    return finished
+    return {**service, "labels": {**labels, "pve-agents.revision": _revision(name)}}
 
 
-def _escaped(value: Any) -> Any:  # noqa: ANN401 - plain data
+def _escaped(text: str) -> str:
+    """Return what is no text of Compose's as one."""
+    return text.replace("$", "$$")
+
+
+def _spelled(value: Any, spelling: Callable[[str], str]) -> Any:  # noqa: ANN401 - plain data
     if isinstance(value, Mapping):
-        return {key: _escaped(it) for key, it in value.items()}
+        return {key: _spelled(it, spelling) for key, it in value.items()}
     if isinstance(value, list | tuple):
-        return [_escaped(it) for it in value]
-    return value.replace("$", "$$") if isinstance(value, str) else value
+        return [_spelled(it, spelling) for it in value]
+    return spelling(value) if isinstance(value, str) else value
 
 
 # The image -----------------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ from pve_agents.agents.hermes.docker import (
     Size,
     Variables,
     Volumes,
+    dollar_problems,
     in_bytes,
     overlap,
 )
@@ -685,6 +686,7 @@ class Hermes(Profile):
                 # What it inherits is said once, where it stands.
                 found = [it for it in self._inherited_problems(name, profile) if (it["loc"], it["msg"]) not in said]
                 errors += below(("profiles", name, "settings"), found)
+        errors += dollar_problems(self.networks, ("networks",))
         return [*errors, *self._network_problems(), *self._clashes()]
 
     def _inherited_problems(self, name: str, profile: Profile) -> list[ErrorDetails]:
