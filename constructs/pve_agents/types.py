@@ -21,6 +21,8 @@ from pydantic import BeforeValidator, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from pve_agents.node_devices import part_of_the_node
+
 __all__ = [
     "AgentName",
     "Bridge",
@@ -65,6 +67,7 @@ __all__ = [
     "holds_token",
     "id_on_disk",
     "is_credential_name",
+    "is_system_state",
     "lies_in",
     "plain_url",
     "shown",
@@ -269,7 +272,7 @@ _HOST_SYSTEM = (
     *("/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/root", "/run", "/sbin", "/sys"),
     *("/tmp", "/usr"),  # noqa: S108 - refused
 )
-_HOST_STATE = frozenset(
+_SYSTEM_STATE = frozenset(
     {
         *("apt", "ceph", "chrony", "corosync", "dbus", "dhcp", "dpkg", "frr", "grub", "ifupdown2", "initramfs-tools"),
         *("iscsi", "lxc", "lxcfs", "machines", "nfs", "pam", "polkit-1", "portables", "postfix", "private"),
@@ -278,11 +281,16 @@ _HOST_STATE = frozenset(
 )
 
 
+def is_system_state(name: str) -> bool:
+    """Tell whether a directory of this name in /var/lib is Debian's or Proxmox VE's own."""
+    return name in _SYSTEM_STATE or name.startswith(("pve-", "proxmox-"))
+
+
 def _is_host_system(path: str) -> bool:
     if lies_in(path, "/var"):
         # What a service of the operator's own keeps in /var/lib is not the system's.
         name = path.removeprefix("/var/lib/").partition("/")[0]
-        return not path.startswith("/var/lib/") or name in _HOST_STATE or name.startswith(("pve-", "proxmox-"))
+        return not path.startswith("/var/lib/") or is_system_state(name)
     return any(lies_in(path, directory) for directory in _HOST_SYSTEM)
 
 
@@ -315,8 +323,10 @@ def _guest_path(value: str) -> str:
 
 
 def _device_path(value: str) -> str:
-    if value in {"/dev/mem", "/dev/kmem", "/dev/port"}:
-        raise ValueError(f"{shown(value)} is the memory of the host, which no container may have; write another device")
+    if part := part_of_the_node(value):
+        raise ValueError(
+            f"{shown(value)} is {part}, which no container may have; write another device, such as /dev/dri/renderD128"
+        )
     return value
 
 

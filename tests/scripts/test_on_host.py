@@ -428,7 +428,10 @@ def test_a_container_under_ha(node: Node, on_host: OnHost) -> None:
         (["want_feature", "nested", "1"], "not a feature of a container: nested=1"),
         (["want_feature", "nesting", "2"], "not a feature of a container: nesting=2"),
         (["want_device", "dev0", "/dev/../etc/shadow", ""], "not a device for a container"),
-        (["want_device", "dev0", "/dev/mem", ""], "not a device for a container: /dev/mem"),
+        *(
+            (["want_device", "dev0", f"/dev/{name}", ""], f"not a device for a container: /dev/{name}")
+            for name in ("mem", "kmsg", "sg0", "bsg/0:0:0:0", "nst0", "nvme0", "mapper/control", "cpu/0/msr", "tty0")
+        ),
         (["want_device", "dev0", "/dev/none-such", ""], "/dev/none-such is no character device of this node"),
         (["want_device", "dev0", "/dev/null", "mode=660"], "not a device option: mode=660"),
         (["drop_mount", "rootfs", "/x"], "not a mount point's or device's key: rootfs"),

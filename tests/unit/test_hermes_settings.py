@@ -1048,27 +1048,27 @@ IN_HERMES = {
         "twice": ('volumes: ["/srv:/x", "/srv:/x"]', 'volumes: "/srv:/x" stands twice in the list; keep one.'),
         "docker-socket": (
             'volumes: ["/var/run/docker.sock:/var/run/docker.sock"]',
-            'volumes.0: "/var/run/docker.sock:/var/run/docker.sock" gives Docker away, and who speaks to Docker is root in the LXC container; leave it out.',
+            'volumes.0: "/var/run/docker.sock" gives Docker away, and who speaks to Docker is root in the LXC container; leave it out.',
         ),
         "docker-socket-elsewhere": (
             'volumes: ["/srv/docker.sock:/x:ro"]',
-            'volumes.0: "/srv/docker.sock:/x:ro" gives Docker away, and who speaks to Docker is root in the LXC container; leave it out.',
+            'volumes.0: "/srv/docker.sock" gives Docker away, and who speaks to Docker is root in the LXC container; leave it out.',
         ),
         "root": (
             'volumes: ["/:/host:ro"]',
-            "volumes.0: \"/\" holds Docker's socket, this project's secrets or the system; write another directory.",
+            "volumes.0: \"/\" holds Docker's socket, this project's secrets or the system; write another directory, such as /srv/books.",
         ),
         "etc": (
             'volumes: ["/etc:/x"]',
-            "volumes.0: \"/etc\" holds Docker's socket, this project's secrets or the system; write another directory.",
+            "volumes.0: \"/etc\" holds Docker's socket, this project's secrets or the system; write another directory, such as /srv/books.",
         ),
         "secrets-of-others": (
             'volumes: ["/var/lib/pve-agents/hermes:/x"]',
-            "volumes.0: \"/var/lib/pve-agents/hermes\" holds Docker's socket, this project's secrets or the system; write another directory.",
+            "volumes.0: \"/var/lib/pve-agents/hermes\" holds Docker's socket, this project's secrets or the system; write another directory, such as /srv/books.",
         ),
         "above-docker": (
             'volumes: ["/var/lib:/x"]',
-            "volumes.0: \"/var/lib\" holds Docker's socket, this project's secrets or the system; write another directory.",
+            "volumes.0: \"/var/lib\" holds Docker's socket, this project's secrets or the system; write another directory, such as /srv/books.",
         ),
         "over-data": (
             'volumes: ["/srv:/opt/data"]',
@@ -1273,7 +1273,7 @@ IN_HERMES = {
         ),
         "docker-socket": (
             'sidecars: {browser: {image: "a:1", volumes: ["/run/docker.sock:/x"]}}',
-            'sidecars.browser.volumes.0: "/run/docker.sock:/x" gives Docker away, and who speaks to Docker is root in the LXC container; leave it out.',
+            'sidecars.browser.volumes.0: "/run/docker.sock" gives Docker away, and who speaks to Docker is root in the LXC container; leave it out.',
         ),
         "name": (
             'sidecars: {Browser: {image: "a:1"}}',

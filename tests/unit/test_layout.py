@@ -21,15 +21,19 @@ GIT_HAS_NO_REPOSITORY = 128
 
 # Each module may import those before it: types, then settings, then constructs.
 LAYERS = [
+    "node_devices",
     "types",
     "model",
+    "guest_places",
     "described",
     "variables",
     "yaml_text",
     "yaml_writer",
     "agents.hermes.tools",
     "agents.hermes.config",
+    "agents.hermes.compose_words",
     "agents.hermes.docker",
+    "agents.hermes.shown_places",
     "agents.hermes.messengers",
     "agents.hermes.neighbours",
     "agents.hermes.platforms",

@@ -832,7 +832,7 @@ IN_AN_AGENT = {
         ),
         "memory": (
             "devices: {dev0: {path: /dev/mem}}",
-            'devices.dev0.path: "/dev/mem" is the memory of the host, which no container may have; write another device.',
+            'devices.dev0.path: "/dev/mem" is the memory of the host, which no container may have; write another device, such as /dev/dri/renderD128.',
         ),
         "mode": (
             "devices: {dev0: {path: /dev/fuse, mode: '1660'}}",
@@ -864,7 +864,7 @@ IN_AN_AGENT = {
         ),
         "kernel-memory": (
             "devices: {dev0: {path: /dev/kmem}}",
-            'devices.dev0.path: "/dev/kmem" is the memory of the host, which no container may have; write another device.',
+            'devices.dev0.path: "/dev/kmem" is the memory of the host, which no container may have; write another device, such as /dev/dri/renderD128.',
         ),
     },
     "names-of-secrets": {

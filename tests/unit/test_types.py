@@ -251,7 +251,7 @@ def test_what_is_the_containers_own_is_no_guest_path(path: str) -> None:
 @pytest.mark.parametrize("path", ["/dev/mem", "/dev/kmem", "/dev/port"])
 def test_the_hosts_memory_is_no_device_for_a_container(path: str) -> None:
     assert refusal(DevicePath, path) == (
-        f'"{path}" is the memory of the host, which no container may have; write another device'
+        f'"{path}" is the memory of the host, which no container may have; write another device, such as /dev/dri/renderD128'
     )
 
 

@@ -5,19 +5,18 @@ https://hermes-agent.nousresearch.com/docs/user-guide/docker
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
+from pve_agents.agents.hermes.compose_words import sidecar_problems, variable_problem
 from pve_agents.agents.hermes.config import HttpUrl
-from pve_agents.model import Key, Model, OpenModel, ProblemsError, ReadOnly, checked, distinct, listed, problem
+from pve_agents.guest_places import place
+from pve_agents.model import Model, OpenModel, ProblemsError, ReadOnly, checked, distinct, listed
 from pve_agents.types import EnvName, Number, Text, is_credential_name, lies_in, shown
 
 __all__ = [
     "DATA",
-    "RESERVED_SOURCES",
     "RESERVED_TARGETS",
     "Argument",
     "Audio",
@@ -31,10 +30,8 @@ __all__ = [
     "Size",
     "Variables",
     "Volumes",
-    "dollar_problems",
     "in_bytes",
     "overlap",
-    "with_signs_doubled",
 ]
 
 DATA = "/opt/data"
@@ -45,12 +42,6 @@ RESERVED_TARGETS = (
     DATA,
 )
 """What the image of Hermes has in its container, where nothing else may be mounted."""
-
-RESERVED_SOURCES = (
-    *("/etc/pve-agents", "/opt/pve-agents", "/run/docker.sock", "/var/lib/docker", "/var/lib/pve-agents"),
-    *("/proc", "/sys", "/var/run"),
-)
-"""What no service may see of the LXC container: Docker, this project's own files, the kernel."""
 
 _MOVING = frozenset({"beta", "canary", "dev", "develop", "edge", "latest", "main", "master", "nightly", "stable"})
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
@@ -88,14 +79,7 @@ def _volume(key: object, value: Any) -> Iterator[tuple[object, str]]:  # noqa: A
         raise ValueError(f"{shown(value)} is not a volume; write {_VOLUME_WRITE}")
     if target == "/":
         raise ValueError(f"{shown(value)} would hide the whole container; write a directory in it")
-    if source.endswith("/docker.sock"):
-        raise ValueError(
-            f"{shown(value)} gives Docker away, and who speaks to Docker is root in the LXC container; leave it out"
-        )
-    if overlap(source, RESERVED_SOURCES):
-        raise ValueError(
-            f"{shown(source)} holds Docker's socket, this project's secrets or the system; write another directory"
-        )
+    place(source, read_only=mode == "ro")
     yield key, value
 
 
@@ -133,10 +117,22 @@ Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_
 Service = Annotated[str, Text("a service or network", r"[a-z][a-z0-9_-]*", "its name, such as browser", 64)]
 """What Compose calls a service or a network."""
 
+
+def _sound(path: str) -> str:
+    if {".", ".."} & set(path.split("/")):
+        raise ValueError(f"{shown(path)} has a . or .. in it; write the plain path, such as {_SOUND}")
+    return place(path, such_as=_SOUND)
+
+
+_SOUND = "/mnt/pulse"
 _Path = Annotated[
     str,
     Text(
-        "a path", r"(?:/[^/:\x00-\x1f\x7f]+)+", "an absolute one without a slash at its end, such as /mnt/pulse", 1024
+        "a path",
+        r"(?:/[^/:\x00-\x1f\x7f]+)+",
+        f"an absolute one without a slash at its end, such as {_SOUND}",
+        1024,
+        _sound,
     ),
 ]
 Seconds = Annotated[int, Number("a number of seconds", 1, 86_400)]
@@ -244,73 +240,13 @@ class Audio(Model):
     pulse_cookie: _Path
     """PulseAudio's cookie, a file in the container."""
 
-
-_COMPOSE_REFUSED: Mapping[str, str] = MappingProxyType(
-    {
-        "build": "an image is made elsewhere; write image",
-        "cap_add": "more rights than a container has by default are not given here; leave it out",
-        "cgroup": "no sidecar shares the control groups of the LXC container; leave it out",
-        "cgroup_parent": "no sidecar shares the control groups of the LXC container; leave it out",
-        "configs": "files come by volumes; write volumes",
-        "container_name": "the name is made from the agent's and the sidecar's; leave it out",
-        "credential_spec": "this is for another system; leave it out",
-        "device_cgroup_rules": "devices come by their paths; write devices",
-        "env_file": "secrets come by their names; write secrets",
-        "gpus": "a GPU comes by the paths of its devices, such as /dev/dri/renderD128; write devices",
-        "extends": "no other file is read; write the keys out",
-        "ipc": "no sidecar shares memory with another container; leave it out",
-        "network_mode": "a sidecar is in the network that Hermes' own network_mode says; leave it out",
-        "pid": "no sidecar sees the processes of another container; leave it out",
-        "post_start": "a command in a running container may be privileged, and so root in the LXC container; leave it out",
-        "pre_stop": "a command in a running container may be privileged, and so root in the LXC container; leave it out",
-        "privileged": "who is privileged is root in the LXC container; leave it out",
-        "profiles": "a sidecar always runs; leave it out",
-        "runtime": "there is one runtime; leave it out",
-        "security_opt": "the guards of a container stay on; leave it out",
-        "sysctls": "the kernel is the node's; leave it out",
-        "use_api_socket": "who speaks to Docker is root in the LXC container; leave it out",
-        "userns_mode": "ids stay as Docker has them; leave it out",
-        "uts": "a sidecar has its own host name; leave it out",
-        "volumes_from": "volumes are written out; write volumes",
-    }
-)
-_OWN = frozenset({"environment", "secrets"})
-
-
-_SIGN = re.compile(r"\$\$|\$(?P<variable>\{|[^\W\d])?")
-
-
-def dollar_problems(value: object, key: Key = ()) -> Iterator[ErrorDetails]:
-    """Find the variables of Compose's, of which there are none here; ``$$`` is the sign itself, as is a lone one.
-
-    Args:
-        value: What is in the words of Compose.
-        key: Where it stands.
-    """
-    if isinstance(value, Mapping):
-        for name, it in value.items():
-            yield from dollar_problems(it, (*key, name))
-    elif isinstance(value, list | tuple):
-        for i, it in enumerate(value):
-            yield from dollar_problems(it, (*key, i))
-    elif isinstance(value, str) and _has_variable(value):
-        yield problem(key, _variable_problem(value), value)
-
-
-def _has_variable(text: str) -> bool:
-    return any(sign["variable"] for sign in _SIGN.finditer(text))
-
-
-def _variable_problem(text: str) -> str:
-    return (
-        f"{shown(text)} has a variable of Compose's, which has none here; write $$ for the sign itself, "
-        f"so {shown(with_signs_doubled(text))}"
-    )
-
-
-def with_signs_doubled(text: str) -> str:
-    """Return a text of Compose's in which each dollar sign is two: older versions of it refuse a lone one."""
-    return _SIGN.sub(lambda sign: f"$${sign['variable'] or ''}", text)
+    @field_validator("pulse_socket")
+    @classmethod
+    def _hides_nothing_of_hermes(cls, path: str) -> str:
+        # It shows at the same path in Hermes' own container.
+        if overlap(path, RESERVED_TARGETS):
+            raise ValueError(f"{shown(path)} is Hermes' own in its container; write another place, such as {_SOUND}")
+        return path
 
 
 _PORT = r"(?:[0-9]{1,5}(?:-[0-9]{1,5})?)"
@@ -406,13 +342,7 @@ class Sidecar(OpenModel):
     @classmethod
     def _within_bounds(cls, values: object) -> object:
         if isinstance(values, Mapping):
-            refused = [
-                problem((key,), _COMPOSE_REFUSED[key], value)
-                for key, value in values.items()
-                if key in _COMPOSE_REFUSED
-            ]
-            # What is said of a variable is said with it.
-            refused += dollar_problems({key: it for key, it in values.items() if key not in {*_COMPOSE_REFUSED, *_OWN}})
+            refused = [*sidecar_problems(values)]
             if refused:
                 raise ProblemsError(refused)
         return values
@@ -428,6 +358,6 @@ def _sidecar_variable(name: Any, value: Any) -> Iterator[tuple[str, str]]:  # no
         )
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not text; write it in quotes")  # noqa: TRY004 - pydantic's way
-    if _has_variable(value):
-        raise ValueError(f"{_variable_problem(value)}; a secret belongs under the sidecar's secrets, by its name")
+    if sentence := variable_problem(value):
+        raise ValueError(f"{sentence}; a secret belongs under the sidecar's secrets, by its name")
     yield name, value

@@ -6,7 +6,7 @@ from pve_agents.agents.hermes.docker import Audio, in_bytes
 from pve_agents.model import Key, Place
 from pve_agents.types import lies_in
 
-__all__ = ["room_warnings"]
+__all__ = ["place_warnings", "room_warnings"]
 
 
 def room_warnings(limits: Sequence[str | None], audio: Audio | None, container: Place) -> Iterator[tuple[Key, str]]:
@@ -37,3 +37,22 @@ def room_warnings(limits: Sequence[str | None], audio: Audio | None, container: 
                 ("audio", key),
                 f"no mount of the agent brings {path}; write one that does",
             )
+
+
+def place_warnings(data_directory: str, container: Place) -> Iterator[tuple[Key, str]]:
+    """Find a data directory that the agent could put a link in the place of.
+
+    Args:
+        data_directory: Where its data is in the container.
+        container: The container.
+
+    Yields:
+        The place of each, and a sentence without its full stop.
+    """
+    for path, can_write in container.mounts.items():
+        if can_write and path != data_directory and lies_in(data_directory, path):
+            sentence = (
+                f"the agent may put a link in the place of a directory in {path}, which Docker follows as root; "
+                f"give it a mount of its own, with guest_path: {data_directory}"
+            )
+            yield ("data_directory",), sentence

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from pve_agents.agents.hermes.compose_words import network_problems
 from pve_agents.agents.hermes.config import (
     BUILT_IN_PROVIDERS,
     HOME_CWDS,
@@ -40,8 +41,6 @@ from pve_agents.agents.hermes.config import (
 )
 from pve_agents.agents.hermes.docker import (
     DATA,
-    RESERVED_SOURCES,
-    RESERVED_TARGETS,
     Audio,
     Docker,
     Healthcheck,
@@ -54,16 +53,17 @@ from pve_agents.agents.hermes.docker import (
     Size,
     Variables,
     Volumes,
-    dollar_problems,
     in_bytes,
     overlap,
 )
 from pve_agents.agents.hermes.messengers import MESSENGER_LOGINS, listeners, wanted
 from pve_agents.agents.hermes.neighbours import Holder, neighbour_problems
 from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Platforms, Slack, Telegram
-from pve_agents.agents.hermes.room import room_warnings
+from pve_agents.agents.hermes.room import place_warnings, room_warnings
+from pve_agents.agents.hermes.shown_places import link_problems, mount_problems, split
 from pve_agents.agents.hermes.tools import tool_warnings
 from pve_agents.agents.hermes.variables import Secrets, variable
+from pve_agents.guest_places import is_withheld
 from pve_agents.model import (
     Flag,
     InFile,
@@ -354,7 +354,7 @@ class Profile(Model):
     @field_validator("data_directory")
     @classmethod
     def _data_has_a_place_of_its_own(cls, path: str) -> str:
-        if overlap(path, ("/boot", "/etc", "/home", "/root", "/usr", "/var/lib/apt", *RESERVED_SOURCES)):
+        if is_withheld(path) or overlap(path, ["/home"]):
             raise ValueError(f"{shown(path)} belongs to the system; write another directory, such as /opt/hermes-data")
         return path
 
@@ -379,7 +379,8 @@ class Profile(Model):
             said = {it["loc"] for it in found}
             errors = [it for it in errors if it["loc"] not in said] + found
         else:
-            errors += profile._problems(info)  # noqa: SLF001 - our own
+            said = {it["loc"] for it in errors}
+            errors += [it for it in profile._problems(info) if it["loc"] not in said]  # noqa: SLF001 - our own
         if errors or profile is None:
             raise ProblemsError(errors)
         return profile
@@ -585,6 +586,10 @@ class Hermes(Profile):
         """
         if container:
             yield from room_warnings([it.limits.memory for _, it in self._profiles()], self.audio, container)
+            for key, profile in self._profiles():
+                yield from (
+                    (((*key, *it)), sentence) for it, sentence in place_warnings(profile.data_directory, container)
+                )
         if self.image.is_moving and not self.image.digest:
             sentence = (
                 f"{self.image.tag} means another image from time to time, and nothing says which one runs; "
@@ -686,7 +691,8 @@ class Hermes(Profile):
                 # What it inherits is said once, where it stands.
                 found = [it for it in self._inherited_problems(name, profile) if (it["loc"], it["msg"]) not in said]
                 errors += below(("profiles", name, "settings"), found)
-        errors += dollar_problems(self.networks, ("networks",))
+        for name, network in self.networks.items():
+            errors += below(("networks", name), network_problems(network))
         return [*errors, *self._network_problems(), *self._clashes()]
 
     def _inherited_problems(self, name: str, profile: Profile) -> list[ErrorDetails]:
@@ -769,13 +775,21 @@ class Hermes(Profile):
                         "give each its own",
                     )
 
+    def _link_problems(self, place: Place) -> Iterator[ErrorDetails]:
+        lists = [((*key, "volumes"), it.volumes) for key, it in self._profiles()]
+        lists += [(("sidecars", name, "volumes"), it.volumes) for name, it in self.sidecars.items()]
+        volumes = [((*key, i), volume) for key, its in lists for i, volume in enumerate(its)]
+        sources = [(key, split(volume)[0]) for key, volume in volumes]
+        if self.audio:
+            sources += [(("audio", key), getattr(self.audio, key)) for key in ("pulse_socket", "pulse_cookie")]
+        shown_ones = sorted(split(volume) for _, volume in volumes)
+        others = dict(shown_ones) | {it.data_directory: True for _, it in self._profiles()}
+        yield from link_problems(sources, place.mounts, others)
+
     def _misfits(self, place: Place, writable: Sequence[str]) -> Iterator[ErrorDetails]:
         """Find what does not fit into the container."""
-        for path in place.mounts:
-            if overlap(path, RESERVED_TARGETS):
-                yield problem(
-                    (), f"the mount {shown(path)} would hide what Hermes has there; give the mount another guest_path"
-                )
+        yield from mount_problems([*place.mounts])
+        yield from self._link_problems(place)
         services = self.services(place.name)
         for name, sidecar in self.sidecars.items():
             if name in services or f"{place.name}-{name}" in services:
