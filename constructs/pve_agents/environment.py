@@ -15,6 +15,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from types import MappingProxyType
 
+from pve_agents.private_files import exposed
+
 INSIST = "PVE_AGENTS_KEEP"
 """Names of variables, with blanks between them, that go along whatever is said here."""
 
@@ -26,6 +28,9 @@ TOKENS_OWN = frozenset(
 
 ROOTS_OWN = frozenset({"PVE_TRANSPORT", "PVE_SSH", "PVE_READ_TOKEN", "PVE_PASTE_DEADLINE_SECONDS", "HERMES_ENV_FILE"})
 """What only the stacks of root need, beside the agents' secrets."""
+
+ROOT_FILE = ".config/pve-agents/root.env"
+"""Where in the operator's home the README has root's own variables."""
 
 # cdktf's commands, with their other names, that start the provider; only a plan and an apply then need every privilege.
 _WITH_PROVIDER = MappingProxyType(
@@ -155,3 +160,28 @@ def for_stacks(
     """An environment without the credentials of those stacks that a command is not about."""
     foreign = (frozenset() if token else TOKENS_OWN) | (frozenset() if root else ROOTS_OWN | frozenset(secrets))
     return {name: value for name, value in environment.items() if name not in foreign}
+
+
+def as_root(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for what root does on a node, with root's own file where nothing has said how to get there.
+
+    Every message that names a command of root's begins with ``pipenv run``, which alone reads ``.env``: the command works as
+    it is printed, whether the operator uses the README's ``asroot`` or not.
+
+    Args:
+        environment: What the command was started with.
+
+    Raises:
+        ValueError: Others can read the file. The sentence says what to run.
+    """
+    file = Path(environment.get("HOME") or Path.home(), ROOT_FILE)
+    if {"PVE_SSH", "PVE_TRANSPORT", "PIPENV_DOTENV_LOCATION"} & environment.keys() or not file.is_file():
+        return dict(environment)
+    if problem := exposed(file):
+        raise ValueError(problem)
+    from dotenv import dotenv_values  # noqa: PLC0415 - what does not need it does not wait for it
+
+    # As `asroot` has it: not the endpoint of .env, but what was written before the command.
+    stated = {name: value for name, value in environment.items() if name in ROOTS_OWN}
+    in_file = {name: value for name, value in dotenv_values(file).items() if value is not None}
+    return {**environment, **in_file, **stated}

@@ -117,7 +117,7 @@ def test_missing_secrets_are_named_and_delivered_later(project: Project, virtual
     said = project.apply(stack=HERMES_ROOT).said
 
     assert f"secrets … MISSING: API_SERVER_KEY, TELEGRAM_BOT_TOKEN. {ENV_FILE} in the container stays as it is." in said
-    assert "When you have them, run: HERMES_ENV_FILE=hermes.env pipenv run secrets hermes\n" in said
+    assert "When you have them, run: pipenv run secrets hermes\n" in said
     assert not virtual_node.guest(118, ENV_FILE).exists()
 
     env_file(project)

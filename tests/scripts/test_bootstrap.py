@@ -298,7 +298,7 @@ def test_killed_while_a_container_is_replaced(deployed: Guest, number: int) -> N
 
 # --- 1 secrets
 
-GIVE = "HERMES_ENV_FILE=hermes.env pipenv run secrets hermes"
+GIVE = "pipenv run secrets hermes"
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ GIVE = "HERMES_ENV_FILE=hermes.env pipenv run secrets hermes"
             {"LITELLM_API_KEY": "", "API_SERVER_KEY": ""},
             (
                 "secrets missing in /etc/pve-agents/hermes.env: LITELLM_API_KEY, API_SERVER_KEY. Write them as NAME=VALUE"
-                f" lines to a 0600 file on your machine, and run `{GIVE}`"
+                f" lines to the 0600 file that HERMES_ENV_FILE names on your machine, and run `{GIVE}`"
             ),
         ),
         (
@@ -322,7 +322,7 @@ GIVE = "HERMES_ENV_FILE=hermes.env pipenv run secrets hermes"
             {"LITELLM_API_KEY": "REPLACE_ME", "API_SERVER_KEY": "change-me-change-me"},
             (
                 "these secrets in /etc/pve-agents/hermes.env are placeholders: LITELLM_API_KEY, API_SERVER_KEY. Write the"
-                f" real ones as NAME=VALUE lines to a 0600 file on your machine, and run `{GIVE}`"
+                f" real ones as NAME=VALUE lines to the 0600 file that HERMES_ENV_FILE names on your machine, and run `{GIVE}`"
             ),
         ),
     ],

@@ -303,7 +303,7 @@ def test_missing_secrets_are_loud_and_harmless(operator: Operator, node: Node) -
         "[hermes] secrets … MISSING: TELEGRAM_BOT_TOKEN. /opt/hermes-data/.env in the container stays as it is."
         in run.stdout
     )
-    assert "run: HERMES_ENV_FILE=hermes.env pipenv run secrets hermes\n" in run.stdout
+    assert "run: pipenv run secrets hermes\n" in run.stdout
     assert not (node.guest / "opt/hermes-data").exists()
 
 

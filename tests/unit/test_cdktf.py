@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from pve_agents.environment import ROOT_FILE
 from tests.unit.fake_api import GRANTED, SECRET, TOKEN, TOKEN_ID, VM, Pve
 
 pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
@@ -205,6 +206,23 @@ def test_each_stack_gets_its_own_credential_alone(
         assert ("LITELLM_API_KEY" in environment) is root
     assert environment["PROXMOX_VE_INSECURE"] == "true"
     assert environment["CDKTF_PARALLELISM"] == "1"
+
+
+def test_a_stack_of_roots_finds_roots_own_file_without_asroot(project: Project, tmp_path: Path) -> None:
+    """Messages say `pipenv run cdktf deploy hermes-root`, which reads .env alone."""
+    file = tmp_path / ROOT_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text("PVE_SSH=root@10.1.10.10\n")
+    file.chmod(0o644)
+    assert "can be read by others (mode 0644): run `chmod 600 " in project.refused(
+        "deploy", "hermes-root", HOME=str(tmp_path)
+    )
+    file.chmod(0o600)
+    assert project.run("deploy", "hermes-root", HOME=str(tmp_path)).returncode == 0
+    assert project.called is not None
+    _, environment = project.called
+    assert environment["PVE_SSH"] == "root@10.1.10.10"
+    assert "PROXMOX_VE_API_TOKEN" not in environment
 
 
 def test_the_providers_log_is_left_out_and_that_is_said(project: Project) -> None:

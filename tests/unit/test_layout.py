@@ -43,8 +43,8 @@ LAYERS = [
     "settings",
     "state_guard",
     "terraform",
-    "environment",
     "private_files",
+    "environment",
     "node_api",
     "guests",
     "privileges",
@@ -135,6 +135,7 @@ def test_a_package_of_agents_imports_nothing_by_itself(package: str) -> None:
 # The package that an import comes from, where it has another name; pydantic and cdktf pin the versions of their cores.
 _PACKAGES = {
     "cdktf_cdktf_provider_null": "cdktf-cdktf-provider-null",
+    "dotenv": "python-dotenv",
     "jsii": "cdktf",
     "pydantic_core": "pydantic",
     "yaml": "pyyaml",
