@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
@@ -22,6 +23,7 @@ from pydantic_core import CoreSchema, ErrorDetails, core_schema
 from pve_agents.types import shown
 
 __all__ = [
+    "MOST_SENTENCES",
     "Flag",
     "InFile",
     "Key",
@@ -33,10 +35,12 @@ __all__ = [
     "ReadOnly",
     "Section",
     "Unquoted",
+    "at_most",
     "below",
     "checked",
     "distinct",
     "dotted",
+    "few",
     "flattened",
     "listed",
     "merged",
@@ -196,15 +200,47 @@ def flattened(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
     return flat
 
 
+MOST_SENTENCES = 20
+"""How many sentences somebody reads before correcting the first."""
+
+_LONGEST_SENTENCE = 2000
+
+
+def few(sentences: Sequence[str], about_the_rest: str, left: int = 0) -> list[str]:
+    """Return as many sentences as somebody reads, each of them no longer than a screen.
+
+    Args:
+        sentences: All of them.
+        about_the_rest: A last sentence, with {} for how many are left and {are} for the verb.
+        left: How many there are besides. Defaults to none.
+    """
+    kept = [it if len(it) <= _LONGEST_SENTENCE else f"{it[:_LONGEST_SENTENCE]} …" for it in sentences[:MOST_SENTENCES]]
+    left += len(sentences) - len(kept)
+    return [*kept, about_the_rest.format(left, are="is" if left == 1 else "are")] if left else kept
+
+
+def at_most(number: int, what: str) -> BeforeValidator:
+    """Return the check that there are no more of something than make sense, before each of them costs time."""
+
+    def check(values: object) -> object:
+        if isinstance(values, Mapping) and len(values) > number:
+            raise ValueError(f"there are {len(values)} {what}; write at most {number}")
+        return values
+
+    return BeforeValidator(check)
+
+
 def distinct(values: tuple[str, ...]) -> tuple[str, ...]:
     """Return the values, of which none stands twice.
 
     Raises:
         ValueError: One does.
     """
-    twice = next((value for i, value in enumerate(values) if value in values[:i]), None)
-    if twice is not None:
-        raise ValueError(f"{shown(twice)} stands twice in the list; keep one")
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{shown(value)} stands twice in the list; keep one")
+        seen.add(value)
     return values
 
 

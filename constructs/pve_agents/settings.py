@@ -16,7 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeVar, get_args, get_origin
 from urllib.parse import urlsplit
@@ -36,6 +36,7 @@ from pydantic_core import ErrorDetails
 
 from pve_agents.described import Described
 from pve_agents.model import (
+    MOST_SENTENCES,
     Flag,
     InFile,
     Key,
@@ -43,12 +44,15 @@ from pve_agents.model import (
     Neighbour,
     Place,
     Section,
+    at_most,
     distinct,
     dotted,
+    few,
     flattened,
     listed,
     merged,
 )
+from pve_agents.reading import read_file, tree_fault
 from pve_agents.types import (
     AgentName,
     Bridge,
@@ -137,6 +141,7 @@ _HERMES: Mapping[str, object] = MappingProxyType(
         "hermes": {},
     }
 )
+_MOST_AGENTS = 200
 _HERMES_MIB = 1024
 _HERMES_USER = 10000
 _HERMES_GIB = 16
@@ -147,13 +152,18 @@ class SettingsError(Exception):
     """The settings cannot be used.
 
     Attributes:
-        messages: One sentence each: where, what is wrong, what to write instead.
+        messages: One sentence each: where, what is wrong, what to write instead. As many as somebody reads.
     """
 
-    def __init__(self, messages: Sequence[str]) -> None:
-        """Keep the sentences; ``str()`` joins them by line breaks."""
-        super().__init__("\n".join(messages))
-        self.messages = list(messages)
+    def __init__(self, messages: Sequence[str], left: int = 0) -> None:
+        """Keep the sentences; ``str()`` joins them by line breaks.
+
+        Args:
+            messages: The sentences.
+            left: How many more there would be. Defaults to none.
+        """
+        self.messages = few(messages, "{} more {are} wrong; correct these first.", left)
+        super().__init__("\n".join(self.messages))
 
 
 _DEBIAN_URL = "http://download.proxmox.com/images/system/debian-12-standard_12.12-1_amd64.tar.zst"
@@ -785,10 +795,11 @@ class Agent(Model):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is worth a second look, a sentence each."""
-        return tuple(
+        sentences = [
             f"{dotted(('agents', self.name, *key))}: {sentence}" + ("" if sentence.endswith("?") else ".")
             for key, sentence in self._second_looks()
-        )
+        ]
+        return tuple(few(sentences, f"agents.{self.name}: {{}} more {{are}} worth a second look, after these."))
 
     def _second_looks(self) -> Iterator[tuple[Key, str]]:
         if self.hermes is None:
@@ -848,24 +859,40 @@ _UNIQUE: Mapping[str, Callable[[Agent], str | int | None]] = MappingProxyType(
 )
 
 
-def _directory_problems(one: Agent, other: Agent) -> list[str]:
+def _met_on_a_node(agents: Mapping[str, Agent]) -> Iterator[tuple[Agent, str, Agent, str]]:
+    """Yield the mounts of two agents whose directories are the same or lie one in the other, in the agents' order."""
+    places = [(i, agent, key) for i, agent in enumerate(agents.values()) for key in agent.mounts]
+    by_path: dict[str, list[int]] = {}
+    for n, (_, agent, key) in enumerate(places):
+        by_path.setdefault(agent.mounts[key].host_path, []).append(n)
+    pairs = set()
+    for n, (i, agent, key) in enumerate(places):
+        # Each looks up its parents, since comparing all with all takes minutes for some thousands.
+        path = PurePosixPath(agent.mounts[key].host_path)
+        for other in (it for above in (path, *path.parents) for it in by_path.get(str(above), ())):
+            if places[other][0] != i:
+                pairs.add((min(n, other), max(n, other)))
+    for n, other in sorted(pairs, key=lambda pair: (places[pair[0]][0], places[pair[1]][0], pair)):
+        yield (*places[n][1:], *places[other][1:])
+
+
+def _directory_problems(agents: Mapping[str, Agent]) -> Iterator[str]:
     """Say which directories two agents cannot both have."""
-    problems = []
-    for (key, mount), (other_key, its) in itertools.product(one.mounts.items(), other.mounts.items()):
+    for one, key, other, other_key in _met_on_a_node(agents):
+        mount, its = one.mounts[key], other.mounts[other_key]
         # Another node has directories of its own, unless both are said to be everywhere.
         if one.node != other.node and not (mount.shared and its.shared):
             continue
         name, its_name = f"{one.name}.mounts.{key}", f"{other.name}.mounts.{other_key}"
         owner, its_owner = (f"{m.host_uid}:{m.host_gid} with mode {m.mode}" for m in (mount, its))
         if mount.host_path != its.host_path:
-            problems += [_nested_problem((name, mount), (its_name, its))] if _nested(mount, its) else []
+            yield _nested_problem((name, mount), (its_name, its))
         elif owner != its_owner:
-            problems.append(
+            yield (
                 f"{name} and {its_name} both have the host_path {shown(mount.host_path)}, which on the node would "
                 f"belong to {owner} and to {its_owner}; "
                 "give both the same owner and mode, or each agent its own directory"
             )
-    return problems
 
 
 def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
@@ -880,10 +907,10 @@ def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
             value = value_of(agent)
             if value is not None and first.setdefault(value, name) != name:
                 problems.append(f"{first[value]} and {name} both have the {what} {value}; give each agent its own")
-    for one, other in itertools.combinations(agents.values(), 2):
-        problems += _directory_problems(one, other)
-        if one.hermes and other.hermes:
-            problems += one.hermes.neighbour_problems(one.neighbour, other.hermes, other.neighbour)
+    problems += _directory_problems(agents)
+    holders = [(agent.hermes, agent.hermes.holders(agent.neighbour)) for agent in agents.values() if agent.hermes]
+    for (hermes, mine), (_, theirs) in itertools.combinations(holders, 2):
+        problems += hermes.neighbour_problems(mine, theirs)
     if problems:
         raise ValueError("\n".join(problems))
     return MappingProxyType(dict(agents))
@@ -902,6 +929,7 @@ class Homelab(Model):
     agents: Annotated[
         Mapping[str, Agent],
         BeforeValidator(_named),
+        at_most(_MOST_AGENTS, "agents"),
         AfterValidator(_apart),
         PlainSerializer(_as_dict, return_type=dict[str, Agent]),
     ] = Field(default={"hermes": {}}, validate_default=True)
@@ -929,7 +957,7 @@ def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
     label = named or _FILE
     path = directory / label
     try:
-        raw = path.read_bytes()
+        raw = read_file(path)
     except FileNotFoundError:
         if named:
             raise SettingsError(
@@ -942,6 +970,8 @@ def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
         raise SettingsError([f"{label}: this is a directory; make it a file."]) from None
     except OSError as error:
         raise SettingsError([f"{label}: the file cannot be read ({error.strerror}); check its permissions."]) from None
+    except ValueError as error:
+        raise SettingsError([f"{label}: the file {error}."]) from None
     data = _parse(label, raw)
     if data is None:
         return label, {}
@@ -1073,6 +1103,7 @@ _PHRASES: Mapping[str, str] = {
 def _problem(error: ErrorDetails, key: Key, backend: str) -> str:
     """Say in plain words what pydantic found."""
     context = error.get("ctx", {})
+    name = str(key[-1]) if key else "it"
     if error["type"] == "value_error":
         return str(context["error"])
     if error["type"] == "extra_forbidden":
@@ -1080,8 +1111,8 @@ def _problem(error: ErrorDetails, key: Key, backend: str) -> str:
     phrase = _PHRASES.get(error["type"], "{value} does not fit here; compare it with homelab.example.yaml")
     return phrase.format(
         value=shown(error["input"]),
-        name=key[-1],
-        required=_REQUIRED.get(str(key[-1]), "a value"),
+        name=name,
+        required=_REQUIRED.get(name, "a value"),
         expected=str(context.get("expected")).replace("'", ""),
         tag=shown(context.get("tag")),
     )
@@ -1132,8 +1163,12 @@ def _with_default_mounts(file: dict[str, Any]) -> dict[str, Any]:
 def _merged(label: str, file: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the file with the variables over it, and a sentence for each agent that only the variables name."""
     file = _with_default_mounts(file)
+    tree = set_by_variables()
+    if fault := tree_fault(tree):
+        key, sentence = fault
+        raise SettingsError([f"{_origin(label, file, key, _ABSENT)}: {dotted(key)}: {sentence}."])
     # What is no mapping in the file must be refused, not hidden by a variable for one of its keys.
-    over = {key: value for key, value in set_by_variables().items() if isinstance(file.get(key, {}), dict)}
+    over = {key: value for key, value in tree.items() if isinstance(file.get(key, {}), dict)}
     values = merged(file, over)
     agents, stated = values.get("agents"), file.get("agents", {"hermes": {}})
     if not isinstance(agents, dict) or not isinstance(stated, dict):
@@ -1166,8 +1201,11 @@ def load_settings(directory: Path = Path()) -> Homelab:
     try:
         homelab = Homelab.model_validate(values, context={"directory": (directory / label).parent})
     except ValidationError as error:
-        for details in flattened(error.errors()):
-            messages += _sentences(details, label, file)
+        errors = flattened(error.errors(include_url=False))
+        while errors and len(messages) <= MOST_SENTENCES:
+            messages += _sentences(errors.pop(0), label, file)
+        # What is left is not worked out: each sentence costs a search for what may be meant.
+        raise SettingsError(messages, left=len(errors)) from None
     if messages:
         raise SettingsError(messages)
     return homelab

@@ -82,7 +82,8 @@ _CREDENTIAL_NAME = re.compile(
 
 _LOOKS_SECRET = re.compile(
     r"PRIVATE KEY|PuTTY-User-Key-File"  # PEM, OpenSSH and PuTTY
-    r"|\S+@\S+!\S+="  # a Proxmox VE API token
+    # A Proxmox VE API token. Each way through a text is short, so that a long one takes no longer than it is.
+    r"|[^\s@]@[^\s@!]{1,128}![^\s!=]{1,128}="
     r"|://[^/\s]*@"  # userinfo in an URL
     r"|^(sk-|gh[pousr]_|github_pat_|glpat-|xox[a-z]-|AKIA|hf_)\S{8}"
 )

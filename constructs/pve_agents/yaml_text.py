@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from pve_agents.model import Unquoted, dotted
+from pve_agents.reading import MOST_LEVELS, MOST_VALUES, bad_character
 from pve_agents.types import shown
 
 __all__ = ["parse_yaml", "parse_yaml_1_1"]
@@ -23,19 +24,39 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
         self._open: set[str] = set()
+        self._sizes: dict[str | None, int] = {}
+        self._values = self._level = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in self._open:
                 raise _refusal(event.start_mark, f"*{event.anchor} stands inside itself; write the value out")
+            self._count(event.start_mark, self._sizes.get(event.anchor, 1))
             return super().compose_node(parent, index)
         if event.tag is not None:
             raise _refusal(event.start_mark, f"the tag {event.tag} is not used here; leave it out")
+        if self._level > MOST_LEVELS:
+            raise _refusal(event.start_mark, f"this is nested more than {MOST_LEVELS} levels deep; write it flatter")
+        before = self._values
+        self._count(event.start_mark, 1)
+        self._level += 1
         self._open.add(event.anchor)
         node = super().compose_node(parent, index)
         self._open.discard(event.anchor)
+        self._level -= 1
+        self._sizes[event.anchor] = self._values - before
+        if isinstance(node, yaml.ScalarNode) and (fault := bad_character(node.value)):
+            raise _refusal(event.start_mark, fault)
         return node
+
+    def _count(self, mark: Any, values: int) -> None:  # noqa: ANN401 - the C loader has marks of its own
+        # An alias is one line, and stands for all that it repeats.
+        self._values += values
+        if self._values > MOST_VALUES:
+            raise _refusal(
+                mark, f"with what the aliases repeat there are more than {MOST_VALUES} values; write fewer of them"
+            )
 
     def compose_mapping_node(self, anchor: dict[Any, yaml.Node]) -> yaml.MappingNode:
         node = super().compose_mapping_node(anchor)
@@ -147,5 +168,6 @@ def _parsed(raw: bytes, loader: type[_Loader]) -> object:
         return yaml.load(text, loader)  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         raise ValueError(_yaml_problem(error, text)) from None
-    except RecursionError:
-        raise ValueError("the file is nested too deeply; compare it with homelab.example.yaml") from None
+    except OverflowError:
+        # Such as "\\UFFFFFFFF", which the library hands to chr().
+        raise ValueError("an escape that begins with \\U is no character; write the character itself") from None

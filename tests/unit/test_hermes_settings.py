@@ -1532,19 +1532,12 @@ def test_a_document_is_text(tmp_path: Path, refuse: Refuse) -> None:
     ]
 
 
-def test_a_file_that_cannot_be_read(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
-    read = Path.read_bytes
-
-    def not_this_one(path: Path) -> bytes:
-        if path.name == "SOUL.md":
-            raise PermissionError(13, "Permission denied")
-        return read(path)
-
-    monkeypatch.setattr(Path, "read_bytes", not_this_one)
+def test_a_file_that_cannot_be_read(tmp_path: Path, refuse: Refuse) -> None:
+    (tmp_path / "SOUL.md").symlink_to("SOUL.md")
     assert refuse(section("documents: {SOUL.md: {file: SOUL.md}}")) == [
         (
-            'homelab.yaml: agents.hermes.hermes.documents."SOUL.md": "SOUL.md" cannot be read (Permission denied); '
-            "check its permissions."
+            'homelab.yaml: agents.hermes.hermes.documents."SOUL.md": "SOUL.md" cannot be read '
+            "(Too many levels of symbolic links); check its permissions."
         )
     ]
 

@@ -24,6 +24,7 @@ LAYERS = [
     "node_devices",
     "types",
     "model",
+    "reading",
     "guest_places",
     "described",
     "variables",

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from pve_agents.agents.hermes.compose_words import sidecar_problems, variable_problem
 from pve_agents.agents.hermes.config import HttpUrl
@@ -249,6 +249,37 @@ class Audio(Model):
         return path
 
 
+_LABELS_SCHEMA: dict[str, Any] = {
+    "anyOf": [
+        {"type": "object", "additionalProperties": {"type": "string"}},
+        {"type": "array", "items": {"type": "string"}},
+    ]
+}
+
+
+def _labels(values: object) -> object:
+    if isinstance(values, Mapping):
+        return dict(checked(values, _label))
+    if isinstance(values, list | tuple):
+        return dict(it for _, it in checked(values, lambda i, text: [(i, _label_of_text(text))]))
+    return values
+
+
+def _label(name: Any, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - not checked yet
+    if not isinstance(name, str) or not name:
+        raise ValueError("a label has a name; write one such as com.example.role")
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not text; write it in quotes")  # noqa: TRY004 - pydantic's way
+    yield name, value
+
+
+def _label_of_text(text: object) -> tuple[str, str]:
+    name, _, value = text.partition("=") if isinstance(text, str) else ("", "", "")
+    if not name:
+        raise ValueError(f"{shown(text)} is not a label; write one such as com.example.role=cache")
+    return name, value
+
+
 _PORT = r"(?:[0-9]{1,5}(?:-[0-9]{1,5})?)"
 
 
@@ -317,6 +348,11 @@ class Sidecar(OpenModel):
 
     healthcheck: Mapping[str, Any] | None = None
     """How Docker sees whether it is up. Defaults to the image's."""
+
+    labels: Annotated[Mapping[str, str], ReadOnly(), WithJsonSchema(_LABELS_SCHEMA), BeforeValidator(_labels)] = Field(
+        default={}
+    )
+    """Labels of its container, as a mapping or a list of NAME=VALUE. Defaults to none."""
 
     secrets: Annotated[tuple[EnvName, ...], BeforeValidator(listed), AfterValidator(distinct)] = ()
     """Names of the secrets that it gets as variables. Defaults to none."""

@@ -249,10 +249,8 @@ def _revision(service: str) -> str:
 
 
 def _finished(name: str, service: Mapping[str, Any]) -> dict[str, Any]:
-    labels = service.get("labels") or {}
-    if isinstance(labels, list):
-        labels = dict(label.partition("=")[::2] for label in labels)
-    return {**service, "labels": {**labels, "pve-agents.revision": _revision(name)}}
+    labels = {**service.get("labels", {}), "pve-agents.revision": _revision(name)}
+    return {**service, "labels": labels}
 
 
 def _escaped(text: str) -> str:

@@ -73,6 +73,7 @@ from pve_agents.model import (
     Place,
     ProblemsError,
     ReadOnly,
+    at_most,
     below,
     checked,
     dotted,
@@ -80,6 +81,7 @@ from pve_agents.model import (
     merged,
     problem,
 )
+from pve_agents.reading import read_file
 from pve_agents.types import EnvName, GuestPath, Text, holds_token, lies_in, shown
 from pve_agents.yaml_text import parse_yaml_1_1
 
@@ -130,15 +132,18 @@ _LONGEST_DOCUMENT = 1_000_000
 def _read(path: str, info: ValidationInfo) -> bytes:
     """Read a file of the operator's, relative to the file of the settings."""
     directory = (info.context or {}).get("directory", Path())
+    if not path.isprintable():
+        raise ValueError(f"{shown(path)} is not the path of a file; write one such as documents/SOUL.md")
     try:
-        return Path(directory, path).read_bytes()
+        return read_file(Path(directory, path))
     except FileNotFoundError:
         raise ValueError(f"{shown(path)} does not exist; name a file relative to homelab.yaml") from None
     except IsADirectoryError:
         raise ValueError(f"{shown(path)} is a directory; name a file") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it has no such name"
-        raise ValueError(f"{shown(path)} cannot be read ({reason}); check its permissions") from None
+    except OSError as error:
+        raise ValueError(f"{shown(path)} cannot be read ({error.strerror}); check its permissions") from None
+    except ValueError as error:
+        raise ValueError(f"{shown(path)} {error}") from None
 
 
 def _document(name: Any, content: Any, info: ValidationInfo) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - not checked
@@ -520,10 +525,14 @@ class Hermes(Profile):
     networks: Mapping[Service, Any] = Field(default={})
     """Networks in the words of Compose; with network_mode bridge only. Defaults to Compose's own."""
 
-    sidecars: Annotated[Mapping[_SidecarName, Sidecar], ReadOnly()] = Field(default={}, validate_default=True)
+    sidecars: Annotated[Mapping[_SidecarName, Sidecar], at_most(64, "sidecars"), ReadOnly()] = Field(
+        default={}, validate_default=True
+    )
     """Services beside Hermes, by name. Defaults to none."""
 
-    profiles: Annotated[Mapping[_ProfileName, Profile], ReadOnly()] = Field(default={}, validate_default=True)
+    profiles: Annotated[Mapping[_ProfileName, Profile], at_most(32, "profiles"), ReadOnly()] = Field(
+        default={}, validate_default=True
+    )
     """Further profiles by name, whose settings start from those here. Defaults to none."""
 
     @property
@@ -557,23 +566,27 @@ class Hermes(Profile):
             )
         )
 
-    def neighbour_problems(self, agent: Neighbour, its: "Hermes", other: Neighbour) -> Iterator[str]:
-        """Say what this one and another agent's Hermes both have, although each must have its own.
+    def holders(self, agent: Neighbour) -> list[Holder]:
+        """Return what another agent's Hermes may clash with.
 
         Args:
             agent: The agent of this one.
-            its: The other one.
-            other: The agent of the other one.
         """
-        for one, another in product(self._holders(agent), its._holders(other)):  # noqa: SLF001 - our own
-            yield from neighbour_problems(one, another)
-
-    def _holders(self, agent: Neighbour) -> list[Holder]:
         holders = []
         for place, profile in self._by_place():
             tokens = {name: profile.secret_map[name] for name in profile.logins}
             holders.append(Holder(agent, dotted((agent.name, "hermes", *place)), profile.data_directory, tokens))
         return holders
+
+    def neighbour_problems(self, mine: Sequence[Holder], theirs: Sequence[Holder]) -> Iterator[str]:
+        """Say what this one and another agent's Hermes both have, although each must have its own.
+
+        Args:
+            mine: This one's holders.
+            theirs: The other one's.
+        """
+        for one, another in product(mine, theirs):
+            yield from neighbour_problems(one, another)
 
     def warnings(self, container: Place | None = None) -> Iterator[tuple[Key, str]]:
         """Find what may be meant, and yet is worth a second look.
