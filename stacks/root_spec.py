@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from pve_agents.payload import Payload, container_payload
+from pve_agents.placeholders import PLACEHOLDER
 from pve_agents.settings import Agent
 
 STEPS = {
@@ -67,6 +68,8 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
         "secrets": {
             "names": list(payload.secrets),
             "minimum_lengths": dict(payload.minimum_lengths),
+            "of_compose": list(payload.secrets_of_compose),
+            "placeholder": PLACEHOLDER,
             "path": f"/etc/pve-agents/{agent.name}.env",
             # Only the bootstrap reads it, and hands each service what is its own.
             "uid": 0,

@@ -40,6 +40,9 @@ class Payload:
     minimum_lengths: Mapping[str, int] = field(default_factory=dict)
     """How many characters a secret has at least, by its name."""
 
+    secrets_of_compose: tuple[str, ...] = ()
+    """Names of those that Compose reads from a file, where it takes no backslash before a quote or at the end."""
+
     @cached_property
     def archive(self) -> bytes:
         """The files as tar.gz, without owner, time or order of this machine."""

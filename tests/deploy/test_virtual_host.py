@@ -14,6 +14,7 @@ from typing import Any, Literal
 import pytest
 
 from pve_agents.payload import GuestFile, Payload
+from pve_agents.placeholders import PLACEHOLDER
 from tests.virtual_node.client import ApiError, Client
 from tests.virtual_node.host import SSH_FAILED, on_virtual_root, parse_ssh
 from tests.virtual_node.node import ROOT, VirtualNode
@@ -57,7 +58,14 @@ class Operator:
                 "archive": str(archive),
                 "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
             },
-            "secrets": {"names": ["A_KEY"], "path": "/etc/pve-agents/hermes.env", "uid": 10000, "gid": 10000},
+            "secrets": {
+                "names": ["A_KEY"],
+                "of_compose": [],
+                "placeholder": PLACEHOLDER,
+                "path": "/etc/pve-agents/hermes.env",
+                "uid": 10000,
+                "gid": 10000,
+            },
             "bootstrap": {"command": "/opt/pve-agents/hermes/bootstrap", "timeout_seconds": 20},
         }
 

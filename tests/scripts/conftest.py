@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pve_agents.placeholders import PLACEHOLDER
 from tests.scripts.fake_node import Node
 from tests.scripts.helpers import REAL_COMMANDS, Operator, Run, bash, payload, script
 
@@ -56,7 +57,14 @@ def spec(node: Node) -> dict[str, Any]:
             "sha256": sha256,
         },
         "bootstrap": {"command": "/opt/pve-agents/hermes/bootstrap", "timeout_seconds": 20},
-        "secrets": {"names": ["LITELLM_API_KEY"], "path": "/opt/hermes-data/.env", "uid": 10000, "gid": 10000},
+        "secrets": {
+            "names": ["LITELLM_API_KEY"],
+            "of_compose": [],
+            "placeholder": PLACEHOLDER,
+            "path": "/opt/hermes-data/.env",
+            "uid": 10000,
+            "gid": 10000,
+        },
     }
 
 

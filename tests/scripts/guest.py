@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pve_agents.placeholders import PLACEHOLDER
 from tests.virtual_node.host import VirtualHost
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "guest"
@@ -77,6 +78,7 @@ class Guest:
             "sidecars": [],
             "health_seconds": "180",
             "answer_seconds": "60",
+            "placeholder": PLACEHOLDER,
         }
         self.services: dict[str, dict[str, Value]] = {"hermes": service_plan()}
         self.configs = {"hermes": "model: {default: hermes}\n"}

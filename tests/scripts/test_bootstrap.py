@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from pve_agents.placeholders import PLACEHOLDER
 from tests.scripts.fake_docker import DOCKER_KEY
-from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, Guest, service_plan
+from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, SCRIPTS, Guest, service_plan
+from tests.scripts.test_host_step import PLACEHOLDERS, REAL
 
 CANARY = re.compile(r"canary")
 SECONDS = re.compile(r" \d+\.\ds$", re.MULTILINE)
@@ -331,6 +333,21 @@ def test_secrets_that_cannot_be_right(bare: Guest, secrets: dict[str, str], sent
     bare.give_secrets(**secrets)
     assert refused(bare, 1, sentence) == ["[hermes 1/9] secrets … FAILED"]
     assert bare.changes == []
+
+
+@pytest.mark.parametrize("values", [PLACEHOLDERS, REAL], ids=["placeholders", "real"])
+def test_the_container_takes_the_same_for_a_placeholder_as_the_step_that_delivers(values: list[str]) -> None:
+    script = 'while IFS= read -r value; do [[ ${value,,} =~ ^$1$ ]] && echo "$value"; done || true'
+    lines = "".join(f"{value.strip()}\n" for value in values)
+    command = ["bash", "-c", script, "bash", PLACEHOLDER]
+    found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
+    assert found == (lines if values is PLACEHOLDERS else "")
+    assert "=~ ^$placeholder$ ]]" in (SCRIPTS / "bootstrap").read_text()
+
+
+def test_a_secret_that_begins_like_a_placeholder_is_one(bare: Guest) -> None:
+    bare.give_secrets(LITELLM_API_KEY="dummy-5ec2e75e")
+    assert "[hermes 1/9] secrets … ok" in bare.run().stdout
 
 
 def test_no_secrets_file_at_all(bare: Guest) -> None:

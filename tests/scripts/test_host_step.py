@@ -340,10 +340,22 @@ PLACEHOLDERS = [
         "your_telegram_bot_token",
     ),
     *("placeholder", "Example", "todo", "secret", "password", "null", " REPLACE_ME ", " <token> "),
+    *("dummy", "NONE", "***", "change-me-change-me", "YOUR_API_KEY_HERE"),
 ]
 REAL = [
     *("sk-1", "5ec2e75ec2e75ec2e75ec2e75ec2e75e", "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw", "xapp-1-A0-1-abc"),
     *("hunter2", "my secret garden", "exxxon", "yourself", "tokenring", "<3", '{"a": "<b>"}', "keep.your.hat"),
+    # They only begin or end as one does, or stand where a server needs no key.
+    *(
+        "exampleKey7",
+        "dummy-lm-api-key",
+        "todo-list-7",
+        "replace-this-5ec2e75e",
+        "your-key-5ec2e75e",
+        "<b>5ec2",
+        "xxx5ec2e",
+    ),
+    *("changeme5ec2e75e", "EMPTY", "not-needed", "no-key-required", "none-of-your-business"),
 ]
 
 
@@ -353,7 +365,7 @@ def test_a_placeholder_is_no_secret(operator: Operator, value: str) -> None:
     assert run.returncode == 2
     assert run.stderr == (
         "[hermes 3/4] payload … FAILED: the secret LITELLM_API_KEY is a placeholder: write its real value, or none "
-        "until you have it\n"
+        "until you have it; where no key is needed, take its name out of the settings\n"
     )
     assert value.strip() not in run.stdout
 
@@ -383,6 +395,28 @@ def test_a_wrong_minimum_length(operator: Operator, lengths: object) -> None:
     assert run.returncode == 2
     assert "spec.secrets.minimum_lengths" in run.stderr
     assert CANARY not in run.stderr
+
+
+@pytest.mark.parametrize(("value", "status"), [("canary\\'s", 2), ("canary\\", 2), ("can\\ary", 0)])
+def test_a_secret_that_compose_cannot_read_stops_here_and_not_in_the_container(
+    operator: Operator, value: str, status: int
+) -> None:
+    assert operator.run("payload", LITELLM_API_KEY=value).returncode == 0
+    operator.spec["secrets"]["of_compose"] = ["LITELLM_API_KEY"]
+    run = operator.run("payload", LITELLM_API_KEY=value)
+    assert run.returncode == status
+    if status:
+        assert run.stderr == (
+            "[hermes 3/4] payload … FAILED: the secret LITELLM_API_KEY has a backslash before a quote or at its end, "
+            "which Compose cannot read from a file: choose another value\n"
+        )
+
+
+def test_a_list_of_placeholders_that_cannot_be_read(operator: Operator) -> None:
+    operator.spec["secrets"]["placeholder"] = "("
+    run = operator.run("payload", LITELLM_API_KEY=CANARY)
+    assert run.returncode == 2
+    assert "spec.secrets.placeholder is no regular expression" in run.stderr
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -261,11 +261,11 @@ IN_HERMES = {
     "literal secrets": {
         "api-key": (
             "settings: {providers: {litellm: {key_env: null, api_key: hunter2}}}",
-            "settings.providers.litellm.api_key: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.providers.litellm.api_key: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name; where the server needs none, leave it out.",
         ),
         "api-key-of-custom": (
             'settings: {model: {provider: custom, base_url: "http://h:1/v1", api_key: hunter2}}',
-            "settings.model.api_key: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.model.api_key: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name; where the server needs none, name it under providers, with its base_url alone.",
         ),
         "token": (
             "settings: {foo: {token: hunter2}}",
@@ -1586,7 +1586,8 @@ def test_a_config_file_is_taken_as_it_is(tmp_path: Path, load: Load) -> None:
             [
                 (
                     "mine.yaml: model.api_key: this seems to be a secret; "
-                    "write ${NAME} in its place, and put the value into the environment or .env under that name."
+                    "write ${NAME} in its place, and put the value into the environment or .env under that name; "
+                    "where the server needs none, name it under providers, with its base_url alone."
                 ),
                 (
                     "mine.yaml: model.context_length: 8192 is not a context length that Hermes accepts, which needs at "
@@ -1710,7 +1711,8 @@ def test_a_variable_takes_hermes_away(tmp_path: Path, monkeypatch: pytest.Monkey
                 (
                     f"{H}__SETTINGS__PROVIDERS__LITELLM__API_KEY: agents.hermes.hermes.settings.providers.litellm.api_key: "
                     "this seems to be a secret; "
-                    "write ${NAME} in its place, and put the value into the environment or .env under that name."
+                    "write ${NAME} in its place, and put the value into the environment or .env under that name; "
+                    "where the server needs none, leave it out."
                 )
             ],
         ),
@@ -2011,6 +2013,20 @@ def test_every_reference_becomes_a_secret(load: Load) -> None:
         "API_SERVER_KEY": "API_SERVER_KEY",
         "FIRECRAWL_API_KEY": "MY_FIRECRAWL",
     }
+
+
+@pytest.mark.parametrize("key", ["EMPTY", "none", "not-needed"])
+def test_a_server_without_a_key_is_named_without_one(refuse: Refuse, load: Load, key: str) -> None:
+    providers = "settings: {{model: {{provider: vllm}}, providers: {{vllm: {{base_url: 'http://h:8000/v1'{}}}}}}}"
+    (said,) = refuse(section(providers.format(f", api_key: {key}")))
+    assert said.endswith("under that name; where the server needs none, leave it out.")
+    hermes = load(providers.format(""))
+    assert list(hermes.secret_map) == ["API_SERVER_KEY"]
+    said, *_ = refuse(section(f"settings: {{model: {{provider: custom, base_url: 'http://h/v1', api_key: {key}}}}}"))
+    assert said.endswith("; where the server needs none, name it under providers, with its base_url alone.")
+    # The other way out, for one that wants a word all the same.
+    hermes = load(providers.format(", api_key: '${VLLM_KEY}'"))
+    assert list(hermes.secret_map) == ["VLLM_KEY", "API_SERVER_KEY"]
 
 
 def test_secrets_may_be_a_list(load: Load) -> None:

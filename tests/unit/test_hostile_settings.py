@@ -106,6 +106,17 @@ WRONG = {
         sidecar(labels={"": "x"}),
         f'{SIDE}.labels."": a label has a name; write one such as com.example.role.',
     ),
+    "platform-is-no-mapping": (
+        hermes(settings={"telegram": 5}, platforms={"telegram": {"allowed_users": [12345], "extra": {"a": 1}}}),
+        "agents.hermes.hermes.settings.telegram: 5 is not a mapping; write keys and values, or leave telegram out.",
+    ),
+    "fallback-is-no-list": (
+        hermes(settings={"fallback_providers": True}),
+        (
+            "agents.hermes.hermes.settings.fallback_providers: true is not a list; write one such as "
+            "[{provider: openrouter, model: hermes}]."
+        ),
+    ),
     "half-a-character": (
         hermes(environment={"A": "\udfff"}),
         f"line 1, column 56: the text has the character U+DFFF, {NOWHERE}",

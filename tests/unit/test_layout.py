@@ -53,6 +53,7 @@ LAYERS = [
     "token_check",
     "template",
     "container",
+    "placeholders",
     "payload",
     "guest_payload",
     "host_step",

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import ErrorDetails
 
-from pve_agents.agents.hermes.tools import Names, PlatformName, tool_problems
+from pve_agents.agents.hermes.tools import PLATFORMS, Names, PlatformName, tool_problems
 from pve_agents.model import Flag, Key, OpenModel, Unquoted, below, distinct, merged, problem
 from pve_agents.types import EnvName, Number, Text, env_name, holds_token, is_credential_name, plain_url, shown
 
@@ -610,9 +610,17 @@ def tree_problems(tree: Mapping[str, Any]) -> list[ErrorDetails]:
         *_model_problems(tree),
         *_terminal_problems(_mapping(tree, "terminal")),
         *_provider_problems(tree),
+        *_block_problems(tree),
         *tool_problems(tree),
         *(it for name, server in _mapping(tree, "mcp_servers").items() for it in _mcp_problems(name, server)),
     ]
+
+
+def _block_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+    for name in PLATFORMS:
+        if name in tree and not isinstance(tree[name], Mapping | None):
+            sentence = f"{shown(tree[name])} is not a mapping; write keys and values, or leave {name} out"
+            yield problem((name,), sentence, tree[name])
 
 
 def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -633,7 +641,12 @@ def _model_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
     if "model" in model:
         yield problem(("model", "model"), "Hermes calls this default; write default", model["model"])
     yield from _known_provider(tree, ("model", "provider"), model["provider"])
-    for i, fallback in enumerate(tree.get("fallback_providers") or ()):
+    fallbacks = tree.get("fallback_providers") or []
+    if not isinstance(fallbacks, list):
+        sentence = f"{shown(fallbacks)} is not a list; write one such as [{{provider: openrouter, model: hermes}}]"
+        yield problem(("fallback_providers",), sentence, fallbacks)
+        fallbacks = []
+    for i, fallback in enumerate(fallbacks):
         if isinstance(fallback, Mapping) and "provider" in fallback:
             yield from _known_provider(tree, ("fallback_providers", i, "provider"), fallback["provider"])
     if model["provider"] == "custom" and "custom" not in _mapping(tree, "providers"):

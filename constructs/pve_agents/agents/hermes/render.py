@@ -18,6 +18,7 @@ from pve_agents.agents.hermes.compose_words import with_signs_doubled
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
 from pve_agents.payload import GuestFile, Payload, container_payload
+from pve_agents.placeholders import PLACEHOLDER
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
 from pve_agents.yaml_writer import to_yaml
@@ -70,6 +71,9 @@ def hermes_payload(agent: Agent, *, scripts: Path) -> Payload:
             profile.secret_map["API_SERVER_KEY"]: _API_SERVER_KEY_LENGTH
             for profile in agent.hermes.services(agent.name).values()
         },
+        secrets_of_compose=tuple(
+            dict.fromkeys(name for sidecar in agent.hermes.sidecars.values() for name in sidecar.secrets)
+        ),
     )
 
 
@@ -303,6 +307,7 @@ def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
             "sidecars": list(hermes.sidecars),
             "health_seconds": str(hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS),
             "answer_seconds": str(hermes.answer_seconds),
+            "placeholder": PLACEHOLDER,
         }
     )
 

@@ -197,7 +197,17 @@ def _found_secrets(area: str, tree: object) -> Iterator[ErrorDetails]:
     for key, value in literal_secrets(tree, (area,)):
         # A sidecar's are names; what is no list there is refused without being shown.
         if area != "sidecars" or "secrets" not in key:
-            yield problem(key, f"this seems to be a secret; {_REMEDIES[area]}", value)
+            yield problem(key, f"this seems to be a secret; {_REMEDIES[area]}{_without_a_key(key)}", value)
+
+
+def _without_a_key(key: Key) -> str:
+    """Say what to do where a server needs no key, and only an example has one."""
+    match key:
+        case (_, "providers", _, "api_key"):
+            return "; where the server needs none, leave it out"
+        case (_, "model", "api_key"):
+            return "; where the server needs none, name it under providers, with its base_url alone"
+    return ""
 
 
 def _plain(values: object) -> object:
@@ -268,7 +278,8 @@ class Profile(Model):
         tree = merged({}, self.settings.tree if self._file_tree is None else self._file_tree)
         for name, platform in self.platforms.stated.items():
             if block := platform.block:
-                tree[name] = merged(tree.get(name) or {}, block)
+                stated = tree.get(name)
+                tree[name] = merged(stated if isinstance(stated, Mapping) else {}, block)
         return tree
 
     @property
