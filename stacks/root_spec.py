@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from pve_agents.payload import Payload, container_payload
-from pve_agents.placeholders import PLACEHOLDER
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from pve_agents.settings import Agent
 
 STEPS = {
@@ -70,6 +70,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
             "minimum_lengths": dict(payload.minimum_lengths),
             "of_compose": list(payload.secrets_of_compose),
             "placeholder": PLACEHOLDER,
+            "invisible": list(INVISIBLE),
             "path": f"/etc/pve-agents/{agent.name}.env",
             # Only the bootstrap reads it, and hands each service what is its own.
             "uid": 0,

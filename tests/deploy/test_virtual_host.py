@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pytest
 
 from pve_agents.payload import GuestFile, Payload
-from pve_agents.placeholders import PLACEHOLDER
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from tests.virtual_node.client import ApiError, Client
 from tests.virtual_node.host import SSH_FAILED, on_virtual_root, parse_ssh
 from tests.virtual_node.node import ROOT, VirtualNode
@@ -62,6 +62,7 @@ class Operator:
                 "names": ["A_KEY"],
                 "of_compose": [],
                 "placeholder": PLACEHOLDER,
+                "invisible": list(INVISIBLE),
                 "path": "/etc/pve-agents/hermes.env",
                 "uid": 10000,
                 "gid": 10000,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pve_agents.placeholders import PLACEHOLDER
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from tests.scripts.fake_node import Node
 from tests.scripts.helpers import REAL_COMMANDS, Operator, Run, bash, payload, script
 
@@ -61,6 +61,7 @@ def spec(node: Node) -> dict[str, Any]:
             "names": ["LITELLM_API_KEY"],
             "of_compose": [],
             "placeholder": PLACEHOLDER,
+            "invisible": list(INVISIBLE),
             "path": "/opt/hermes-data/.env",
             "uid": 10000,
             "gid": 10000,

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pve_agents.placeholders import PLACEHOLDER
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from tests.virtual_node.host import VirtualHost
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "guest"
@@ -79,6 +79,7 @@ class Guest:
             "health_seconds": "180",
             "answer_seconds": "60",
             "placeholder": PLACEHOLDER,
+            "invisible": list(INVISIBLE),
         }
         self.services: dict[str, dict[str, Value]] = {"hermes": service_plan()}
         self.configs = {"hermes": "model: {default: hermes}\n"}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pve_agents.placeholders import PLACEHOLDER
+from pve_agents.secret_values import PLACEHOLDER
 from tests.scripts.fake_docker import DOCKER_KEY
 from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, SCRIPTS, Guest, service_plan
 from tests.scripts.test_host_step import PLACEHOLDERS, REAL
@@ -343,6 +343,33 @@ def test_the_container_takes_the_same_for_a_placeholder_as_the_step_that_deliver
     found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
     assert found == (lines if values is PLACEHOLDERS else "")
     assert "=~ ^$placeholder$ ]]" in (SCRIPTS / "bootstrap").read_text()
+
+
+def by_hand(guest: Guest, content: str) -> None:
+    """Replace the file of secrets by one that somebody put there, as with a pasted step."""
+    (guest.root / "etc/pve-agents/hermes.env").write_bytes(content.encode())
+
+
+def test_secrets_that_were_put_there_by_hand_are_read_without_what_an_editor_leaves(bare: Guest) -> None:
+    by_hand(bare, f"\ufeffLITELLM_API_KEY= {LITELLM_KEY}\r\nAPI_SERVER_KEY='{API_KEY}' \r\n")
+    assert bare.run().returncode == 0
+    managed = (bare.project / "services/hermes/managed/.env").read_text()
+    assert f"LITELLM_API_KEY={LITELLM_KEY}\n" in managed
+    assert f"API_SERVER_KEY='{API_KEY}'\n" in managed
+    assert "\r" not in managed
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+@pytest.mark.parametrize("value", ["{}\u00a0", "\u200b{}", "{}\u2060x", "' {}'", "'{} '", "{}\ufe0f"])
+def test_a_secret_that_holds_what_cannot_be_seen(bare: Guest, value: str, locale: str) -> None:
+    by_hand(bare, f"LITELLM_API_KEY={value.format(LITELLM_KEY)}\nAPI_SERVER_KEY={API_KEY}\n")
+    ran = bare.run(LANG=locale, LC_ALL=locale)
+    assert ran.returncode == 1
+    assert (
+        "the secret LITELLM_API_KEY in /etc/pve-agents/hermes.env has a blank at an end, or a character" in ran.stderr
+    )
+    assert LITELLM_KEY not in ran.stderr + ran.stdout
+    assert bare.changes == []
 
 
 def test_a_secret_that_begins_like_a_placeholder_is_one(bare: Guest) -> None:

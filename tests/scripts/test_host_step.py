@@ -8,6 +8,7 @@ import http.server
 import json
 import os
 import pathlib
+import re
 import runpy
 import shutil
 import signal
@@ -293,6 +294,91 @@ def test_secrets_reach_one_file_and_nothing_else(
         assert CANARY.encode() not in content, path
         assert base64.b64encode(target.read_bytes()) not in content, path
         assert b"PROXMOX_VE" not in content or path.name in ("host-step", "on-host"), path
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"LITELLM_API_KEY= {CANARY}",
+        f"LITELLM_API_KEY={CANARY}  \t",
+        f"LITELLM_API_KEY = {CANARY}",
+        f"LITELLM_API_KEY= '{CANARY}' ",
+        f"\ufeffLITELLM_API_KEY={CANARY}\n",
+        f"# mine\r\nexport\tLITELLM_API_KEY={CANARY}\r\n\r\n",
+        f'\ufeff  LITELLM_API_KEY="{CANARY}"\r\n',
+    ],
+    ids=["blank-before", "blanks-after", "blanks-around", "quoted", "bom", "crlf", "all"],
+)
+def test_a_secret_arrives_without_what_an_editor_leaves_around_it(
+    operator: Operator, node: Node, tmp_path: pathlib.Path, content: str
+) -> None:
+    file = tmp_path / "hermes.env"
+    file.touch(0o600)
+    file.write_bytes(content.encode())
+    run = operator.run("payload", HERMES_ENV_FILE=str(file))
+    assert run.returncode == 0, run.stderr
+    assert (node.guest / "opt/hermes-data/.env").read_text() == f"LITELLM_API_KEY={CANARY}\n"
+
+
+BLANK = "begins or ends with a blank: write it without"
+
+
+@pytest.mark.parametrize("source", ["environment", "file"])
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (f" {CANARY}", BLANK),
+        (f"{CANARY} ", BLANK),
+        (f"{CANARY}\u00a0", "holds U+00A0, which cannot be seen and came along with a copy: write it without"),
+        (f"\u200b{CANARY}", "holds U+200B, which cannot be seen"),
+        (f"{CANARY}\u2060x", "holds U+2060, which cannot be seen"),
+        (f"\ufeff{CANARY}", "holds U+FEFF, which cannot be seen"),
+        (f"{CANARY}\u3164", "holds U+3164, which cannot be seen"),
+        (f"{CANARY}\ufe0f", "holds U+FE0F, which cannot be seen"),
+        (f"{CANARY}\u2028", "holds a control character or a line break"),
+    ],
+)
+def test_a_secret_holds_nothing_that_cannot_be_seen(
+    operator: Operator, tmp_path: pathlib.Path, value: str, fault: str, source: str
+) -> None:
+    file = tmp_path / "hermes.env"
+    file.touch(0o600)
+    file.write_text(f"LITELLM_API_KEY='{value}'\n", encoding="utf-8")
+    given = {"LITELLM_API_KEY": value} if source == "environment" else {"HERMES_ENV_FILE": str(file)}
+    run = operator.run("payload", **given)
+    assert run.returncode == 2
+    assert f"the secret LITELLM_API_KEY {fault}" in run.stderr
+    assert CANARY not in run.stderr + run.stdout
+    assert operator.logged("ssh-arguments") == ""
+
+
+@pytest.mark.parametrize("name", ["\u200bLITELLM_API_KEY", "LITELLM_API_KEY\u00a0"])
+def test_the_name_of_a_secret_holds_nothing_that_cannot_be_seen(
+    operator: Operator, tmp_path: pathlib.Path, name: str
+) -> None:
+    file = tmp_path / "hermes.env"
+    file.touch(0o600)
+    file.write_text(f"# mine\n{name}={CANARY}\n", encoding="utf-8")
+    run = operator.run("payload", HERMES_ENV_FILE=str(file))
+    assert run.returncode == 2
+    assert re.search(r"line 2: the name holds U\+(200B|00A0), which cannot be seen: write the line anew", run.stderr)
+    assert CANARY not in run.stderr + run.stdout
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "endless"])
+def test_the_file_of_secrets_is_a_regular_one(operator: Operator, tmp_path: pathlib.Path, kind: str) -> None:
+    file = tmp_path / "hermes.env"
+    if kind == "pipe":
+        os.mkfifo(file, 0o600)
+    elif kind == "device":
+        file = pathlib.Path("/dev/zero")
+    else:
+        file.touch(0o600)
+        os.truncate(file, 2**40)
+    run = operator.run("payload", HERMES_ENV_FILE=str(file))
+    assert run.returncode == 2
+    said = "is longer than a file of secrets can be" if kind == "endless" else "is no regular file"
+    assert f"HERMES_ENV_FILE {file} {said}" in run.stderr
 
 
 def test_missing_secrets_are_loud_and_harmless(operator: Operator, node: Node) -> None:

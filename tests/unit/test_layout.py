@@ -53,7 +53,7 @@ LAYERS = [
     "token_check",
     "template",
     "container",
-    "placeholders",
+    "secret_values",
     "payload",
     "guest_payload",
     "host_step",

@@ -18,7 +18,7 @@ from pve_agents.agents.hermes.compose_words import with_signs_doubled
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
 from pve_agents.payload import GuestFile, Payload, container_payload
-from pve_agents.placeholders import PLACEHOLDER
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
 from pve_agents.yaml_writer import to_yaml
@@ -308,6 +308,7 @@ def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
             "health_seconds": str(hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS),
             "answer_seconds": str(hermes.answer_seconds),
             "placeholder": PLACEHOLDER,
+            "invisible": INVISIBLE,
         }
     )
 
