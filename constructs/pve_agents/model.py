@@ -1,11 +1,12 @@
 """What the models of the settings have in common."""
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -43,7 +44,9 @@ __all__ = [
     "few",
     "flattened",
     "listed",
+    "meant",
     "merged",
+    "offered",
     "problem",
 ]
 
@@ -68,6 +71,9 @@ class Model(BaseModel):
 
     synonyms: ClassVar[Mapping[str, str]] = {}
     """What people write, and the key that they mean."""
+
+    opens: ClassVar[frozenset[str]] = frozenset()
+    """Keys with which more people or programs get in: to none of them is anybody led by a likeness of names."""
 
     carriers: ClassVar[Mapping[str, str]] = {}
     """Secrets that people write here, and the variable that each belongs into."""
@@ -217,6 +223,35 @@ def few(sentences: Sequence[str], about_the_rest: str, left: int = 0) -> list[st
     kept = [it if len(it) <= _LONGEST_SENTENCE else f"{it[:_LONGEST_SENTENCE]} …" for it in sentences[:MOST_SENTENCES]]
     left += len(sentences) - len(kept)
     return [*kept, about_the_rest.format(left, are="is" if left == 1 else "are")] if left else kept
+
+
+def meant(model: type[Model], name: str, value: object, cutoff: float = 0.6) -> str | None:
+    """Return the key of a model that somebody may have meant; never one that opens more than what was written.
+
+    Args:
+        model: The model.
+        name: What was written as the key.
+        value: What was written as its value.
+        cutoff: How much alike the names must be, up to 1. Defaults to 0.6.
+    """
+    close = difflib.get_close_matches(name.lower(), offered(model, value), n=1, cutoff=cutoff)
+    return close[0] if close else None
+
+
+def offered(model: type[Model], value: object) -> list[str]:
+    """Return the keys of a model to which a message may lead who wrote a value under another one.
+
+    A flag is a decision: who wrote something else than true or false has not taken it.
+    """
+    return [
+        key
+        for key, field in model.model_fields.items()
+        if not field.exclude and key not in model.opens and (isinstance(value, bool) or not _is_flag(field.annotation))
+    ]
+
+
+def _is_flag(annotation: object) -> bool:
+    return annotation is bool or any(map(_is_flag, get_args(annotation)))
 
 
 def at_most(number: int, what: str) -> BeforeValidator:

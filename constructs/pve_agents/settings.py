@@ -8,7 +8,6 @@ underscores in a variable's name.
 ``python -m pve_agents.settings`` prints the JSON Schema of the file, for editors.
 """
 
-import difflib
 import ipaddress
 import itertools
 import json
@@ -50,7 +49,9 @@ from pve_agents.model import (
     few,
     flattened,
     listed,
+    meant,
     merged,
+    offered,
 )
 from pve_agents.reading import read_file, tree_fault
 from pve_agents.types import (
@@ -675,6 +676,7 @@ class Agent(Model):
         "environment": "secrets",
         "mount_points": "mounts",
     }
+    opens: ClassVar[frozenset[str]] = frozenset({"adopt"})
     not_here: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(
             ("fuse", "hook_script", "hook_script_file_id"),
@@ -1018,7 +1020,7 @@ def _origin(label: str, file: object, key: Key, value: object) -> str:
     return " with ".join(filter(None, ["" if below and in_file is _ABSENT else label, ", ".join(sorted(below))]))
 
 
-def _unknown(key: Key, backend: str) -> str:
+def _unknown(key: Key, backend: str, value: object) -> str:
     """Say what to do with a key that is no setting."""
     *parents, name = map(str, key)
     model: type[Model] = Homelab
@@ -1034,7 +1036,7 @@ def _unknown(key: Key, backend: str) -> str:
         return reason.format(agent=agent)
     if is_credential_name(name):
         return f"secrets do not go into {_FILE}; put {name} into the environment or .env"
-    return f"there is no such setting; {_suggestion(model, name)}"
+    return f"there is no such setting; {_suggestion(model, name, value)}"
 
 
 def _model_in(annotation: object) -> type[Model] | None:
@@ -1072,18 +1074,18 @@ def _parts(model: type[Model]) -> dict[str, type[Model]]:
     }
 
 
-def _suggestion(model: type[Model], name: str) -> str:
+def _suggestion(model: type[Model], name: str, value: object) -> str:
     if synonym := model.synonyms.get(name):
         return f"did you mean {synonym}?"
     if model is Agent and (slot := re.fullmatch(r"(?:mp|(dev))[0-9]+", name)):
         return f"did you mean {'devices' if slot[1] else 'mounts'}.{name}?"
-    inner = [f"{path}.{field}" for path, part in _parts(model).items() for field in part.model_fields]
+    inner = [f"{path}.{field}" for path, part in _parts(model).items() for field in offered(part, value)]
     if nested := [path for path in inner if path.endswith(f".{name}")]:
         return f"did you mean {' or '.join(nested)}?"
-    names = [field for field, info in model.model_fields.items() if not info.exclude]
-    if close := difflib.get_close_matches(name.lower(), names, n=1):
-        return f"did you mean {close[0]}?"
-    return f"write one of {', '.join(names)}"
+    if close := meant(model, name, value):
+        return f"did you mean {close}?"
+    keys = [key for key, field in model.model_fields.items() if not field.exclude and key not in model.opens]
+    return f"write one of {', '.join(keys)}"
 
 
 _PHRASES: Mapping[str, str] = {
@@ -1107,7 +1109,7 @@ def _problem(error: ErrorDetails, key: Key, backend: str) -> str:
     if error["type"] == "value_error":
         return str(context["error"])
     if error["type"] == "extra_forbidden":
-        return _unknown(key, backend)
+        return _unknown(key, backend, error["input"])
     phrase = _PHRASES.get(error["type"], "{value} does not fit here; compare it with homelab.example.yaml")
     return phrase.format(
         value=shown(error["input"]),

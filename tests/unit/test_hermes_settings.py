@@ -705,23 +705,23 @@ IN_HERMES = {
     "platforms": {
         "nobody-telegram": (
             "platforms: {telegram: {}}",
-            "platforms.telegram: nobody may talk to the agent; write allowed_users, group_allowed_users, group_allowed_chats or, for everybody, allow_all: true.",
+            "platforms.telegram: nobody may talk to the agent; write allowed_users or group_allowed_users.",
         ),
         "nobody-discord": (
             'platforms: {discord: {home_channel: "123456"}}',
-            "platforms.discord: nobody may talk to the agent; write allowed_users, allowed_roles or, for everybody, allow_all: true.",
+            "platforms.discord: nobody may talk to the agent; write allowed_users.",
         ),
         "nobody-slack": (
             "platforms: {slack: {allowed_users: []}}",
-            "platforms.slack: nobody may talk to the agent; write allowed_users or, for everybody, allow_all: true.",
+            "platforms.slack: nobody may talk to the agent; write allowed_users.",
         ),
         "everybody-and-some": (
             "platforms: {telegram: {allowed_users: [123456], allow_all: true}}",
-            "platforms.telegram: allow_all lets everybody in, and allowed_users would not matter; keep one of them.",
+            "platforms.telegram: allow_all lets everybody in, and allowed_users would not matter; leave allow_all out.",
         ),
         "everybody-and-groups": (
             "platforms: {telegram: {group_allowed_chats: [-123456], group_allowed_users: [123456], allow_all: true}}",
-            "platforms.telegram: allow_all lets everybody in, and group_allowed_users and group_allowed_chats would not matter; keep one of them.",
+            "platforms.telegram: allow_all lets everybody in, and group_allowed_users and group_allowed_chats would not matter; leave allow_all out.",
         ),
         "telegram-name": (
             "platforms: {telegram: {allowed_users: [me]}}",
@@ -836,7 +836,7 @@ IN_HERMES = {
         "auth": ("dashboard: {auth: none}", 'dashboard.auth: "none" is not known here; write basic, oidc or nous.'),
         "host": (
             "dashboard: {host: localhost}",
-            'dashboard.host: "localhost" is not an address; write an IPv4 address such as 127.0.0.1, or 0.0.0.0 for every network.',
+            'dashboard.host: "localhost" is not an address; write an IPv4 address such as 127.0.0.1.',
         ),
         "public-url": (
             "dashboard: {public_url: h}",
@@ -846,11 +846,11 @@ IN_HERMES = {
     "api server": {
         "host": (
             'api_server: {host: "::1"}',
-            'api_server.host: "::1" is not an address; write an IPv4 address such as 127.0.0.1, or 0.0.0.0 for every network.',
+            'api_server.host: "::1" is not an address; write an IPv4 address such as 127.0.0.1.',
         ),
         "octet": (
             "api_server: {host: 127.0.0.256}",
-            'api_server.host: "127.0.0.256" is not an address; write an IPv4 address such as 127.0.0.1, or 0.0.0.0 for every network.',
+            'api_server.host: "127.0.0.256" is not an address; write an IPv4 address such as 127.0.0.1.',
         ),
         "port": (
             "api_server: {port: 70000}",
@@ -870,7 +870,7 @@ IN_HERMES = {
         ),
         "origin": (
             "api_server: {cors_origins: [h]}",
-            'api_server.cors_origins.0: "h" is not an origin; write * or one such as https://chat.home.arpa.',
+            'api_server.cors_origins.0: "h" is not an origin; write one such as https://chat.home.arpa.',
         ),
     },
     "image": {
@@ -1030,7 +1030,7 @@ IN_HERMES = {
         ),
         "mode": (
             'volumes: ["/srv/books:/srv/books:rx"]',
-            'volumes.0: "/srv/books:/srv/books:rx" is not a volume; write host:container or host:container:ro with absolute paths, such as /srv/books:/srv/books:ro.',
+            'volumes.0: "/srv/books:/srv/books:rx" ends in "rx", which is no mode of a volume; write ro in its place.',
         ),
         "four": (
             'volumes: ["/srv/books:/srv/books:ro:z"]',
@@ -1359,7 +1359,7 @@ IN_HERMES = {
         ),
         "nobody": (
             "profiles: {work: {api_server: {port: 8643}, platforms: {telegram: {}}}}",
-            "profiles.work.platforms.telegram: nobody may talk to the agent; write allowed_users, group_allowed_users, group_allowed_chats or, for everybody, allow_all: true.",
+            "profiles.work.platforms.telegram: nobody may talk to the agent; write allowed_users or group_allowed_users.",
         ),
     },
     "unknown": {

@@ -3,18 +3,17 @@
 Names and values are those of hermes-agent 0.19 to 0.21: https://hermes-agent.nousresearch.com/docs/user-guide/configuration
 """
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import ErrorDetails
 
 from pve_agents.agents.hermes.tools import PLATFORMS, Names, PlatformName, tool_problems
-from pve_agents.model import Flag, Key, OpenModel, Unquoted, below, distinct, merged, problem
+from pve_agents.model import Flag, Key, OpenModel, Unquoted, below, distinct, meant, merged, problem
 from pve_agents.types import EnvName, Number, Text, env_name, holds_token, is_credential_name, plain_url, shown
 
 __all__ = [
@@ -347,6 +346,8 @@ class Approvals(OpenModel):
 
 class Security(OpenModel):
     """What Hermes guards."""
+
+    opens: ClassVar[frozenset[str]] = frozenset({"allow_lazy_installs"})
 
     redact_secrets: Flag = True
     """Whether keys are taken out of what the model sees. Defaults to true."""
@@ -755,9 +756,9 @@ def near_misses(model: OpenModel, key: Key = ()) -> Iterator[tuple[Key, str]]:
     Yields:
         The place of each, and a sentence without its full stop.
     """
-    for name in model.model_extra or {}:
-        if close := difflib.get_close_matches(name.lower(), type(model).model_fields, n=1, cutoff=0.8):
-            yield (*key, name), f"this goes to Hermes as it is; did you mean {close[0]}?"
+    for name, value in (model.model_extra or {}).items():
+        if close := meant(type(model), name, value, cutoff=0.8):
+            yield (*key, name), f"this goes to Hermes as it is; did you mean {close}?"
     for name in type(model).model_fields:
         value = getattr(model, name)
         for inner, it in value.items() if isinstance(value, dict) else [("", value)]:

@@ -68,6 +68,8 @@ def overlap(path: str, directories: Iterable[str]) -> bool:
 
 def _volume(key: object, value: Any) -> Iterator[tuple[object, str]]:  # noqa: ANN401 - not checked yet
     source, target, mode = (*str(value).split(":"), "rw", "", "")[:3]
+    if isinstance(value, str) and value.count(":") == 2 and mode not in {"ro", "rw"}:  # noqa: PLR2004 - host, container, mode
+        raise ValueError(f"{shown(value)} ends in {shown(mode)}, which is no mode of a volume; write ro in its place")
     plain = r"/(?:[^/:\x00-\x1f\x7f]+(?:/[^/:\x00-\x1f\x7f]+)*)?"
     if (
         not isinstance(value, str)

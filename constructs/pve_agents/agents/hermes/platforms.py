@@ -38,13 +38,13 @@ def _digits(value: object) -> object:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-_ADDRESS_WRITE = "an IPv4 address such as 127.0.0.1, or 0.0.0.0 for every network"
+_ADDRESS_WRITE = "an IPv4 address such as 127.0.0.1"
 _BindAddress = Annotated[str, Text("an address", r"[0-9.]+", _ADDRESS_WRITE, 15, _bind_address)]
 # Hermes runs as no root, and so cannot take a lower one.
 _Port = Annotated[int, Number("a port for a program that is not root", 1024, 65_535)]
 _Line = Annotated[str, Text("a text", r"[^\x00-\x1f\x7f]+", "one line of text", 1024)]
 _Origin = Annotated[
-    str, Text("an origin", r"\*|https?://[\x21-\x7e]+", "* or one such as https://chat.home.arpa", 1024, _origin)
+    str, Text("an origin", r"\*|https?://[\x21-\x7e]+", "one such as https://chat.home.arpa", 1024, _origin)
 ]
 _ID_SCHEMA = {"type": ["string", "integer"], "pattern": "^-?[0-9]+$"}
 _UserId = Annotated[
@@ -183,6 +183,11 @@ class Platform(Model):
     label: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
     lists: ClassVar[tuple[str, ...]] = ("allowed_users",)
+    opens: ClassVar[frozenset[str]] = frozenset({"allow_all", "allowed_roles", "group_allowed_chats"})
+    synonyms: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        ("allow_from", "allow_list", "allowed_ids", "allowed_user_ids", "allowlist", "user_ids", "users", "whitelist"),
+        "allowed_users",
+    )
 
     allow_all: Flag = False
     """Whether everybody may talk to the agent. Defaults to false."""
@@ -215,11 +220,11 @@ class Platform(Model):
         stated = [name for name in self.lists if getattr(self, name)]
         if self.allow_all and stated:
             raise ValueError(
-                f"allow_all lets everybody in, and {' and '.join(stated)} would not matter; keep one of them"
+                f"allow_all lets everybody in, and {' and '.join(stated)} would not matter; leave allow_all out"
             )
         if not self.allow_all and not stated:
             raise ValueError(
-                f"nobody may talk to the agent; write {', '.join(self.lists)} or, for everybody, allow_all: true"
+                f"nobody may talk to the agent; write {' or '.join(it for it in self.lists if it not in self.opens)}"
             )
         return self
 
