@@ -1532,6 +1532,75 @@ def test_a_document_is_text(tmp_path: Path, refuse: Refuse) -> None:
     ]
 
 
+PATHS = [
+    *(
+        "./documents/AGENTS.md",
+        "../AGENTS.md",
+        "~/AGENTS.md",
+        "/srv/notes/AGENTS.md",
+        "documents/AGENTS.md",
+        "AGENTS.md",
+    ),
+    *("./my notes/AGENTS.md", "notes.txt", "there", "a b", " ./there\n"),
+]
+
+
+@pytest.mark.parametrize("text", PATHS)
+@pytest.mark.parametrize("prefix", ["", "@", "file:", "file://"])
+def test_the_path_of_a_document_is_not_delivered_in_its_place(
+    tmp_path: Path, refuse: Refuse, load: Load, prefix: str, text: str
+) -> None:
+    for name in ("there", "a b"):
+        (tmp_path / name).write_text("x")
+    path = text.strip()
+    if " " in path:
+        prefix = ""
+    written = json.dumps(text.replace(path, prefix + path))
+    (said,) = refuse(section(f"documents: {{AGENTS.md: {written}}}"))
+    assert said == (
+        f'homelab.yaml: agents.hermes.hermes.documents."AGENTS.md": "{prefix}{path}" is the path of a file, '
+        f'and would be delivered as this very text; write {{file: "{path}"}}.'
+    )
+    # What it says is accepted, where there is such a file.
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "AGENTS.md").write_text("Look after the house.")
+    remedy = said.rpartition("write ")[2].removesuffix(".").replace(path, "./documents/AGENTS.md")
+    assert load(f"documents: {{AGENTS.md: {remedy}}}").documents == {"AGENTS.md": "Look after the house."}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "You are Hermes.",
+        "See docs/a.md first.",
+        "Line\n./a.md\n",
+        "/help shows what you can do",
+        "",
+        "no",
+        "Hermes",
+        "a/b",
+    ],
+)
+def test_a_text_that_only_names_a_path_is_a_document(load: Load, text: str) -> None:
+    assert load(f"documents: {{AGENTS.md: {json.dumps(text)}}}").documents == {"AGENTS.md": text}
+
+
+def test_files_in_the_place_of_a_mapping(tmp_path: Path, refuse: Refuse, load: Load) -> None:
+    place = "homelab.yaml: agents.hermes.hermes"
+    assert refuse(section("settings: ./mine.yaml, documents: ./documents/")) == [
+        (f'{place}.settings: "./mine.yaml" is a text; write config_file: "./mine.yaml" in the place of settings.'),
+        (
+            f'{place}.documents: "./documents/" is no mapping; write each document, such as '
+            '{AGENTS.md: {file: "./documents/AGENTS.md"}}.'
+        ),
+    ]
+    (tmp_path / "mine.yaml").write_text(CONFIG_FILE)
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "AGENTS.md").write_text("x")
+    hermes = load('config_file: "./mine.yaml", documents: {AGENTS.md: {file: "./documents/AGENTS.md"}}')
+    assert hermes.documents == {"AGENTS.md": "x"}
+
+
 def test_a_file_that_cannot_be_read(tmp_path: Path, refuse: Refuse) -> None:
     (tmp_path / "SOUL.md").symlink_to("SOUL.md")
     assert refuse(section("documents: {SOUL.md: {file: SOUL.md}}")) == [

@@ -5,6 +5,7 @@ https://hermes-agent.nousresearch.com/docs/user-guide/docker
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     Field,
     ModelWrapValidatorHandler,
     PrivateAttr,
@@ -146,6 +148,32 @@ def _read(path: str, info: ValidationInfo) -> bytes:
         raise ValueError(f"{shown(path)} {error}") from None
 
 
+# What nobody writes as a whole text, such as ./notes, ../a b.md, ~/AGENTS.md, /etc/motd and docs/a.md; other programs want a
+# sign before it.
+_LIKE_A_PATH = re.compile(r"(?:\.{1,2}|~)/.*|/\S+|\S+\.(?:md|markdown|txt)")
+_SIGN = re.compile(r"(?:@|file:(?://)?)(?=\S+$)")
+
+
+def _path_in(text: str, info: ValidationInfo) -> str | None:
+    """Return the path that a text is, where it is no document."""
+    line = text.strip()
+    if not line or len(line) > 255 or not line.isprintable():  # noqa: PLR2004 - the longest name of a file
+        return None
+    path = _SIGN.sub("", line)
+    if path != line or _LIKE_A_PATH.fullmatch(path):
+        return path
+    directory = (info.context or {}).get("directory", Path())
+    with suppress(OSError):
+        return line if Path(directory, line).is_file() else None
+    return None
+
+
+def _no_path(settings: object) -> object:
+    if isinstance(settings, str):
+        raise ValueError(f"{shown(settings)} is a text; write config_file: {shown(settings)} in the place of settings")  # noqa: TRY004 - pydantic's way
+    return settings
+
+
 def _document(name: Any, content: Any, info: ValidationInfo) -> Iterator[tuple[str, str]]:  # noqa: ANN401 - not checked
     parts = name.split("/") if isinstance(name, str) else [""]
     if any(part in {"", ".", ".."} or not part.isprintable() for part in parts) or len(str(name)) > 255:  # noqa: PLR2004
@@ -160,6 +188,11 @@ def _document(name: Any, content: Any, info: ValidationInfo) -> Iterator[tuple[s
             content = _read(content["file"], info).decode()
         except UnicodeDecodeError:
             raise ValueError(f"{shown(content['file'])} is not UTF-8; save the file as UTF-8") from None
+    elif isinstance(content, str) and (path := _path_in(content, info)):
+        raise ValueError(
+            f"{shown(content.strip())} is the path of a file, and would be delivered as this very text; "
+            f"write {{file: {shown(path)}}}"
+        )
     if not isinstance(content, str) or "\0" in content:
         raise ValueError(f"{shown(content)} is neither a text nor a file; write the text, or {{file: path}}")
     if len(content.encode()) > _LONGEST_DOCUMENT:
@@ -229,7 +262,7 @@ class Profile(Model):
         "working_directory": "settings.terminal.cwd",
     }
 
-    settings: Settings = Settings()
+    settings: Annotated[Settings, BeforeValidator(_no_path)] = Settings()
     """Hermes' configuration; excludes config_file."""
 
     config_file: _LocalPath | None = None
@@ -363,6 +396,11 @@ class Profile(Model):
     @field_validator("documents", mode="before")
     @classmethod
     def _documents_are_read(cls, values: object, info: ValidationInfo) -> object:
+        if isinstance(values, str):
+            example = shown(f"{values.rstrip('/')}/AGENTS.md")
+            raise ValueError(  # noqa: TRY004 - pydantic's way
+                f"{shown(values)} is no mapping; write each document, such as {{AGENTS.md: {{file: {example}}}}}"
+            )
         if not isinstance(values, Mapping):
             return values
         return dict(checked(values, lambda name, content: _document(name, content, info)))
