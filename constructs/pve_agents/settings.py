@@ -99,7 +99,7 @@ from pve_agents.types import (
     plain_url,
     shown,
 )
-from pve_agents.variables import FILE_VARIABLE, set_by_variables, unquoted, variables
+from pve_agents.variables import FILE_VARIABLE, in_json, set_by_variables, unquoted, variables
 from pve_agents.yaml_text import parse_yaml
 
 if TYPE_CHECKING:
@@ -946,15 +946,15 @@ class Homelab(Model):
 # Reading --------------------------------------------------------------------------------------------------------------
 
 
-def _parse(label: str, raw: bytes) -> object:
+def _parse(label: str, raw: bytes, *, as_written: bool) -> object:
     try:
-        return parse_yaml(raw)
+        return parse_yaml(raw, as_written=as_written)
     except ValueError as error:
         raise SettingsError([f"{label}: {error}."]) from None
 
 
-def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
-    """Return the file's name for messages, and what it holds."""
+def _read_file(directory: Path, *, as_written: bool = False) -> tuple[str, dict[str, Any]]:
+    """Return the file's name for messages, and what it holds; for messages, numbers know how they were written."""
     named = os.environ.get(FILE_VARIABLE)
     label = named or _FILE
     path = directory / label
@@ -974,7 +974,7 @@ def _read_file(directory: Path) -> tuple[str, dict[str, Any]]:
         raise SettingsError([f"{label}: the file cannot be read ({error.strerror}); check its permissions."]) from None
     except ValueError as error:
         raise SettingsError([f"{label}: the file {error}."]) from None
-    data = _parse(label, raw)
+    data = _parse(label, raw, as_written=as_written)
     if data is None:
         return label, {}
     if not isinstance(data, dict):
@@ -1092,7 +1092,7 @@ _PHRASES: Mapping[str, str] = {
     "missing": "this is missing; write {required}",
     "bool_type": "{value} is neither true nor false; write true or false, without quotes",
     "tuple_type": "{value} is not a list; write one such as [first, second]",
-    "literal_error": "{value} is not known here; write {expected}",
+    "literal_error": "{value} is not known here; write {expected}{otherwise}",
     "union_tag_invalid": "{tag} is not a kind of backend; write local, s3, http or pg",
     "union_tag_not_found": "this is missing; write local, s3, http or pg",
     **dict.fromkeys(
@@ -1110,12 +1110,15 @@ def _problem(error: ErrorDetails, key: Key, backend: str) -> str:
         return str(context["error"])
     if error["type"] == "extra_forbidden":
         return _unknown(key, backend, error["input"])
+    expected = str(context.get("expected")).replace("'", "")
     phrase = _PHRASES.get(error["type"], "{value} does not fit here; compare it with homelab.example.yaml")
     return phrase.format(
         value=shown(error["input"]),
         name=name,
         required=_REQUIRED.get(name, "a value"),
-        expected=str(context.get("expected")).replace("'", ""),
+        expected=expected,
+        # What has one word has it beside a default that is none.
+        otherwise="" if " or " in expected else f", or leave {name} out",
         tag=shown(context.get("tag")),
     )
 
@@ -1146,7 +1149,7 @@ def _sentences(error: ErrorDetails, label: str, file: object) -> list[str]:
     where = _where(label, file, key, error["input"])
     problems = _problem(error, key, backend)
     if any(name in where for name in variables().values()):
-        problems = "\n".join(map(unquoted, problems.splitlines()))
+        problems = "\n".join(in_json(unquoted(problem)) for problem in problems.splitlines())
     return [f"{where}: {problem}" + ("" if problem.endswith("?") else ".") for problem in problems.splitlines()]
 
 
@@ -1186,6 +1189,19 @@ def _merged(label: str, file: dict[str, Any]) -> tuple[dict[str, Any], list[str]
     return values | {"agents": {name: agents.get(name, stated[name]) for name in stated}}, messages
 
 
+def _validated(values: dict[str, Any], file: Path) -> Homelab:
+    return Homelab.model_validate(values, context={"directory": file.parent})
+
+
+def _in_their_words(values: dict[str, Any], file: Path, error: ValidationError) -> list[ErrorDetails]:
+    """Return the errors of what was read once more, in which each number is spelled as the file has it."""
+    try:
+        _validated(values, file)
+    except ValidationError as again:
+        error = again
+    return error.errors(include_url=False)
+
+
 def load_settings(directory: Path = Path()) -> Homelab:
     """Read the settings.
 
@@ -1201,9 +1217,10 @@ def load_settings(directory: Path = Path()) -> Homelab:
     label, file = _read_file(directory)
     values, messages = _merged(label, file)
     try:
-        homelab = Homelab.model_validate(values, context={"directory": (directory / label).parent})
+        homelab = _validated(values, directory / label)
     except ValidationError as error:
-        errors = flattened(error.errors(include_url=False))
+        label, file = _read_file(directory, as_written=True)
+        errors = flattened(_in_their_words(_merged(label, file)[0], directory / label, error))
         while errors and len(messages) <= MOST_SENTENCES:
             messages += _sentences(errors.pop(0), label, file)
         # What is left is not worked out: each sentence costs a search for what may be meant.

@@ -125,7 +125,7 @@ def shown(value: object) -> str:
             return "the value, hidden because it may be a secret,"
         cut = value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "…"
         return json.dumps(cut, ensure_ascii=not cut.isprintable())
-    text = json.dumps(value, default=repr)
+    text = getattr(value, "written", None) or json.dumps(value, default=repr)
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 

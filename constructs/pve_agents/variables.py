@@ -6,13 +6,14 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from pve_agents.model import Key
 from pve_agents.types import shown
 
-__all__ = ["FILE_VARIABLE", "set_by_variables", "unquoted", "variables"]
+__all__ = ["FILE_VARIABLE", "in_json", "set_by_variables", "unquoted", "variables"]
 
 FILE_VARIABLE = "HOMELAB_FILE"
 """Variable that names the file; it sets no key."""
@@ -57,6 +58,20 @@ def unquoted(sentence: str) -> str:
             sentence = f"the value{sentence.removeprefix(said)}"
         sentence = sentence.replace(said, "(not shown)")
     return sentence
+
+
+def in_json(sentence: str) -> str:
+    """Return a sentence whose examples are as a variable is read, and not as a file is."""
+    sentence = sentence.replace("write keys and values,", 'write JSON such as {"key": "value"},')
+    sentence = sentence.replace("write one such as [", "write JSON such as [")
+    sentence = re.sub(
+        r"(\bwrite \S.*) in quotes$", "\\1 in double quotes within single ones, such as '\"…\"'", sentence
+    )
+    return _EXAMPLE.sub(lambda found: json.dumps(list(map(_read, found[1].split(", ")))), sentence)
+
+
+# A list in the words of YAML, such as [first, second]; what is in quotes already is JSON.
+_EXAMPLE = re.compile(r"\[([A-Za-z_][\w-]*(?:, [A-Za-z_][\w-]*)*)\]")
 
 
 def _values(tree: object) -> Iterator[object]:

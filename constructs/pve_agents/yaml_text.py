@@ -20,6 +20,7 @@ class _Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers = {}  # noqa: RUF012 - as inherited
     key_remedy = "write a name"
+    as_written = False
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -94,6 +95,32 @@ def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
 _Loader.add_constructor("tag:yaml.org,2002:str", _text)
 
 
+class _WrittenInt(int):
+    """A whole number that knows how it was written, such as +49123."""
+
+    written: str
+
+
+class _WrittenFloat(float):
+    """A number that knows how it was written, such as 24.10."""
+
+    written: str
+
+
+def _number(loader: _Loader, node: yaml.ScalarNode) -> float:
+    is_whole = node.tag.endswith(":int")
+    value: float = loader.construct_yaml_int(node) if is_whole else loader.construct_yaml_float(node)
+    if not loader.as_written or str(value) == node.value:
+        return value
+    written = _WrittenInt(value) if is_whole else _WrittenFloat(value)
+    written.written = node.value
+    return written
+
+
+for _tag_name in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_tag_name}", _number)
+
+
 class _Loader11(_Loader):
     """Reads YAML 1.1's plain values, as PyYAML does: ``no`` is false, ``1:30`` is 90, and a date is one."""
 
@@ -134,38 +161,42 @@ def _yaml_problem(error: yaml.YAMLError, text: str) -> str:
     return f"{where}: this is not YAML ({error.problem}); check the indentation, quotes and colons there"
 
 
-def parse_yaml(raw: bytes) -> object:
+def parse_yaml(raw: bytes, *, as_written: bool = False) -> object:
     """Return what the bytes of a file say.
 
     Args:
         raw: UTF-8 text.
+        as_written: Whether numbers know how they were written, for messages about them. Defaults to false.
 
     Raises:
         ValueError: This is no such text. The phrase names the line, and what to write instead.
     """
-    return _parsed(raw, _Loader)
+    return _parsed(raw, _Loader, as_written=as_written)
 
 
-def parse_yaml_1_1(raw: bytes) -> object:
+def parse_yaml_1_1(raw: bytes, *, as_written: bool = False) -> object:
     """Return what the bytes of a file say to a reader of version 1.1, such as PyYAML; no tags, and no key twice.
 
     Args:
         raw: UTF-8 text.
+        as_written: Whether numbers know how they were written, for messages about them. Defaults to false.
 
     Raises:
         ValueError: This is no such text. The phrase names the line, and what to write instead.
     """
-    return _parsed(raw, _Loader11)
+    return _parsed(raw, _Loader11, as_written=as_written)
 
 
-def _parsed(raw: bytes, loader: type[_Loader]) -> object:
+def _parsed(raw: bytes, loader: type[_Loader], *, as_written: bool) -> object:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ValueError(f"line {line}: this is not UTF-8; save the file as UTF-8") from None
     try:
-        return yaml.load(text, loader)  # noqa: S506 - a SafeLoader
+        reader = loader(text)
+        reader.as_written = as_written
+        return reader.get_single_data()
     except yaml.YAMLError as error:
         raise ValueError(_yaml_problem(error, text)) from None
     except OverflowError:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 REAL_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-HOST_COMMANDS = ("pct", "mkdir", "chown", "chmod", "stat", "dpkg-query")
+HOST_COMMANDS = ("pct", "mkdir", "rmdir", "chown", "chmod", "stat", "dpkg-query")
 GUEST_COMMANDS = ("mv", "rm", "mkdir", "chown", "tar", "stat", "setpriv")
 MOUNT_OPTIONS = {"acl", "backup", "idmap", "keepattrs", "mountoptions", "quota", "replicate", "ro", "shared", "size"}
 DEVICE_OPTIONS = {"deny-write", "gid", "mode", "uid"}
@@ -201,7 +201,15 @@ class Fakes(Commands):
         self.done()
         return 0
 
+    def rmdir(self, arguments: list[str]) -> int:
+        self.change(arguments)
+        pathlib.Path(arguments[-1]).rmdir()
+        self.done()
+        return 0
+
     def chown(self, arguments: list[str]) -> int:
+        if self.state.get("squashes_root"):
+            fail(f"chown: changing ownership of '{arguments[-1]}': Operation not permitted")
         self.change(arguments)
         self.state["owners"][arguments[-1]] = arguments[-2]
         self.node.save(self.state)
@@ -406,6 +414,7 @@ def main() -> int:
     commands = {
         "pct": fakes.pct,
         "mkdir": fakes.mkdir,
+        "rmdir": fakes.rmdir,
         "chown": fakes.chown,
         "chmod": fakes.chmod,
         "stat": fakes.stat,

@@ -77,6 +77,36 @@ def test_nothing_runs_before_all_of_it_has_arrived(node: Node, disk: str) -> Non
     assert node.lines("calls") == []
 
 
+def test_a_file_server_that_takes_root_for_nobody_is_named_and_nothing_is_left_on_it(
+    node: Node, on_host: Callable[..., Run], disk: str
+) -> None:
+    disk = f"{pathlib.Path(disk).parent}/export"
+    node.save({**node.load(), "squashes_root": True})
+    wish = ["want_directory", disk, "110000", "110000", "0750"]
+    run = on_host(wish, "host_directories")
+    assert run.returncode == 3
+    assert (
+        f"could not chown {disk}. Is it NFS with root_squash, where root is nobody? Make it on the file server, with owner "
+        "110000:110000 and mode 0750\n" in run.stderr
+    )
+    assert not pathlib.Path(disk).exists()
+    # What it says is accepted.
+    pathlib.Path(disk).mkdir()
+    pathlib.Path(disk).chmod(0o750)
+    state = node.load()
+    node.save({**state, "owners": {**state["owners"], disk: "110000:110000"}})
+    assert on_host(wish, "host_directories").returncode == 0
+
+
+def test_a_directory_that_was_there_stays_where_its_owner_cannot_be_set(
+    node: Node, on_host: Callable[..., Run], disk: str
+) -> None:
+    pathlib.Path(disk).mkdir(exist_ok=True)
+    node.save({**node.load(), "squashes_root": True})
+    assert on_host(["want_directory", disk, "110001", "110001", "0750"], "host_directories").returncode == 3
+    assert pathlib.Path(disk).is_dir()
+
+
 def test_a_terminal_can_paste_it(node: Node) -> None:
     text = script(node)
     assert "\t" not in text

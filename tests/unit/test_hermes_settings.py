@@ -484,11 +484,11 @@ IN_HERMES = {
         ),
         "auth": (
             'settings: {mcp_servers: {a: {url: "https://h", auth: basic}}}',
-            'settings.mcp_servers.a.auth: "basic" is not known here; write oauth.',
+            'settings.mcp_servers.a.auth: "basic" is no login that Hermes makes; leave auth out, and write headers, such as {Authorization: "Bearer ${NAME}"}.',
         ),
         "transport": (
             'settings: {mcp_servers: {a: {url: "https://h", transport: http}}}',
-            'settings.mcp_servers.a.transport: "http" is not known here; write sse.',
+            'settings.mcp_servers.a.transport: "http" is what Hermes speaks without being told; leave transport out.',
         ),
         "no-tools": (
             "settings: {mcp_servers: {a: {command: x, tools: {include: []}}}}",
@@ -781,7 +781,7 @@ IN_HERMES = {
         ),
         "another": (
             "platforms: {matrix: {}}",
-            "platforms.matrix: there is no such setting; write one of telegram, discord, slack.",
+            "platforms.matrix: variables turn this one on; leave it out here, and write MATRIX_ACCESS_TOKEN under secrets (docs/hermes.md, other messengers).",
         ),
         "flag": (
             "platforms: {slack: {allow_all: yes}}",
@@ -1557,15 +1557,17 @@ def test_the_path_of_a_document_is_not_delivered_in_its_place(
         prefix = ""
     written = json.dumps(text.replace(path, prefix + path))
     (said,) = refuse(section(f"documents: {{AGENTS.md: {written}}}"))
+    remedy = f'{{file: "{path}"}}' if path == text and not prefix else "{file: path}, with the path alone"
     assert said == (
-        f'homelab.yaml: agents.hermes.hermes.documents."AGENTS.md": "{prefix}{path}" is the path of a file, '
-        f'and would be delivered as this very text; write {{file: "{path}"}}.'
+        f'homelab.yaml: agents.hermes.hermes.documents."AGENTS.md": {written} is the path of a file, '
+        f"and would be delivered as this very text; write {remedy}."
     )
     # What it says is accepted, where there is such a file.
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "AGENTS.md").write_text("Look after the house.")
-    remedy = said.rpartition("write ")[2].removesuffix(".").replace(path, "./documents/AGENTS.md")
-    assert load(f"documents: {{AGENTS.md: {remedy}}}").documents == {"AGENTS.md": "Look after the house."}
+    if path == "./documents/AGENTS.md":
+        remedy = remedy.removesuffix(", with the path alone").replace("file: path}", f"file: {path}}}")
+        assert load(f"documents: {{AGENTS.md: {remedy}}}").documents == {"AGENTS.md": "Look after the house."}
 
 
 @pytest.mark.parametrize(
@@ -1591,13 +1593,13 @@ def test_files_in_the_place_of_a_mapping(tmp_path: Path, refuse: Refuse, load: L
         (f'{place}.settings: "./mine.yaml" is a text; write config_file: "./mine.yaml" in the place of settings.'),
         (
             f'{place}.documents: "./documents/" is no mapping; write each document, such as '
-            '{AGENTS.md: {file: "./documents/AGENTS.md"}}.'
+            "{AGENTS.md: {file: documents/AGENTS.md}}."
         ),
     ]
     (tmp_path / "mine.yaml").write_text(CONFIG_FILE)
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "AGENTS.md").write_text("x")
-    hermes = load('config_file: "./mine.yaml", documents: {AGENTS.md: {file: "./documents/AGENTS.md"}}')
+    hermes = load('config_file: "./mine.yaml", documents: {AGENTS.md: {file: documents/AGENTS.md}}')
     assert hermes.documents == {"AGENTS.md": "x"}
 
 

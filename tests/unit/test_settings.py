@@ -1525,7 +1525,9 @@ NO_SETTING = "there is no such setting;"
         pytest.param(
             {"HOMELAB_AGENTS": "hermes"},
             "",
-            ["HOMELAB_AGENTS: agents: the value is not a mapping; write keys and values, or leave agents out."],
+            [
+                'HOMELAB_AGENTS: agents: the value is not a mapping; write JSON such as {"key": "value"}, or leave agents out.'
+            ],
             id="not-a-mapping",
         ),
         pytest.param(
@@ -1596,7 +1598,7 @@ NO_SETTING = "there is no such setting;"
             [
                 (
                     f"{H}__SECRETS__LITELLM_API_KEY: agents.hermes.secrets: this is not a list; "
-                    "write the names of environment variables, such as [LITELLM_API_KEY]."
+                    'write the names of environment variables, such as ["LITELLM_API_KEY"].'
                 )
             ],
             id="value-of-a-secret",

@@ -98,7 +98,10 @@ def test_an_agents_hyphens_may_be_underscores_in_a_value_too(tmp_path: Path, mon
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("HOMELAB_BACKEND", "backend: null is not a mapping; write keys and values, or leave backend out."),
+        (
+            "HOMELAB_BACKEND",
+            'backend: null is not a mapping; write JSON such as {"key": "value"}, or leave backend out.',
+        ),
         ("HOMELAB_AGENTS", "agents: there is no agent; write at least one, or leave agents out for hermes."),
     ],
 )

@@ -338,6 +338,11 @@ class Host(Machine):
             self.state["modes"][self.key(place)] = arguments[arguments.index("-m") + 1]
         return self.finish()
 
+    def rmdir(self, arguments: list[str]) -> int:
+        self.change(arguments)
+        self.real(arguments[-1]).rmdir()
+        return self.finish()
+
     def chown(self, arguments: list[str]) -> int:
         self.change(arguments)
         self.state["owners"][self.key(self.real(arguments[-1]))] = arguments[-2]
@@ -732,6 +737,7 @@ def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
     commands = {
         "pct": machine.pct,
         "mkdir": machine.mkdir,
+        "rmdir": machine.rmdir,
         "chown": machine.chown,
         "chmod": machine.chmod,
         "stat": machine.stat,

@@ -410,6 +410,35 @@ class Sampling(OpenModel):
     """How much is logged of it. Defaults to Hermes' own."""
 
 
+_SPOKEN_ANYWAY = frozenset({"http", "streamable-http", "streamable_http", "streamablehttp"})
+
+
+def _transport(value: object) -> object:
+    word = value.lower() if isinstance(value, str) else ""
+    if word in _SPOKEN_ANYWAY:
+        raise ValueError(f"{shown(value)} is what Hermes speaks without being told; leave transport out")
+    if word == "stdio":
+        raise ValueError(f"{shown(value)} follows from command; leave transport out")
+    return value
+
+
+def _login(value: object) -> object:
+    if isinstance(value, str) and value.lower() in {
+        "bearer",
+        "token",
+        "api_key",
+        "apikey",
+        "basic",
+        "header",
+        "headers",
+    }:
+        raise ValueError(
+            f"{shown(value)} is no login that Hermes makes; leave auth out, and write headers, such as "
+            '{Authorization: "Bearer ${NAME}"}'
+        )
+    return value
+
+
 class McpServer(OpenModel):
     """An MCP server: a command that Hermes starts, or an URL."""
 
@@ -428,10 +457,10 @@ class McpServer(OpenModel):
     headers: dict[str, _Argument] | None = None
     """HTTP headers; secrets as ${NAME}. Defaults to none."""
 
-    transport: Literal["sse"] | None = None
+    transport: Annotated[Literal["sse"] | None, BeforeValidator(_transport)] = None
     """sse for a server of the older kind; with url only. Defaults to streamable HTTP."""
 
-    auth: Literal["oauth"] | None = None
+    auth: Annotated[Literal["oauth"] | None, BeforeValidator(_login)] = None
     """oauth to log in at the server; with url only. Defaults to none."""
 
     enabled: Flag = True

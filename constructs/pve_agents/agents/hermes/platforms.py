@@ -4,6 +4,7 @@ https://hermes-agent.nousresearch.com/docs/user-guide/messaging
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -12,8 +13,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from pve_agents.agents.hermes.config import HttpUrl
+from pve_agents.agents.hermes.messengers import MESSENGERS, Messenger
 from pve_agents.model import Flag, Model, ProblemsError, distinct, merged, problem
-from pve_agents.types import Number, Text, plain_url, shown
+from pve_agents.types import Number, Text, is_credential_name, plain_url, shown
 
 __all__ = ["ApiServer", "Dashboard", "Discord", "Platform", "Platforms", "Slack", "Telegram"]
 
@@ -65,6 +67,18 @@ _SlackUser = Annotated[
 _SlackChannel = Annotated[
     str, Text("the id of a Slack channel", r"[CDG][A-Z0-9]{5,20}", "one that starts with C, D or G", 21)
 ]
+
+
+def _without_topic(variable: str) -> BeforeValidator:
+    def check(value: object) -> object:
+        if isinstance(value, str) and re.fullmatch(r"-?\w+:\d+(?:\.\d+)?", value):
+            raise ValueError(
+                f"{shown(value)} is a chat and a topic or thread in it; write what is before the colon here, and what is "
+                f"behind it under environment, as {variable}"
+            )
+        return value
+
+    return BeforeValidator(check)
 
 
 class ApiServer(Model):
@@ -264,7 +278,7 @@ class Telegram(Platform):
     group_allowed_chats: Annotated[tuple[_ChatId, ...], AfterValidator(distinct)] = ()
     """Numeric ids of groups in which everybody may. Defaults to none."""
 
-    home_channel: _ChatId | None = None
+    home_channel: Annotated[_ChatId | None, _without_topic("TELEGRAM_HOME_CHANNEL_THREAD_ID")] = None
     """Numeric id of the chat for what the agent says by itself. Defaults to none."""
 
     home_channel_name: _Line | None = None
@@ -313,7 +327,7 @@ class Discord(Platform):
     allowed_roles: Annotated[tuple[_UserId, ...], AfterValidator(distinct)] = ()
     """Numeric ids of roles whose members may. Defaults to none."""
 
-    home_channel: _UserId | None = None
+    home_channel: Annotated[_UserId | None, _without_topic("DISCORD_HOME_CHANNEL_THREAD_ID")] = None
     """Numeric id of the channel for what the agent says by itself. Defaults to none."""
 
 
@@ -331,12 +345,24 @@ class Slack(Platform):
     allowed_users: Annotated[tuple[_SlackUser, ...], AfterValidator(distinct)] = ()
     """Ids of the members who may talk to the agent, such as U012AB3CD. Defaults to none."""
 
-    home_channel: _SlackChannel | None = None
+    home_channel: Annotated[_SlackChannel | None, _without_topic("SLACK_HOME_CHANNEL_THREAD_ID")] = None
     """Id of the channel for what the agent says by itself. Defaults to none."""
+
+
+def _by_variables(messenger: Messenger) -> str:
+    names = [alternatives.partition("|")[0] for alternatives in messenger.needs]
+    secrets = [name for name in names if is_credential_name(name)]
+    switches = [f'{name}: "true"' for name in names if name.endswith("_ENABLED")]
+    variables = [name for name in names if name not in secrets and not name.endswith("_ENABLED")]
+    places = {"secrets": secrets, "environment": switches + variables}
+    write = " and ".join(f"{', '.join(it)} under {place}" for place, it in places.items() if it)
+    return f"variables turn this one on; leave it out here, and write {write} (docs/hermes.md, other messengers)"
 
 
 class Platforms(Model):
     """Where people talk to the agent; one that is stated is on."""
+
+    not_here: ClassVar[Mapping[str, str]] = {name: _by_variables(it) for name, it in MESSENGERS.items()}
 
     telegram: Telegram | None = None
     """A Telegram bot. Defaults to none."""

@@ -189,9 +189,10 @@ def _document(name: Any, content: Any, info: ValidationInfo) -> Iterator[tuple[s
         except UnicodeDecodeError:
             raise ValueError(f"{shown(content['file'])} is not UTF-8; save the file as UTF-8") from None
     elif isinstance(content, str) and (path := _path_in(content, info)):
+        # A part of a value is as secret as the whole.
+        write = f"{{file: {shown(content)}}}" if path == content else "{file: path}, with the path alone"
         raise ValueError(
-            f"{shown(content.strip())} is the path of a file, and would be delivered as this very text; "
-            f"write {{file: {shown(path)}}}"
+            f"{shown(content)} is the path of a file, and would be delivered as this very text; write {write}"
         )
     if not isinstance(content, str) or "\0" in content:
         raise ValueError(f"{shown(content)} is neither a text nor a file; write the text, or {{file: path}}")
@@ -397,9 +398,8 @@ class Profile(Model):
     @classmethod
     def _documents_are_read(cls, values: object, info: ValidationInfo) -> object:
         if isinstance(values, str):
-            example = shown(f"{values.rstrip('/')}/AGENTS.md")
             raise ValueError(  # noqa: TRY004 - pydantic's way
-                f"{shown(values)} is no mapping; write each document, such as {{AGENTS.md: {{file: {example}}}}}"
+                f"{shown(values)} is no mapping; write each document, such as {{AGENTS.md: {{file: documents/AGENTS.md}}}}"
             )
         if not isinstance(values, Mapping):
             return values
@@ -494,7 +494,8 @@ class Profile(Model):
         except ValueError as error:
             errors = [problem((), str(error))]
         else:
-            errors = _file_problems(tree)
+            # Once more for the words, in which a number is spelled as the file has it.
+            errors = _file_problems(tree) and _file_problems(parse_yaml_1_1(raw, as_written=True))
             self._file_tree = tree if isinstance(tree, dict) else None
         return below(("config_file", InFile(path)), errors)
 
