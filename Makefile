@@ -34,7 +34,7 @@ endif
 
 SCHEMA := $(wildcard schemas/proxmox@*.json)
 SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* tests/lab/image/* .ci/run 2>/dev/null) $(wildcard tests/scripts/*.bats tests/scripts/*.bash)
-PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null) scripts/guest/probe.py
+PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null) $(wildcard scripts/guest/*.py)
 
 .PHONY: help setup bindings synth demo test scripts compose agent lab lint bench lock clean
 

@@ -85,6 +85,7 @@ class AgentStack(TerraformStack):
             pool=agent.pool,
             ssh_public_keys=agent.ssh_public_keys,
             startup=agent.startup,
+            stopping=agent.stopping,
             start_on_boot=agent.start_on_boot,
             started=agent.started,
             protect=agent.protect,

@@ -10,8 +10,8 @@ from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from pve_agents.settings import Agent
 
 STEPS = {
-    "host-directories": ("directories", "mounts", "devices"),
-    "container-config": ("mounts", "devices", "features"),
+    "host-directories": ("directories", "mounts", "devices", "stop_seconds"),
+    "container-config": ("mounts", "devices", "features", "stop_seconds"),
     "payload": ("payload", "secrets"),
     "bootstrap": ("bootstrap", "payload", "secrets"),
 }
@@ -22,6 +22,8 @@ SCRIPTS = Path(__file__).parent.parent / "scripts"
 
 # Without the time that models take.
 _BOOTSTRAP_SECONDS, _CHECKS_SECONDS = 1800, 240
+# Beside the time that the services take to stop.
+_STOP_MARGIN_SECONDS = 60
 
 
 def payload_of(agent: Agent) -> Payload:
@@ -42,11 +44,13 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
         archive: Path of the packed payload, relative to where the step runs.
     """
     answers = agent.hermes.all_answers_seconds if agent.hermes else 0
+    stop = agent.stopping.services + _STOP_MARGIN_SECONDS
     return {
         "agent": agent.name,
         "vmid": agent.vmid,
         "node": agent.node,
         "hostname": agent.hostname,
+        "stop_seconds": agent.stopping.container,
         "directories": [
             {"path": mount.host_path, "uid": mount.host_uid, "gid": mount.host_gid, "mode": mount.mode}
             for mount in agent.mounts.values()
@@ -76,5 +80,9 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
             "uid": 0,
             "gid": 0,
         },
-        "bootstrap": {"command": f"{payload.directory}/bootstrap", "timeout_seconds": _BOOTSTRAP_SECONDS + answers},
+        "bootstrap": {
+            "command": f"{payload.directory}/bootstrap",
+            "timeout_seconds": _BOOTSTRAP_SECONDS + stop + answers,
+            "stop_seconds": stop,
+        },
     }

@@ -28,6 +28,7 @@ from imports.proxmox.virtual_environment_container import (
 )
 
 from pve_agents.settings import Cpu, Disk, Dns, Memory, Network, Startup
+from pve_agents.stopping import NODE_SECONDS, Stopping
 from pve_agents.template import LxcTemplate
 from pve_agents.terraform import address, literal
 from pve_agents.token_check import TokenCheck
@@ -130,6 +131,7 @@ class AgentContainer(Construct):
         started: bool = True,
         protect: bool = True,
         adopt: bool = False,
+        stopping: Stopping | None = None,
         timeout_create_seconds: int = 300,
         check: TokenCheck | None = None,
         depends_on: Sequence[ITerraformDependable] = (),
@@ -160,6 +162,8 @@ class AgentContainer(Construct):
                 agent's memory. This is not the ``protection`` flag of Proxmox VE, which would also refuse new mounts;
                 who sets that one by hand keeps it.
             adopt: Whether to import the container that already has this VMID instead of creating one.
+            stopping: How long what runs in it may take to stop; 180 seconds for the whole container by default. Where
+                that is more than a node that shuts down waits by itself, ``startup`` says so unless it says ``down``.
             timeout_create_seconds: How long creating may take; the provider's own default is half an hour.
             check: What runs before it is created, and before it is destroyed.
             depends_on: What must be there before.
@@ -172,6 +176,7 @@ class AgentContainer(Construct):
         disk = disk or Disk()
         cpu = cpu or Cpu()
         memory = memory or Memory()
+        stopping = stopping or Stopping()
         self.resource = VirtualEnvironmentContainer(
             self,
             "Default",
@@ -217,16 +222,12 @@ class AgentContainer(Construct):
             operating_system=VirtualEnvironmentContainerOperatingSystem(
                 template_file_id=template.file_id, type=os_type
             ),
-            startup=(
-                VirtualEnvironmentContainerStartup(
-                    order=startup.order, up_delay=startup.up_delay_seconds, down_delay=startup.down_delay_seconds
-                )
-                if startup is not None
-                else None
-            ),
+            startup=_startup(startup, stopping),
             # The output reads the address: without this, the provider may take an IPv6 one for enough.
             wait_for_ip=VirtualEnvironmentContainerWaitForIp(ipv4=True) if started else None,
             timeout_create=timeout_create_seconds,
+            # Also how long a container that is to be stopped has until it is killed.
+            timeout_delete=stopping.provider,
             depends_on=[*([check.resource] if check else []), *depends_on],
         )
         tag = self.own_tag(self.resource.friendly_unique_id)
@@ -297,6 +298,17 @@ class AgentContainer(Construct):
 def _settled(description: str) -> str:
     """The text as the provider remembers it: it sends what it is given, and the plan would differ for ever."""
     return description.strip().replace("\r\n", "\n")
+
+
+def _startup(startup: Startup | None, stopping: Stopping) -> VirtualEnvironmentContainerStartup | None:
+    """The startup block; left out where the node's own order and times do."""
+    startup = startup or Startup()
+    down = startup.down_delay_seconds
+    if down is None and stopping.container > NODE_SECONDS:
+        down = stopping.container
+    if startup.order is None and startup.up_delay_seconds is None and down is None:
+        return None
+    return VirtualEnvironmentContainerStartup(order=startup.order, up_delay=startup.up_delay_seconds, down_delay=down)
 
 
 def _dns(dns: Dns) -> VirtualEnvironmentContainerInitializationDns | None:

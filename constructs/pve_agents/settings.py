@@ -42,6 +42,7 @@ from pve_agents.model import (
     Model,
     Neighbour,
     Place,
+    ProblemsError,
     Section,
     at_most,
     distinct,
@@ -52,8 +53,10 @@ from pve_agents.model import (
     meant,
     merged,
     offered,
+    problem,
 )
 from pve_agents.reading import read_file, tree_fault
+from pve_agents.stopping import Stopping
 from pve_agents.types import (
     AgentName,
     Bridge,
@@ -795,6 +798,11 @@ class Agent(Model):
         return values
 
     @property
+    def stopping(self) -> Stopping:
+        """How long each layer may take to stop."""
+        return self.hermes.stopping if self.hermes else Stopping()
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What is worth a second look, a sentence each."""
         sentences = [
@@ -833,6 +841,19 @@ class Agent(Model):
         if hermes is None or not set(needed := ("name", "mounts", "memory", "cpu", "devices")) <= known.keys():
             return hermes
         return hermes.fitted(_place(*(known[name] for name in needed)))
+
+    @model_validator(mode="after")
+    def _the_node_waits_for_the_agent(self) -> Self:
+        down, needed = self.startup.down_delay_seconds if self.startup else None, self.stopping.container
+        if self.hermes and down is not None and down < needed:
+            service = self.stopping.service
+            sentence = (
+                f"{down} seconds are less than the {needed} that the agent may take to stop ({service} for its "
+                f"containers, {needed - service} for Docker and the system around them), and a node that shuts down "
+                f"would kill it; write {needed} or more, or leave it out"
+            )
+            raise ProblemsError([problem(("startup", "down_delay_seconds"), sentence, down)])
+        return self
 
     @field_validator("startup")
     @classmethod

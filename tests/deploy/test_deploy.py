@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import urllib.parse
 from typing import Any
 
 import pytest
 
+from pve_agents.stopping import Stopping
 from tests.deploy.project import ADDRESS, CONTAINER, TEMPLATE, TEMPLATE_FILE, TEMPLATE_ID, TOKEN_CHECK, Project
 from tests.virtual_node.node import VirtualNode
 
@@ -167,6 +169,24 @@ def test_an_output_is_true_after_the_deploy_that_changes_it(project: Project) ->
         assert (settings, deployed.outputs["hermes_ipv4"]) == (settings, address)
         # A changed output alone would be a change to plan, too.
         assert project.plan("-detailed-exitcode").code == 0
+
+
+def test_however_the_provider_stops_an_agent_it_gives_it_its_time(project: Project, virtual_node: VirtualNode) -> None:
+    virtual_node.grant("Datastore.Allocate", "/storage/local")
+    project.deploy()
+    virtual_node.pve.requests.clear()
+
+    project.deploy(dns={"servers": ["10.1.10.2"]})
+    project.deploy(started=False)
+    project.deploy(**UNPROTECTED)
+    project.destroy()
+
+    stops = [
+        (path.rpartition("/")[2], urllib.parse.parse_qs(body.decode())) for _, path, body in virtual_node.pve.requests
+    ]
+    given = [(how, int(body["timeout"][0])) for how, body in stops if how in ("reboot", "shutdown", "stop")]
+    assert [how for how, _ in given] == ["reboot", "shutdown", "shutdown"]
+    assert all(seconds >= Stopping().container for _, seconds in given)
 
 
 def test_destroy_with_the_least_token_leaves_the_template_and_names_the_privilege(

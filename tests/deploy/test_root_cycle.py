@@ -107,7 +107,7 @@ def test_a_changed_setting_changes_what_it_names_and_nothing_else(project: Proje
     )
 
     # A mount that leaves the settings is detached; its directory and files stay.
-    assert host_changes_after(mounts=mounts)[1] == ["pct set 118 --delete mp2", "pct reboot 118"]
+    assert host_changes_after(mounts=mounts)[1] == ["pct set 118 --delete mp2", "pct reboot 118 --timeout 180"]
     assert "mp2" not in virtual_node.container_config(118)
     assert virtual_node.host.real(f"{THIRD}/note").exists()
 
@@ -115,7 +115,7 @@ def test_a_changed_setting_changes_what_it_names_and_nothing_else(project: Proje
     read_only = {**DATA, "read_only": True}
     assert host_changes_after(mounts={"mp0": read_only, "mp1": WORK}) == (
         set(STEPS),
-        [f"pct set 118 --mp0 {HDD},mp=/data,replicate=0,ro=1", "pct reboot 118"],
+        [f"pct set 118 --mp0 {HDD},mp=/data,replicate=0,ro=1", "pct reboot 118 --timeout 180"],
     )
 
     # The same mount of another directory: the old one goes, the new one comes, and one reboot is for both.
@@ -126,14 +126,14 @@ def test_a_changed_setting_changes_what_it_names_and_nothing_else(project: Proje
             f"mkdir -m 0750 -- {OTHER}",
             f"chown -h -- 110000:110000 {OTHER}",
             f"pct set 118 --mp1 {OTHER},mp=/fast,replicate=0",
-            "pct reboot 118",
+            "pct reboot 118 --timeout 180",
         ],
     )
     assert virtual_node.host.real(FAST).is_dir()
 
     assert host_changes_after(keyctl=False) == (
         {CONFIG},
-        ["pct set 118 --features keyctl=0,nesting=1", "pct reboot 118"],
+        ["pct set 118 --features keyctl=0,nesting=1", "pct reboot 118 --timeout 180"],
     )
     assert virtual_node.container_config(118)["features"] == "keyctl=0,nesting=1"
     assert changes_nothing(project, virtual_node)
@@ -151,7 +151,7 @@ def test_destroy_in_either_order_keeps_the_directories(
 
     first = project.destroy(stack=order[0])
     if order[0] == HERMES_ROOT:
-        assert virtual_node.host_changes == ["pct set 118 --delete mp0,mp1", "pct reboot 118"]
+        assert virtual_node.host_changes == ["pct set 118 --delete mp0,mp1", "pct reboot 118 --timeout 180"]
         assert not {"mp0", "mp1"} & virtual_node.container_config(118).keys()
         assert "mp0 /mnt/pve/hdd/hermes … changed (detached; the host's files stay)" in first.said
         # The token stack has nothing to do with any of it.
@@ -200,7 +200,7 @@ def test_root_stacks_of_two_agents_leave_each_other_alone(project: Project, virt
     virtual_node.forget_host_changes()
     project.destroy(stack="librarian-root")
 
-    assert virtual_node.host_changes == ["pct set 119 --delete mp0", "pct reboot 119"]
+    assert virtual_node.host_changes == ["pct set 119 --delete mp0", "pct reboot 119 --timeout 180"]
     assert virtual_node.container_config(118) == before
     assert project.plan(stack=HERMES_ROOT).actions == {}
 
@@ -213,7 +213,7 @@ def half_deployed(project: Project, virtual_node: VirtualNode) -> Project:
     project.synthesize()
     virtual_node.kill_host_command_at(4, "before")
     assert "FAILED" in project.apply(stack=HERMES_ROOT, ok=False).errors[0]
-    assert virtual_node.host_changes[-1] == "pct reboot 118"
+    assert virtual_node.host_changes[-1] == "pct reboot 118 --timeout 180"
     virtual_node.forget_host_changes()
     return project
 
@@ -221,7 +221,7 @@ def half_deployed(project: Project, virtual_node: VirtualNode) -> Project:
 def test_what_a_failed_step_attached_is_detached_by_destroy(half_deployed: Project, virtual_node: VirtualNode) -> None:
     half_deployed.destroy(stack=HERMES_ROOT)
 
-    assert virtual_node.host_changes == ["pct set 118 --delete mp0", "pct reboot 118"]
+    assert virtual_node.host_changes == ["pct set 118 --delete mp0", "pct reboot 118 --timeout 180"]
     assert "mp0" not in virtual_node.container_config(118)
 
 

@@ -131,7 +131,7 @@ def test_all_steps_and_again_nothing(operator: Operator, virtual_node: VirtualNo
         f"mkdir -m 0750 -- {FAST}",
         f"chown -h -- 110000:110000 {FAST}",
         f"pct set 118 --mp0 {HDD},mp=/data,replicate=0 --mp1 {FAST},mp=/fast,replicate=0,ro=1 {KEYCTL}",
-        "pct reboot 118",
+        "pct reboot 118 --timeout 180",
         "guest-rm -rf /opt/pve-agents/hermes.new /opt/pve-agents/hermes.new.tar.gz",
     ]
     assert virtual_node.stat(HDD) == "110000:110000 750"
@@ -155,7 +155,7 @@ def test_all_steps_and_again_nothing(operator: Operator, virtual_node: VirtualNo
 
     # Taking back what was attached: a mount in use goes with a reboot, and its directory stays.
     assert operator.step("container-config", "--destroy").returncode == 0
-    assert virtual_node.host_changes == ["pct set 118 --delete mp0,mp1", "pct reboot 118"]
+    assert virtual_node.host_changes == ["pct set 118 --delete mp0,mp1", "pct reboot 118 --timeout 180"]
     assert "mp0" not in virtual_node.container_config(118)
     assert operator.root("pct exec 118 -- ls /data") == ""
     assert virtual_node.host.real(f"{HDD}/note").exists()
@@ -189,7 +189,7 @@ def test_a_step_that_dies_goes_on_from_there(operator: Operator, virtual_node: V
     kills: tuple[tuple[int, Literal["before", "after"], str, str], ...] = (
         (1, "after", "host-directories", f"mkdir -m 0750 -- {HDD}"),
         (1, "before", "container-config", f"pct set 118 --mp0 {HDD}"),
-        (2, "before", "container-config", "pct reboot 118"),
+        (2, "before", "container-config", "pct reboot 118 --timeout 180"),
         (5, "after", "payload", "guest-rm -f"),
         (6, "before", "payload", "guest-mv -T"),
     )

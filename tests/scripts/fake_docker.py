@@ -67,6 +67,7 @@ PACKAGES = {
     "iptables": (),
     "curl": ("curl",),
     "gpg": ("gpg",),
+    "python3": ("python3",),
 }
 """The packages of Debian and of Docker's repository, each with its commands."""
 
@@ -76,6 +77,7 @@ DOCKER_KEY = "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"
 NO_DAEMON = (
     "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"  # its own words
 )
+NEVER_RAN = {"StartedAt": "0001-01-01T00:00:00Z", "FinishedAt": "0001-01-01T00:00:00Z"}
 STARTED = "2026-01-01T00:00:00.123456789Z"
 
 
@@ -90,6 +92,8 @@ def new_system(version: str = "12") -> dict[str, Any]:
         "compose": "2.38.2",
         "runc": "1.2.6",
         "mirrors": [],
+        "shutdown_timeout": 15,
+        "unit_files": {},
         "serial": 0,
         "images": {},
         "containers": {},
@@ -233,6 +237,8 @@ class System:
                 self._load_daemon_settings()
                 self.it["active"] = True
                 return self.machine.finish()
+            case ["show" | "daemon-reload" as what, *_]:
+                return self._unit_settings(what, arguments)
             case ["reload", "docker"]:
                 if not self.it["active"]:
                     fail("docker.service is not active, cannot reload.")
@@ -241,11 +247,40 @@ class System:
                 return self.machine.finish()
         fail(f"systemctl: not known here: {arguments}")
 
+    def _unit_settings(self, what: str, arguments: list[str]) -> int:
+        """Whether systemd knows the files of Docker's unit, and reading them again."""
+        folder = "/etc/systemd/system/docker.service.d"
+        if what == "show" and arguments == [
+            "show",
+            "--property",
+            "NeedDaemonReload",
+            "--property",
+            "DropInPaths",
+            "docker",
+        ]:
+            known = self.it["unit_files"]
+            # What is new in there it only sees when it is told to look.
+            changed = any(self._unit_files().get(name) != text for name, text in known.items())
+            print(
+                f"NeedDaemonReload={'yes' if changed else 'no'}\nDropInPaths={' '.join(f'{folder}/{it}' for it in known)}"
+            )
+            return 0
+        self.machine.change(arguments)
+        self.it["unit_files"] = self._unit_files()
+        return self.machine.finish()
+
+    def _unit_files(self) -> dict[str, str]:
+        """What systemd would read for Docker's unit, beside the package's own file."""
+        folder = self.machine.real("/etc/systemd/system/docker.service.d")
+        return {file.name: file.read_text() for file in sorted(folder.glob("*.conf"))}
+
     def _load_daemon_settings(self) -> None:
         file = self.machine.real("/etc/docker/daemon.json")
         settings = json.loads(file.read_text()) if file.exists() else {}
         # Docker shows them with a slash at the end.
         self.it["mirrors"] = [f"{mirror.rstrip('/')}/" for mirror in settings.get("registry-mirrors", [])]
+        # It shows that to nobody.
+        self.it["shutdown_timeout"] = settings.get("shutdown-timeout", 15)
 
     def journalctl(self, _: list[str]) -> int:
         print(self.it.get("journal", "-- No entries --"))
@@ -330,6 +365,10 @@ class System:
                     print(formatted(form, self._container(name)))
             case ["rm", "--force", name]:
                 self._remove(self._container(name)["Id"])
+            case ["start", name]:
+                self._start(self._container(name)["Id"])
+            case ["stop", "-t", seconds, name]:
+                self._stop(self._container(name)["Id"], seconds)
             case _:
                 unknown(arguments)
         return 0
@@ -526,22 +565,34 @@ class System:
             case ["config", "--images"]:
                 for service in project.services.values():
                     print(service["image"])
-            case ["up", "--detach", "--remove-orphans", "--no-build", "--quiet-pull"]:
+            case ["up" | "stop" as what, *rest]:
                 if not self.it["active"]:
                     fail(NO_DAEMON)
-                return self._up(project)
+                return self._up(project, rest) if what == "up" else self._stop_services(project, rest)
             case _:
                 unknown(words)
         return 0
 
-    def _up(self, project: Project) -> int:
+    def _stop_services(self, project: Project, words: list[str]) -> int:
+        if words[0] != "--timeout":
+            unknown(words)
+        self.trouble("stop")
+        for name in words[2:]:
+            for container in self._mine(project, name):
+                self._stop(container["Id"], words[1])
+        return 0
+
+    def _up(self, project: Project, words: list[str]) -> int:
+        *options, seconds = words
+        if options != ["--detach", "--remove-orphans", "--no-build", "--quiet-pull", "--timeout"]:
+            unknown(words)
         self.trouble("up")
         mine = {"com.docker.compose.project": project.name}
         for container in list(self.it["containers"].values()):
             labels = container["Config"]["Labels"]
             ours = labels.get("com.docker.compose.project") == project.name
             if ours and labels["com.docker.compose.service"] not in project.services:
-                self._remove(container["Id"])
+                self._remove(container["Id"], seconds)
         for name, service in project.services.items():
             labels = {
                 **mine,
@@ -563,13 +614,26 @@ class System:
                 project.check_binds(name)
                 # The new one has its name only when the old one is gone.
                 old, existing = existing, self._create(f"{existing['Id'][:12]}_{shown}", service, labels, identity)
-                self._remove(old["Id"])
+                self._remove(old["Id"], seconds)
                 self._rename(existing["Id"], shown)
             if self._container(existing["Id"])["State"]["Status"] != "running":
                 self._start(existing["Id"])
         return 0
 
-    def _remove(self, identity: str) -> None:
+    def _stop(self, identity: str, seconds: str) -> None:
+        """With SIGTERM, and SIGKILL after so many seconds; one that does not run stays as it is."""
+        container = self._container(identity)
+        if container["State"]["Status"] not in ("running", "restarting"):
+            return
+        self.machine.change(["container", "stop", container["Name"], seconds])
+        self.it["serial"] += 1
+        finished = f"2026-01-02T00:00:00.{self.it['serial']:09}Z"
+        self._container(identity)["State"].update(Status="exited", ExitCode=0, FinishedAt=finished)
+        self.machine.finish()
+
+    def _remove(self, identity: str, seconds: str = "") -> None:
+        if seconds:
+            self._stop(identity, seconds)
         name = self._container(identity)["Name"]
         self.machine.change(["container", "rm", name])
         del self.it["containers"][identity]
@@ -591,7 +655,7 @@ class System:
             "Name": f"/{shown}",
             "Image": image,
             "Config": {"Labels": labels, "Image": service["image"]},
-            "State": {"Status": "created", "ExitCode": 0, "OOMKilled": False, "StartedAt": "", "Error": ""},
+            "State": {"Status": "created", "ExitCode": 0, "OOMKilled": False, "Error": "", **NEVER_RAN},
             "RestartCount": 0,
         }
         self.it["containers"][identity] = container

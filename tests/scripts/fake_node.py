@@ -293,10 +293,12 @@ class Fakes(Commands):
             if plugged and (not pathlib.Path(source).is_dir() or self.state.get("hotplug_fails")):
                 fail(f"400 Parameter verification failed.\n{key}: unable to hotplug {key}: {source}: not mounted")
 
-    def reboot(self, vmid: str, container: dict[str, Any], _: list[str]) -> int:
+    def reboot(self, vmid: str, container: dict[str, Any], rest: list[str]) -> int:
+        if [re.sub(r"^[0-9]+$", "N", word) for word in rest] not in ([], ["--timeout", "N"]):
+            fail(f"400 unable to parse option: {rest}")
         if not container["running"]:
             fail(f"VM {vmid} not running")
-        self.change(["reboot", vmid])
+        self.change(["reboot", vmid, *rest])
         apply_pending(self.state["containers"][vmid])
         self.node.save(self.state)
         self.done()

@@ -13,12 +13,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pve_agents.agents.hermes.docker import Image
 from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from tests.virtual_node.host import VirtualHost
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "guest"
+GUEST_FILES = ("bootstrap", "common", "daemon_settings.py", "probe.py", "stop-gateway", "verify")
 VMID = "118"
-IMAGE = "nousresearch/hermes-agent:v2026.8.31"
+IMAGE = Image().reference
+DAEMON_SETTINGS = '{"shutdown-timeout": 135}\n'
 # Values that no output, no argument and no log may show. A quote and a backslash make the delivery quote them.
 LITELLM_KEY = "sk-canary-litellm"
 API_KEY = "canary-api-0123456789"
@@ -76,6 +79,7 @@ class Guest:
             "network": "host",
             "services": ["hermes"],
             "sidecars": [],
+            "stop_seconds": "120",
             "health_seconds": "180",
             "answer_seconds": "60",
             "placeholder": PLACEHOLDER,
@@ -108,11 +112,13 @@ class Guest:
     def deliver(self) -> None:
         """Replace the payload."""
         shutil.rmtree(self.payload, ignore_errors=True)
-        files = {name: (SCRIPTS / name).read_text() for name in ("bootstrap", "verify", "common", "probe.py")}
+        files = {name: (SCRIPTS / name).read_text() for name in GUEST_FILES}
         files["workspaces"] = "write 10000:10000 /data\nwrite 10000:10000 /fast\n"
         files["plan"] = assignments(
             {**self.plan, "services": list(self.services), "sidecars": list(self.sidecars)},
         )
+        files["daemon.json"] = DAEMON_SETTINGS
+        files["docker.service.conf"] = "[Service]\nTimeoutStopSec=150\n"
         files["docker-compose.yml"] = json.dumps({"services": self.compose()}, indent=1)
         for name, plan in self.services.items():
             files[f"services/{name}/plan"] = assignments(plan)

@@ -17,6 +17,8 @@ from tests.scripts.fake_docker import DOCKER_KEY
 from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, SCRIPTS, Guest, service_plan
 from tests.scripts.test_host_step import PLACEHOLDERS, REAL
 
+INSTALLED = "ok (installed, daemon.json, time to stop, daemon told)"
+WITH_MIRROR = '{"registry-mirrors": ["https://mirror.example.org"], "shutdown-timeout": 135}\n'
 CANARY = re.compile(r"canary")
 SECONDS = re.compile(r" \d+\.\ds$", re.MULTILINE)
 TITLES = (
@@ -96,10 +98,10 @@ def test_from_a_bare_debian_to_an_answer_and_again_nothing(bare: Guest) -> None:
     ]
     assert [line for line in lines if " … " in line] == steps(
         "",
-        "ok (installed)",
+        INSTALLED,
         "ok (a container runs)",
         "ok (/opt/hermes-data, /data/workspace, /fast/workspace)",
-        "ok (services/hermes/managed/config.yaml, services/hermes/managed/.env, docker-compose.yml, .env)",
+        "ok (services/hermes/managed/config.yaml, services/hermes/managed/.env, docker-compose.yml, stop-gateway, .env)",
         f"ok ({IMAGE})",
         "ok (hermes created)",
     )
@@ -200,7 +202,7 @@ def furnished(guest: Guest) -> None:
     guest.plan.update(run_image="pve-agents/hermes:0123456789ab", registry_mirrors=["https://mirror.example.org"])
     guest.files = {
         "image/Dockerfile": f"FROM {IMAGE}\nUSER root\n",
-        "daemon.json": '{"registry-mirrors": ["https://mirror.example.org"]}\n',
+        "daemon.json": WITH_MIRROR,
     }
     guest.deliver()
     guest.give_secrets(HERMES_AUTH_JSON=AUTH_JSON, BROWSER_TOKEN="canary-token")
@@ -220,7 +222,7 @@ def goal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 # Of the whole run, and of it until Docker is there and has run a container.
-ALL_CHANGES, DOCKER_CHANGES = 51, 17
+ALL_CHANGES, DOCKER_CHANGES = 57, 21
 
 
 @pytest.fixture(scope="module")
@@ -279,7 +281,7 @@ def test_killed_between_the_secrets_and_the_restart(deployed: Guest) -> None:
     unchanged(deployed)
 
 
-@pytest.mark.parametrize("number", range(1, 8))
+@pytest.mark.parametrize("number", range(1, 9))
 def test_killed_while_a_container_is_replaced(deployed: Guest, number: int) -> None:
     before = deployed.container()["Id"]
     deployed.configs["hermes"] = "model: {default: other}\n"
@@ -288,7 +290,7 @@ def test_killed_while_a_container_is_replaced(deployed: Guest, number: int) -> N
     assert deployed.run().returncode == -9
     if number == 3:
         assert deployed.changes[-1] == f"docker container create {before[:12]}_hermes"
-    if number == 7:
+    if number == 8:
         assert deployed.changes[-1].endswith("hermes/containers")
     deployed.kill_at(None)
     ran = deployed.run()
@@ -404,7 +406,7 @@ def test_docker_of_debian_13(bare: Guest) -> None:
     bare.write("/etc/os-release", 'ID=debian\nVERSION_ID="13"\nVERSION_CODENAME=trixie\n')
     assert said(bare.run())[1:3] == [
         "[hermes 2/9] docker engine: installing docker.io ca-certificates iptables docker-cli docker-compose",
-        "[hermes 2/9] docker engine … ok (installed)",
+        f"[hermes 2/9] docker engine … {INSTALLED}",
     ]
     unchanged(bare)
 
@@ -531,28 +533,88 @@ def test_a_docker_that_is_too_old(deployed: Guest) -> None:
     )
 
 
+def daemon(guest: Guest) -> dict[str, Any]:
+    settings: dict[str, Any] = json.loads(guest.read("/etc/docker/daemon.json"))
+    return settings
+
+
 def test_registry_mirrors_come_and_go_without_a_restart(deployed: Guest) -> None:
-    deployed.write("/etc/docker/daemon.json", '{"log-level": "warn"}\n')
     deployed.plan["registry_mirrors"] = ["https://mirror.example.org"]
-    deployed.files["daemon.json"] = '{"registry-mirrors": ["https://mirror.example.org"]}\n'
+    deployed.files["daemon.json"] = WITH_MIRROR
     deployed.deliver()
-    ran = said(deployed.run())
-    assert ran[1] == "[hermes 2/9] docker engine … ok (/etc/docker/daemon.json, mirrors)"
-    assert deployed.read("/etc/docker/daemon.json") == deployed.files["daemon.json"]
-    assert deployed.read("/etc/docker/daemon.json.previous") == '{"log-level": "warn"}\n'
+    assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (daemon.json, daemon told)"
     assert deployed.system["mirrors"] == ["https://mirror.example.org/"]
     assert "systemctl reload docker" in deployed.changes
     unchanged(deployed)
-    # A kill between the file and the reload.
+    # The daemon has been started by somebody with another file.
     deployed.set(mirrors=[])
-    assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (mirrors)"
+    assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (daemon told)"
 
     deployed.plan["registry_mirrors"] = []
     deployed.files.clear()
     deployed.deliver()
-    assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (no more mirrors)"
-    assert deployed.system["mirrors"] == []
-    assert not (deployed.root / "etc/docker/daemon.json").exists()
+    assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (daemon.json, daemon told)"
+    assert (deployed.system["mirrors"], daemon(deployed)) == ([], {"shutdown-timeout": 135})
+    unchanged(deployed)
+
+
+def test_settings_of_the_daemon_that_somebody_else_made_stay(deployed: Guest) -> None:
+    deployed.write("/etc/docker/daemon.json", '{"log-level": "warn", "shutdown-timeout": 5}\n')
+    deployed.plan["registry_mirrors"] = ["https://mirror.example.org"]
+    deployed.files["daemon.json"] = WITH_MIRROR
+    deployed.deliver()
+    assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (daemon.json, daemon told)"
+    assert daemon(deployed) == {"log-level": "warn", **json.loads(WITH_MIRROR)}
+    unchanged(deployed)
+
+    deployed.plan["registry_mirrors"] = []
+    deployed.files.clear()
+    deployed.deliver()
+    assert deployed.run().returncode == 0
+    assert daemon(deployed) == {"log-level": "warn", "shutdown-timeout": 135}
+    assert deployed.system["shutdown_timeout"] == 135
+    unchanged(deployed)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (
+            '{"log-level": "warn",}\n',
+            "it is not JSON (Expecting property name enclosed in double quotes: line 1 column 22",
+        ),
+        ("[]\n", "it holds no JSON object"),
+    ],
+)
+def test_settings_of_the_daemon_that_nobody_can_read_are_not_lost(deployed: Guest, text: str, why: str) -> None:
+    deployed.write("/etc/docker/daemon.json", text)
+    ran = deployed.run()
+    assert said(ran)[-1] == "[hermes 2/9] docker engine … FAILED"
+    assert f"/etc/docker/daemon.json in the container cannot be read: {why}" in ran.stderr
+    assert ran.stderr.endswith(". Correct it, or remove it, and deploy again\n")
+    assert deployed.read("/etc/docker/daemon.json") == text
+    (deployed.root / "etc/docker/daemon.json").unlink()
+    assert deployed.run().returncode == 0
+
+
+def test_python_is_installed_only_where_settings_are_to_be_joined(deployed: Guest) -> None:
+    deployed.write("/etc/docker/daemon.json", '{"log-level": "warn"}\n')
+    deployed.stub("python3", "exit 1")
+    ran = deployed.run()
+    assert "[hermes 2/9] docker engine: installing python3" in said(ran)
+    assert "python3" in deployed.system["packages"]
+
+
+def test_systemd_and_the_daemon_wait_longer_than_docker_for_the_agent(deployed: Guest) -> None:
+    conf = "/etc/systemd/system/docker.service.d/pve-agents.conf"
+    assert deployed.read(conf) == "[Service]\nTimeoutStopSec=150\n"
+    assert deployed.system["unit_files"] == {"pve-agents.conf": deployed.read(conf)}
+    assert deployed.system["shutdown_timeout"] == 135
+    # Killed between the file and what tells systemd of it.
+    deployed.set(unit_files={})
+    assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (time to stop)"
+    deployed.write(conf, "[Service]\nTimeoutStopSec=1\n")
+    assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (time to stop)"
     unchanged(deployed)
 
 
@@ -779,7 +841,7 @@ def test_secrets_that_others_could_read_are_closed_again(deployed: Guest) -> Non
 
 # --- 6 image
 
-OTHER = "nousresearch/hermes-agent:v2026.9.14"
+OTHER = "nousresearch/hermes-agent:v2026.9.30"
 
 
 def use_image(guest: Guest, image: str, run_image: str = "") -> None:
@@ -795,7 +857,7 @@ def use_image(guest: Guest, image: str, run_image: str = "") -> None:
     ("trouble", "sentence"),
     [
         (
-            "Error response from daemon: manifest for nousresearch/hermes-agent:v2026.9.14 not found: manifest unknown",
+            "Error response from daemon: manifest for nousresearch/hermes-agent:v2026.9.30 not found: manifest unknown",
             f"there is no image {OTHER}: look for its tags, and set agents.hermes.hermes.image.tag (and digest)",
         ),
         (
@@ -808,7 +870,7 @@ def use_image(guest: Guest, image: str, run_image: str = "") -> None:
         (
             "Error response from daemon: pull access denied for nousresearch/hermes-agent, repository does not exist",
             (
-                "the registry refuses the image nousresearch/hermes-agent:v2026.9.14: does"
+                "the registry refuses the image nousresearch/hermes-agent:v2026.9.30: does"
                 " agents.hermes.hermes.image.repository exist, and is it public?"
             ),
         ),
@@ -866,7 +928,8 @@ def test_upgrade_and_roll_back_keep_two_images(deployed: Guest) -> None:
     names = [IMAGE, OTHER, "nousresearch/hermes-agent:v2026.10.1"]
     for name in names[1:]:
         use_image(deployed, name)
-        assert said(deployed.run()) == steps("", "", "", "", "ok (docker-compose.yml)", f"ok ({name})", RECREATED)
+        lines = said(deployed.run())
+        assert lines == steps("", "", "", "", "ok (docker-compose.yml)", f"ok ({name})", RECREATED)
         unchanged(deployed)
     tags = [tag for image in deployed.system["images"].values() for tag in image["RepoTags"]]
     assert sorted(tags) == sorted(names[1:])
@@ -987,7 +1050,7 @@ def test_a_container_that_is_not_ours_is_left_alone(deployed: Guest) -> None:
         deployed,
         7,
         "a container of the same name that does not belong to this deploy is in the way: look at it with `docker ps -a`"
-        " in the container, and remove it with `docker rm -f NAME`",
+        " in the container, and remove it with `docker stop -t 120 NAME` and `docker rm NAME`",
         f'Error response from daemon: Conflict. The container name "/hermes" is already in use by container "{identity}".'
         " You have to remove it.",
     )

@@ -221,16 +221,16 @@ def test_the_disk(*, deployed: Guest, line: str, status: str, detail: str, remed
 
 
 def test_another_image_than_the_pinned_one(deployed: Guest) -> None:
-    deployed.plan.update(image="nousresearch/hermes-agent:v2026.9.14", run_image="nousresearch/hermes-agent:v2026.9.14")
+    deployed.plan.update(image="nousresearch/hermes-agent:v2026.9.30", run_image="nousresearch/hermes-agent:v2026.9.30")
     deployed.deliver()
     checks = verify(deployed)
-    assert checks["image"] == ("failed", "the image nousresearch/hermes-agent:v2026.9.14 is not here", MEND)
+    assert checks["image"] == ("failed", "the image nousresearch/hermes-agent:v2026.9.30 is not here", MEND)
     with deployed.host.changing() as state:
         images = state["systems"]["118"]["images"]
         images["sha256:new"] = {"Id": "sha256:new", "RepoTags": [deployed.plan["image"]], "RepoDigests": []}
     assert verify(deployed)["image"] == (
         "failed",
-        "container hermes runs another image than nousresearch/hermes-agent:v2026.9.14",
+        "container hermes runs another image than nousresearch/hermes-agent:v2026.9.30",
         MEND,
     )
 

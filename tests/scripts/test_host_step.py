@@ -614,7 +614,7 @@ def test_a_relative_file_of_secrets_is_found_from_where_terraform_runs_the_step(
 def test_destroy_detaches_and_reboots_once(operator: Operator, node: Node, step: str) -> None:
     prepared(operator)
     assert operator.run(step, "--destroy").returncode == 0
-    assert node.changes() == ["pct set 118 --delete mp0", "pct reboot 118"]
+    assert node.changes() == ["pct set 118 --delete mp0", "pct reboot 118 --timeout 180"]
     node.forget()
     assert operator.run("container-config", "--destroy").returncode == 0
     assert node.changes() == []
@@ -627,7 +627,7 @@ def test_destroy_detaches_and_reboots_once(operator: Operator, node: Node, step:
         ({}, []),
         ({"features": {}}, []),
         ({"mounts": []}, ["pct set 118 --delete mp0"]),
-        ({"mounts": [], "vmid": 119}, ["pct set 118 --delete mp0", "pct reboot 118"]),
+        ({"mounts": [], "vmid": 119}, ["pct set 118 --delete mp0", "pct reboot 118 --timeout 180"]),
     ],
 )
 def test_replacement(operator: Operator, node: Node, change: dict[str, Any], changes: list[str]) -> None:
@@ -652,7 +652,7 @@ def test_replacement_to_another_path_reboots_once(operator: Operator, node: Node
     assert changes == [
         "pct set 118 --delete mp0",
         f"pct set 118 --mp0 {other},mp=/data,backup=0,replicate=0",
-        "pct reboot 118",
+        "pct reboot 118 --timeout 180",
     ]
 
 
@@ -877,7 +877,7 @@ def test_paste_sees_what_a_lost_reboot_has_left(
     node.save(state)
     run = operator.run("container-config", "--check", **paste_variables(api))
     assert run.returncode == 1
-    assert "[hermes] nameserver … waits for a start (run `pct reboot 118` on pve1)" in run.stdout
+    assert "[hermes] nameserver … waits for a start (run `pct reboot 118 --timeout 180` on pve1)" in run.stdout
     # It holds up no step, and is pasted for by none.
     assert operator.run("container-config", **paste_variables(api)).returncode == 0
 
@@ -887,7 +887,7 @@ def test_paste_of_a_destroy(operator: Operator, node: Node, api: Api) -> None:
     with started(operator, "container-config", "--destroy", **paste_variables(api)) as child:
         assert human_pastes(operator)(shown_script(child)).returncode == 0
         assert child.wait(30) == 0
-    assert node.changes() == ["pct set 118 --delete mp0", "pct reboot 118"]
+    assert node.changes() == ["pct set 118 --delete mp0", "pct reboot 118 --timeout 180"]
     operator.spec["vmid"] = 119
     assert operator.run("container-config", "--destroy", **paste_variables(api)).returncode == 0
 
@@ -1060,7 +1060,7 @@ def test_paste_verifies_what_waits_for_a_start(operator: Operator, node: Node, a
     node.save(state)
     run = operator.run("verify", **paste_variables(api))
     assert run.returncode == 1
-    expected = ("config", "failed", "nameserver waits for a start", "run `pct reboot 118` on pve1")
+    expected = ("config", "failed", "nameserver waits for a start", "run `pct reboot 118 --timeout 180` on pve1")
     assert checks(run.stdout)[1] == expected
 
     # One that is off cannot be rebooted, and needs no more than its start.

@@ -263,7 +263,7 @@ AS_WANTED = f"DISK,mp=/data,{MOUNT_OPTIONS}"
         pytest.param(
             {},
             [MP0, KEYCTL],
-            [f"set 118 --mp0 {AS_WANTED} --features keyctl=1,nesting=1", "reboot 118"],
+            [f"set 118 --mp0 {AS_WANTED} --features keyctl=1,nesting=1", "reboot 118 --timeout 180"],
             id="one set, one reboot",
         ),
         pytest.param({"mp0": AS_WANTED}, [MP0], [], id="as wanted"),
@@ -277,18 +277,21 @@ AS_WANTED = f"DISK,mp=/data,{MOUNT_OPTIONS}"
             id="mount options in another order",
         ),
         pytest.param(
-            {"mp0": "DISK,mp=/data"}, [MP0], [f"set 118 --mp0 {AS_WANTED}", "reboot 118"], id="changed options wait"
+            {"mp0": "DISK,mp=/data"},
+            [MP0],
+            [f"set 118 --mp0 {AS_WANTED}", "reboot 118 --timeout 180"],
+            id="changed options wait",
         ),
         pytest.param(
             {"mp0": "DISK,mp=/old,replicate=0"},
             [MP0],
-            [f"set 118 --mp0 {AS_WANTED}", "reboot 118"],
+            [f"set 118 --mp0 {AS_WANTED}", "reboot 118 --timeout 180"],
             id="another place for our own path",
         ),
         pytest.param(
             {"features": "fuse=1,mount=nfs;cifs,nesting=1"},
             [KEYCTL],
-            ["set 118 --features fuse=1,keyctl=1,mount=nfs;cifs,nesting=1", "reboot 118"],
+            ["set 118 --features fuse=1,keyctl=1,mount=nfs;cifs,nesting=1", "reboot 118 --timeout 180"],
             id="other features stay",
         ),
         pytest.param({"features": "nesting=1,keyctl=1"}, [KEYCTL], [], id="feature there"),
@@ -356,7 +359,7 @@ def test_a_stopped_container_is_not_started(node: Node, on_host: OnHost, disk: s
 def test_what_already_waits_only_needs_the_reboot(node: Node, on_host: OnHost) -> None:
     set_container(node, pending={"features": "keyctl=1,nesting=1"})
     run = on_host(KEYCTL, "container_config")
-    assert node.changes() == ["pct reboot 118"]
+    assert node.changes() == ["pct reboot 118 --timeout 180"]
     assert "rebooting container 118: it gets its features only at a start" in run.stdout
 
 
@@ -365,7 +368,7 @@ def test_what_others_changed_does_not_reboot_us(node: Node, on_host: OnHost) -> 
     set_container(node, pending={"nameserver": "10.0.0.1"})
     run = on_host(KEYCTL, "container_config")
     assert run.returncode == 0
-    assert "nameserver … waits for a start (run `pct reboot 118` on pve1)" in run.stdout
+    assert "nameserver … waits for a start (run `pct reboot 118 --timeout 180` on pve1)" in run.stdout
     assert node.changes() == []
 
 
@@ -374,7 +377,7 @@ def test_what_others_changed_is_named_beside_what_we_would_reboot_for(node: Node
     run = on_host(KEYCTL, "container_config", mode="check")
     assert run.returncode == 1
     assert "reboot … would change (the running container gets its features only at a start)" in run.stdout
-    assert "nameserver … waits for a start (run `pct reboot 118` on pve1)" in run.stdout
+    assert "nameserver … waits for a start (run `pct reboot 118 --timeout 180` on pve1)" in run.stdout
 
     # The reboot brings both.
     assert "waits" not in on_host(KEYCTL, "container_config").stdout
@@ -522,7 +525,9 @@ def test_a_failed_hot_plug_is_passed_on(node: Node, on_host: OnHost, disk: str) 
     ("container", "reboot", "changes"),
     [
         pytest.param({"mp0": "DISK,mp=/data"}, "no", ["set 118 --delete mp0"], id="replaced"),
-        pytest.param({"mp0": "DISK,mp=/data"}, "yes", ["set 118 --delete mp0", "reboot 118"], id="destroyed"),
+        pytest.param(
+            {"mp0": "DISK,mp=/data"}, "yes", ["set 118 --delete mp0", "reboot 118 --timeout 180"], id="destroyed"
+        ),
         pytest.param({}, "yes", [], id="already gone"),
         pytest.param({"mp0": "/mnt/foreign,mp=/data"}, "yes", [], id="somebody else's by now"),
         pytest.param({"mp0": "DISK,mp=/data", "hostname": "renamed"}, "no", ["set 118 --delete mp0"], id="renamed"),

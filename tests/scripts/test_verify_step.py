@@ -318,7 +318,7 @@ def test_whatever_waits_for_a_start_is_not_as_declared(
     deployed.configure(entrypoint="/sbin/init", tty="2", env="A=1,size=1G")
     deployed.set(**waiting)
     found = [check for check in checks(deployed.verify().stdout) if check[0] == "config"]
-    assert found == [("config", "failed", f"{keys} waits for a start", "run `pct reboot 118` on pve1")]
+    assert found == [("config", "failed", f"{keys} waits for a start", "run `pct reboot 118 --timeout 180` on pve1")]
 
 
 def test_what_a_step_would_refuse_says_so_itself(deployed: Deployed) -> None:
@@ -636,13 +636,13 @@ WROTE = "chown 110000:110000"
         pytest.param(
             ('  : >"$probe"\n  chown 110000:110000 "$probe"\n', ""),
             "what is written there does not show in DISK on pve1: the mount is not in place",
-            "run `pct reboot 118` on pve1: a disk that was mounted after the container's start shows only then",
+            "run `pct reboot 118 --timeout 180` on pve1: a disk that was mounted after the container's start shows only then",
             id="not there",
         ),
         pytest.param(
             ('  : >"$probe"\n', '  ln -s /etc/passwd "$probe"\n'),
             "what is written there does not show in DISK on pve1: the mount is not in place",
-            "run `pct reboot 118` on pve1: a disk that was mounted after the container's start shows only then",
+            "run `pct reboot 118 --timeout 180` on pve1: a disk that was mounted after the container's start shows only then",
             id="a link",
         ),
         pytest.param(

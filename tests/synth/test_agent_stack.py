@@ -56,7 +56,7 @@ EVERY_SETTING: dict[str, Any] = {
             "ssh_public_keys": [
                 "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMGZ5z0yV4jvYk3Jr8g1c3l0bq0Zt8q0p1s2t3u4v5w6 me@lan"
             ],
-            "startup": {"order": 3, "up_delay_seconds": 10, "down_delay_seconds": 60},
+            "startup": {"order": 3, "up_delay_seconds": 10, "down_delay_seconds": 200},
         }
     },
 }

@@ -149,7 +149,8 @@ def test_the_file_tools_may_write_in_every_mount_that_is_not_read_only(render: R
     }
     hermes = service(render(mounts=mounts))
     assert hermes["environment"]["HERMES_WRITE_SAFE_ROOT"] == "/opt/data:/data"
-    assert [it["target"] for it in hermes["volumes"] if it.get("read_only")] == ["/managed", "/books"]
+    read_only = [it["target"] for it in hermes["volumes"] if it.get("read_only")]
+    assert read_only == ["/managed", "/etc/cont-finish.d/50-stop-gateway", "/books"]
 
 
 def test_workspaces_are_made_in_every_mount_that_is_not_read_only(render: Render) -> None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pve_agents.agents.hermes.config import BUILT_IN_PROVIDERS, PROVIDER_ALIASES, Settings
-from pve_agents.agents.hermes.docker import Image
+from pve_agents.agents.hermes.docker import RELEASE, Image
 from pve_agents.agents.hermes.platforms import ApiServer
 from pve_agents.agents.hermes.settings import Hermes, Profile
 from pve_agents.model import Model
@@ -600,6 +600,14 @@ IN_HERMES = {
             "environment: {HERMES_AUTH_JSON_BOOTSTRAP: x}",
             "environment.HERMES_AUTH_JSON_BOOTSTRAP: this is what auth does; write auth.",
         ),
+        "supervisors-time-to-stop": (
+            'environment: {S6_KILL_FINISH_MAXTIME: "5000"}',
+            "environment.S6_KILL_FINISH_MAXTIME: this is what the image's supervisor makes of the time to stop; write stop_grace_seconds.",
+        ),
+        "supervisors-grace": (
+            'environment: {S6_KILL_GRACETIME: "0"}',
+            "environment.S6_KILL_GRACETIME: this is what the image's supervisor makes of the time to stop; write stop_grace_seconds.",
+        ),
         "api-server-port": (
             "environment: {API_SERVER_PORT: x}",
             "environment.API_SERVER_PORT: this is set here; write api_server.port.",
@@ -876,7 +884,7 @@ IN_HERMES = {
     "image": {
         "tag": (
             'image: {tag: "a b"}',
-            'image.tag: "a b" is not a tag; write letters, digits, dots, hyphens and underscores, such as v2026.8.31.',
+            f'image.tag: "a b" is not a tag; write letters, digits, dots, hyphens and underscores, such as {RELEASE}.',
         ),
         "digest": (
             'image: {digest: "sha256:aaa"}',
@@ -1362,6 +1370,32 @@ IN_HERMES = {
             "profiles.work.platforms.telegram: nobody may talk to the agent; write allowed_users or group_allowed_users.",
         ),
     },
+    "stop": {
+        "short": (
+            "stop_grace_seconds: 10",
+            "stop_grace_seconds: 10 is not a number of seconds for a stop; write a whole number from 30 to 240.",
+        ),
+        "long": (
+            "stop_grace_seconds: 241",
+            "stop_grace_seconds: 241 is not a number of seconds for a stop; write a whole number from 30 to 240.",
+        ),
+        "words": (
+            "stop_grace_seconds: 2m",
+            'stop_grace_seconds: "2m" is not a number of seconds for a stop; write a whole number from 30 to 240.',
+        ),
+        "sidecar-number": (
+            'sidecars: {browser: {image: "a:1", stop_grace_period: 30}}',
+            "sidecars.browser.stop_grace_period: 30 is not text; write a duration in quotes.",
+        ),
+        "sidecar-words": (
+            'sidecars: {browser: {image: "a:1", stop_grace_period: half a minute}}',
+            'sidecars.browser.stop_grace_period: "half a minute" is not a duration; write one such as 30s or 1m30s.',
+        ),
+        "sidecar-long": (
+            'sidecars: {browser: {image: "a:1", stop_grace_period: 5m}}',
+            'sidecars.browser.stop_grace_period: "5m" is longer than a reboot of the container waits; write at most 240s.',
+        ),
+    },
     "unknown": {
         "typo": ("imgae: {tag: x}", "imgae: there is no such setting; did you mean image?"),
         "nested": ("tag: x", "tag: there is no such setting; did you mean image.tag?"),
@@ -1377,7 +1411,7 @@ IN_HERMES = {
         "in-a-section": ("limits: {mem: x}", "limits.mem: there is no such setting; did you mean memory?"),
         "far": (
             "colour: blue",
-            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, secrets, image, docker, network_mode, restart, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
+            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, secrets, image, docker, network_mode, restart, stop_grace_seconds, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
         ),
     },
 }
@@ -1751,7 +1785,7 @@ def test_a_variable_takes_hermes_away(tmp_path: Path, monkeypatch: pytest.Monkey
             [
                 (
                     f"{H}__IMAGE__TAG: agents.hermes.hermes.image.tag: the value is not a tag; "
-                    "write letters, digits, dots, hyphens and underscores, such as v2026.8.31."
+                    f"write letters, digits, dots, hyphens and underscores, such as {RELEASE}."
                 )
             ],
         ),
@@ -1842,7 +1876,7 @@ def test_without_a_file_hermes_has_its_defaults(tmp_path: Path) -> None:
     assert hermes.secret_map == {"LITELLM_API_KEY": "LITELLM_API_KEY", "API_SERVER_KEY": "API_SERVER_KEY"}
     assert hermes.services("hermes") == {"hermes": hermes}
     assert hermes.secret_names("hermes") == agent.secrets == ("LITELLM_API_KEY", "API_SERVER_KEY")
-    assert hermes.image.reference == "nousresearch/hermes-agent:v2026.8.31"
+    assert hermes.image.reference == f"nousresearch/hermes-agent:{RELEASE}"
     assert (hermes.workspace, hermes.data_directory, hermes.packages) == ("/data/workspace", "/opt/hermes-data", ())
     assert agent.warnings == ()
     assert agent.model_dump(mode="json")["hermes"] == {
@@ -1872,13 +1906,14 @@ def test_without_a_file_hermes_has_its_defaults(tmp_path: Path) -> None:
         "secrets": {},
         "image": {
             "repository": "nousresearch/hermes-agent",
-            "tag": "v2026.8.31",
+            "tag": RELEASE,
             "digest": None,
             "apt_packages": [],
         },
         "docker": {"source": "docker", "registry_mirrors": []},
         "network_mode": "host",
         "restart": "unless-stopped",
+        "stop_grace_seconds": 120,
         "healthcheck": {
             "interval_seconds": 30,
             "timeout_seconds": 5,
@@ -2222,7 +2257,7 @@ def test_an_image(load: Load) -> None:
 
 @pytest.mark.parametrize(
     ("tag", "moves"),
-    [("latest", True), ("main", True), ("stable", True), ("v2026.8.31", False), ("0.21.0", False), ("latest-1", False)],
+    [("latest", True), ("main", True), ("stable", True), (RELEASE, False), ("0.21.0", False), ("latest-1", False)],
 )
 def test_a_tag_that_moves(tag: str, *, moves: bool) -> None:
     assert Image(tag=tag).is_moving is moves
@@ -2233,7 +2268,7 @@ def test_a_tag_that_moves(tag: str, *, moves: bool) -> None:
     ["hermes", "a/b", "ghcr.io/a/b-c", "localhost:5000/a", "registry.home.arpa/a/b/c", "a_b/c__d", "a.b/c.d"],
 )
 def test_the_name_of_an_image(repository: str) -> None:
-    assert Image(repository=repository).reference == f"{repository}:v2026.8.31"
+    assert Image(repository=repository).reference == f"{repository}:{RELEASE}"
 
 
 def test_a_sidecar_in_the_words_of_compose(load: Load) -> None:
@@ -2325,7 +2360,7 @@ def test_a_profile_has_secrets_of_its_own_and_shares_the_keys_of_providers(load:
             [
                 (
                     "hermes.image.tag: latest means another image from time to time, and nothing says which one runs; "
-                    "write a release such as v2026.8.31, or a digest."
+                    f"write a release such as {RELEASE}, or a digest."
                 )
             ],
         ),

@@ -22,6 +22,7 @@ GIT_HAS_NO_REPOSITORY = 128
 # Each module may import those before it: types, then settings, then constructs.
 LAYERS = [
     "node_devices",
+    "stopping",
     "types",
     "model",
     "reading",

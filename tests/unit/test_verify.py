@@ -402,6 +402,7 @@ def test_what_is_asked_of_the_node(verify: Verify) -> None:
     calls = re.sub(r"\b[0-9a-f]{16}\b", "TOKEN", calls)
     assert calls == (
         "begin hermes 118 gihyeon hermes check\n"
+        "stop_within 180\n"
         "verify_container\n"
         "wanted() {\n"
         "want_mount mp0 /mnt/pve/hdd/hermes /data replicate=0\n"

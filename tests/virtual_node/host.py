@@ -54,6 +54,7 @@ GUEST_TOOLS = (
         "date",
         "df",
         "dirname",
+        "du",
         "env",
         "false",
         "flock",
@@ -61,7 +62,7 @@ GUEST_TOOLS = (
         "head",
         "id",
     ),
-    *("ls", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true"),
+    *("ls", "python3", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true"),
 )
 DISKS = ("/mnt/pve/hdd", "/media/2tb")
 # The host's ids of an unprivileged container's users (pve-container src/PVE/LXC.pm:801-802).
@@ -142,7 +143,7 @@ class VirtualHost(Records):
     def guest_path(self, vmid: str) -> str:
         """PATH in a container."""
         if not self._guest_bin(vmid).exists():
-            for name in (*GUEST_COMMANDS, "test", "touch", *SYSTEM_COMMANDS):
+            for name in (*GUEST_COMMANDS, "chmod", "cp", "test", "touch", *SYSTEM_COMMANDS):
                 self.add_guest_command(vmid, name)
         return f"{self._guest_bin(vmid)}:{self.directory / 'guest-tools'}"
 
@@ -394,9 +395,10 @@ class Host(Machine):
         self.api.request("PUT", f"{self.lxc}/config", options)
         return self.finish()
 
-    def _power(self, _: str, __: list[str]) -> int:
+    def _power(self, _: str, rest: list[str]) -> int:
+        options = {name.lstrip("-"): value for name, value in zip(rest[::2], rest[1::2], strict=True)}
         self.change(self.arguments)
-        self.api.wait(self.api.request("POST", f"{self.lxc}/status/{self.arguments[0]}"))
+        self.api.wait(self.api.request("POST", f"{self.lxc}/status/{self.arguments[0]}", options))
         return self.finish()
 
     def _need_running(self, vmid: str, message: str) -> None:
@@ -501,6 +503,8 @@ class Guest(Machine):
             "test": self._test,
             "chown": self._chown,
             "touch": self._touch,
+            "cp": self._copy,
+            "chmod": self._real_command,
         }
         if self.command in commands:
             return commands[self.command](arguments)
@@ -553,6 +557,19 @@ class Guest(Machine):
         if not place.exists():
             self._give(place)
         place.touch()
+        return self.finish()
+
+    def _copy(self, arguments: list[str]) -> int:
+        """Know `cp -a … -T -- DIRECTORY NEW`: owners come along."""
+        source, target = (self.real(word) for word in arguments[-2:])
+        self.change(arguments)
+        System(self, self.vmid).trouble("cp")
+        if status := self._spawn(arguments):
+            return status
+        old, new = (os.path.relpath(place, self.host.node) for place in (source, target))
+        owners = self.state["owners"]
+        for key in [key for key in owners if f"{key}/".startswith(f"{old}/")]:
+            owners[new + key.removeprefix(old)] = owners[key]
         return self.finish()
 
     def _real_command(self, arguments: list[str]) -> int:

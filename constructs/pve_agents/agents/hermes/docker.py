@@ -13,11 +13,14 @@ from pve_agents.agents.hermes.compose_words import sidecar_problems, variable_pr
 from pve_agents.agents.hermes.config import HttpUrl
 from pve_agents.guest_places import place
 from pve_agents.model import Model, OpenModel, ProblemsError, ReadOnly, checked, distinct, listed
+from pve_agents.stopping import LEAST_SECONDS, MOST_SECONDS
 from pve_agents.types import EnvName, Number, Text, is_credential_name, lies_in, shown
 
 __all__ = [
     "DATA",
+    "RELEASE",
     "RESERVED_TARGETS",
+    "VERSION",
     "Argument",
     "Audio",
     "Docker",
@@ -28,9 +31,11 @@ __all__ = [
     "Service",
     "Sidecar",
     "Size",
+    "StopSeconds",
     "Variables",
     "Volumes",
     "in_bytes",
+    "in_seconds",
     "overlap",
 ]
 
@@ -42,6 +47,9 @@ RESERVED_TARGETS = (
     DATA,
 )
 """What the image of Hermes has in its container, where nothing else may be mounted."""
+
+RELEASE, VERSION = "v2026.8.31", "0.21.0"
+"""The release of Hermes that runs by default."""
 
 _MOVING = frozenset({"beta", "canary", "dev", "develop", "edge", "latest", "main", "master", "nightly", "stable"})
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
@@ -138,6 +146,28 @@ _Path = Annotated[
     ),
 ]
 Seconds = Annotated[int, Number("a number of seconds", 1, 86_400)]
+StopSeconds = Annotated[int, Number("a number of seconds for a stop", LEAST_SECONDS, MOST_SECONDS)]
+"""A time to stop that a reboot of the LXC container leaves room for."""
+
+_DURATION = r"(?=[0-9])(?:([0-9]{1,2})h)?(?:([0-9]{1,4})m)?(?:([0-9]{1,5})s)?"
+
+
+def in_seconds(duration: str) -> int:
+    """Return how long a duration such as ``1m30s`` is."""
+    found = re.fullmatch(_DURATION, duration)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    return hours * 3600 + minutes * 60 + seconds
+
+
+def _stop_duration(value: str) -> str:
+    if in_seconds(value) > MOST_SECONDS:
+        raise ValueError(
+            f"{shown(value)} is longer than a reboot of the container waits; write at most {MOST_SECONDS}s"
+        )
+    return value
+
+
+_StopDuration = Annotated[str, Text("a duration", _DURATION, "one such as 30s or 1m30s", 16, _stop_duration)]
 _ImageName = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _Repository = rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{{1,5}})?/)?{_ImageName}(?:/{_ImageName})*"
 _Tag = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -156,9 +186,11 @@ class Image(Model):
     """Its name without a tag. Defaults to nousresearch/hermes-agent."""
 
     tag: Annotated[
-        str, Text("a tag", _Tag, "letters, digits, dots, hyphens and underscores, such as v2026.8.31", 128)
-    ] = "v2026.8.31"
-    """Its tag; latest, main and stable change by themselves. Defaults to v2026.8.31, which is 0.21.0."""
+        str, Text("a tag", _Tag, f"letters, digits, dots, hyphens and underscores, such as {RELEASE}", 128)
+    ] = Field(
+        default=RELEASE,
+        description=f"Its tag; latest, main and stable change by themselves. Defaults to {RELEASE}, which is {VERSION}.",
+    )
 
     digest: Annotated[str, Text("a digest", _Digest, "sha256: and 64 hexadecimal digits", 71)] | None = None
     """Digest that pins the very bytes, as sha256:<64 digits>. Defaults to none."""
@@ -355,6 +387,9 @@ class Sidecar(OpenModel):
         default={}
     )
     """Labels of its container, as a mapping or a list of NAME=VALUE. Defaults to none."""
+
+    stop_grace_period: _StopDuration = "30s"
+    """Time to stop before it is killed, at most 240s. Defaults to 30s."""
 
     secrets: Annotated[tuple[EnvName, ...], BeforeValidator(listed), AfterValidator(distinct)] = ()
     """Names of the secrets that it gets as variables. Defaults to none."""

@@ -30,6 +30,8 @@ STATE_ROOT = "/var/lib/pve-agents"
 """Where the bootstrap keeps what it makes of the payload."""
 
 _MANAGED = "/managed"
+# What the image's supervisor runs when the container is told to stop, before it ends what it has not started itself.
+_FINISH = "/etc/cont-finish.d/50-stop-gateway"
 _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container with a network of its own
 # Where Hermes reads these; all others are read in its working directory (hermes-agent 0.19, section "Documents").
@@ -88,11 +90,11 @@ def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
     files = {
         "plan": _plan(agent, hermes, services),
         "docker-compose.yml": to_yaml(_compose(agent, hermes, services)),
+        "daemon.json": _json(_daemon_settings(hermes)),
+        "docker.service.conf": f"[Service]\nTimeoutStopSec={hermes.stopping.unit}\n",
     }
     if hermes.packages:
         files["image/Dockerfile"] = _dockerfile(hermes)
-    if hermes.docker.registry_mirrors:
-        files["daemon.json"] = _json({"registry-mirrors": list(hermes.docker.registry_mirrors)})
     if hermes.audio:
         files["asound.conf"] = _ASOUND
     for service, profile in services.items():
@@ -129,6 +131,7 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
         # The image's entrypoint supervises the gateway; its default command would be a chat that ends at once.
         "command": ["gateway", "run"],
         "restart": hermes.restart,
+        "stop_grace_period": f"{hermes.stopping.agent}s",
         "environment": _environment(agent, hermes, profile),
         "volumes": _volumes(agent, hermes, name, profile),
         "shm_size": profile.shm_size,
@@ -177,6 +180,8 @@ def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, st
         "HERMES_MANAGED_DIR": _MANAGED,
         # The image allows the agent's file tools its data directory only.
         "HERMES_WRITE_SAFE_ROOT": ":".join([DATA, *writable]),
+        # Milliseconds that the image's supervisor gives `stop-gateway`.
+        "S6_KILL_FINISH_MAXTIME": f"{hermes.stopping.gateway}000",
     }
     if profile.dashboard.enabled:
         # The image's supervisor reads these before Hermes reads any file.
@@ -200,6 +205,7 @@ def _volumes(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> list[
     binds = [
         (profile.data_directory, DATA, False),
         (f"{state}/services/{name}/managed", _MANAGED, True),
+        (f"{state}/stop-gateway", _FINISH, True),
         *((mount.guest_path, mount.guest_path, mount.read_only) for mount in agent.mounts.values()),
     ]
     if hermes.audio:
@@ -231,6 +237,7 @@ def _sidecar(agent: Agent, hermes: Hermes, name: str) -> dict[str, Any]:
         "container_name": f"{agent.name}-{name}",
         "restart": hermes.restart,
         "logging": _logging(hermes),
+        "stop_grace_period": sidecar.stop_grace_period,
         **_spelled(sidecar.compose, with_signs_doubled),
     }
     if hermes.network_mode == "host":
@@ -289,6 +296,12 @@ def _run_image(agent: Agent, hermes: Hermes) -> str:
     return f"pve-agents/{agent.name}:{hashlib.sha256(_dockerfile(hermes).encode()).hexdigest()[:12]}"
 
 
+def _daemon_settings(hermes: Hermes) -> dict[str, Any]:
+    """Return what Docker's daemon is to be told; the bootstrap leaves its other settings as they are."""
+    mirrors = list(hermes.docker.registry_mirrors)
+    return {**({"registry-mirrors": mirrors} if mirrors else {}), "shutdown-timeout": hermes.stopping.engine}
+
+
 # For the bootstrap ---------------------------------------------------------------------------------------------------
 
 
@@ -305,6 +318,7 @@ def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
             "network": hermes.network_mode,
             "services": list(services),
             "sidecars": list(hermes.sidecars),
+            "stop_seconds": str(hermes.stopping.service),
             "health_seconds": str(hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS),
             "answer_seconds": str(hermes.answer_seconds),
             "placeholder": PLACEHOLDER,

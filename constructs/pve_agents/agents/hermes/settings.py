@@ -43,6 +43,7 @@ from pve_agents.agents.hermes.config import (
 )
 from pve_agents.agents.hermes.docker import (
     DATA,
+    RELEASE,
     Audio,
     Docker,
     Healthcheck,
@@ -53,9 +54,11 @@ from pve_agents.agents.hermes.docker import (
     Service,
     Sidecar,
     Size,
+    StopSeconds,
     Variables,
     Volumes,
     in_bytes,
+    in_seconds,
     overlap,
 )
 from pve_agents.agents.hermes.messengers import MESSENGER_LOGINS, listeners, wanted
@@ -84,6 +87,7 @@ from pve_agents.model import (
     problem,
 )
 from pve_agents.reading import read_file
+from pve_agents.stopping import DEFAULT_SECONDS, Stopping
 from pve_agents.types import EnvName, GuestPath, Text, holds_token, lies_in, shown
 from pve_agents.yaml_text import parse_yaml_1_1
 
@@ -560,6 +564,9 @@ class Hermes(Profile):
     restart: Literal["unless-stopped", "always", "on-failure", "no"] = "unless-stopped"
     """What becomes of Hermes when it ends. Defaults to unless-stopped."""
 
+    stop_grace_seconds: StopSeconds = DEFAULT_SECONDS
+    """Time in seconds to stop before it is killed, 30 to 240; its own budget is up to 90. Defaults to 120."""
+
     healthcheck: Healthcheck = Healthcheck()
     """When Docker takes Hermes for unhealthy."""
 
@@ -589,6 +596,14 @@ class Hermes(Profile):
     def all_answers_seconds(self) -> int:
         """Time in seconds that the answers of all profiles may take, one after the other."""
         return self.answer_seconds * (1 + len(self.profiles))
+
+    @property
+    def stopping(self) -> Stopping:
+        """How long each layer around it waits for its end."""
+        return Stopping(
+            agent=self.stop_grace_seconds,
+            others=tuple(in_seconds(sidecar.stop_grace_period) for sidecar in self.sidecars.values()),
+        )
 
     @property
     def packages(self) -> tuple[str, ...]:
@@ -656,7 +671,7 @@ class Hermes(Profile):
         if self.image.is_moving and not self.image.digest:
             sentence = (
                 f"{self.image.tag} means another image from time to time, and nothing says which one runs; "
-                "write a release such as v2026.8.31, or a digest"
+                f"write a release such as {RELEASE}, or a digest"
             )
             yield ("image", "tag"), sentence
         for name, sidecar in self.sidecars.items():

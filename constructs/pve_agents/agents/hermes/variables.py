@@ -31,6 +31,8 @@ _SETTINGS_FOR: Mapping[str, str] = MappingProxyType(
         "HERMES_WRITE_SAFE_ROOT": "follows from the agent's mounts; write mounts",
         "HERMES_GATEWAY_NO_SUPERVISE|HERMES_S6_SUPERVISED_CHILD": "starts a second gateway on the same data beside the "
         "one that the image's supervisor starts; leave it out",
+        "S6_(?:KILL_FINISH_MAXTIME|KILL_GRACETIME|SERVICES_GRACETIME)": "is what the image's supervisor makes of the time "
+        "to stop; write stop_grace_seconds",
         "HERMES_AUTH_JSON_BOOTSTRAP": "is what auth does; write auth",
         "API_SERVER_KEY": "is a secret that Hermes gets anyway; leave it out",
         "API_SERVER_ENABLED": "is always true, since the health of the agent is asked there; leave it out",
