@@ -18,7 +18,7 @@ from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from tests.virtual_node.host import VirtualHost
 
 SCRIPTS = Path(__file__).parents[2] / "scripts" / "guest"
-GUEST_FILES = ("bootstrap", "common", "daemon_settings.py", "probe.py", "stop-gateway", "verify")
+GUEST_FILES = ("bootstrap", "common", "copies", "daemon_settings.py", "probe.py", "stop-gateway", "verify")
 VMID = "118"
 IMAGE = Image().reference
 DAEMON_SETTINGS = '{"shutdown-timeout": 135}\n'
@@ -80,6 +80,7 @@ class Guest:
             "services": ["hermes"],
             "sidecars": [],
             "stop_seconds": "120",
+            "copies_wanted": "yes",
             "health_seconds": "180",
             "answer_seconds": "60",
             "placeholder": PLACEHOLDER,

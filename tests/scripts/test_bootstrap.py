@@ -222,7 +222,7 @@ def goal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 # Of the whole run, and of it until Docker is there and has run a container.
-ALL_CHANGES, DOCKER_CHANGES = 57, 21
+ALL_CHANGES, DOCKER_CHANGES = 60, 21
 
 
 @pytest.fixture(scope="module")
@@ -929,17 +929,23 @@ def test_upgrade_and_roll_back_keep_two_images(deployed: Guest) -> None:
     for name in names[1:]:
         use_image(deployed, name)
         lines = said(deployed.run())
-        assert lines == steps("", "", "", "", "ok (docker-compose.yml)", f"ok ({name})", RECREATED)
+        assert without_copies(lines) == steps("", "", "", "", "ok (docker-compose.yml)", f"ok ({name})", RECREATED)
         unchanged(deployed)
     tags = [tag for image in deployed.system["images"].values() for tag in image["RepoTags"]]
     assert sorted(tags) == sorted(names[1:])
     # Back to the one before needs no pull.
     use_image(deployed, names[1])
-    assert said(deployed.run()) == steps("", "", "", "", "ok (docker-compose.yml)", "", RECREATED)
+    assert without_copies(said(deployed.run())) == steps("", "", "", "", "ok (docker-compose.yml)", "", RECREATED)
     unchanged(deployed)
 
 
 RECREATED = "ok (hermes recreated)"
+
+
+def without_copies(lines: list[str]) -> list[str]:
+    """What is said of copies has a file of tests of its own."""
+    said_of_them = re.compile(r"data copied: \S+?, ")
+    return [said_of_them.sub("", line) for line in lines if ": stopping " not in line]
 
 
 def test_an_image_that_something_else_uses_stays(deployed: Guest) -> None:
@@ -977,7 +983,7 @@ def test_a_moving_tag_is_pulled_again_and_restarts_only_when_it_moved(bare: Gues
     assert said(bare.run()) == steps()
     assert bare.changes == [f"docker pull {name}"]
     bare.set(registry={name: f"sha256:{'2' * 64}"})
-    assert said(bare.run()) == steps("", "", "", "", "", f"ok ({name})", RECREATED)
+    assert without_copies(said(bare.run())) == steps("", "", "", "", "", f"ok ({name})", RECREATED)
     # A registry that is away stops nobody.
     bare.set(trouble={"pull": "dial tcp: lookup registry-1.docker.io: no such host"})
     ran = bare.run()
@@ -999,7 +1005,7 @@ def test_an_image_of_ones_own_is_built_again_when_its_base_moves(bare: Guest) ->
     assert said(bare.run()) == steps()
     for digit in "23":
         bare.set(registry={base: f"sha256:{digit * 64}"})
-        lines = said(bare.run())
+        lines = without_copies(said(bare.run()))
         assert f"[hermes 6/9] image … ok ({base}, {own})" in lines
         assert f"[hermes 7/9] containers … {RECREATED}" in lines
     # The two newest of both, though only the newest have names.

@@ -1383,6 +1383,10 @@ IN_HERMES = {
             "stop_grace_seconds: 2m",
             'stop_grace_seconds: "2m" is not a number of seconds for a stop; write a whole number from 30 to 240.',
         ),
+        "copy": (
+            "copy_data_before_upgrade: 2",
+            "copy_data_before_upgrade: 2 is neither true nor false; write true or false, without quotes.",
+        ),
         "sidecar-number": (
             'sidecars: {browser: {image: "a:1", stop_grace_period: 30}}',
             "sidecars.browser.stop_grace_period: 30 is not text; write a duration in quotes.",
@@ -1411,7 +1415,7 @@ IN_HERMES = {
         "in-a-section": ("limits: {mem: x}", "limits.mem: there is no such setting; did you mean memory?"),
         "far": (
             "colour: blue",
-            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, secrets, image, docker, network_mode, restart, stop_grace_seconds, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
+            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, secrets, image, docker, network_mode, restart, stop_grace_seconds, copy_data_before_upgrade, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
         ),
     },
 }
@@ -1914,6 +1918,7 @@ def test_without_a_file_hermes_has_its_defaults(tmp_path: Path) -> None:
         "network_mode": "host",
         "restart": "unless-stopped",
         "stop_grace_seconds": 120,
+        "copy_data_before_upgrade": True,
         "healthcheck": {
             "interval_seconds": 30,
             "timeout_seconds": 5,

@@ -319,6 +319,7 @@ def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
             "services": list(services),
             "sidecars": list(hermes.sidecars),
             "stop_seconds": str(hermes.stopping.service),
+            "copies_wanted": "yes" if hermes.copy_data_before_upgrade else "no",
             "health_seconds": str(hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS),
             "answer_seconds": str(hermes.answer_seconds),
             "placeholder": PLACEHOLDER,

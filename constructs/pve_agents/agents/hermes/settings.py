@@ -567,6 +567,9 @@ class Hermes(Profile):
     stop_grace_seconds: StopSeconds = DEFAULT_SECONDS
     """Time in seconds to stop before it is killed, 30 to 240; its own budget is up to 90. Defaults to 120."""
 
+    copy_data_before_upgrade: Flag = True
+    """Whether the data is copied before another image runs, to go back to; two copies stay. Defaults to true."""
+
     healthcheck: Healthcheck = Healthcheck()
     """When Docker takes Hermes for unhealthy."""
 
