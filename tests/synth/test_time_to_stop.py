@@ -135,3 +135,13 @@ def test_the_supervisor_of_the_image_is_given_a_script_that_waits(tmp_path: Path
         "read_only": True,
         "bind": {"create_host_path": False},
     } in binds
+
+
+def test_the_terminals_scratch_stays_out_of_the_data(tmp_path: Path) -> None:
+    def environment(hermes: dict[str, Any]) -> dict[str, str]:
+        (tmp_path / "homelab.yaml").write_text(yaml.safe_dump(settings(hermes)))
+        files = payload_of(load_settings(tmp_path).agents["hermes"]).files
+        return dict(yaml.safe_load(files["docker-compose.yml"].text)["services"]["hermes"]["environment"])
+
+    assert environment({})["TERMINAL_TEMP_DIR"] == "/tmp"  # noqa: S108 - of Hermes' own container
+    assert "TERMINAL_TEMP_DIR" not in environment({"settings": {"terminal": {"temp_dir": "/data/scratch"}}})

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from pve_agents.agents.hermes.config import BUILT_IN_PROVIDERS, PROVIDER_ALIASES, Settings
-from pve_agents.agents.hermes.docker import RELEASE, Image
+from pve_agents.agents.hermes.docker import RELEASE, VERSION, Image
 from pve_agents.agents.hermes.platforms import ApiServer
 from pve_agents.agents.hermes.settings import Hermes, Profile
 from pve_agents.model import Model
@@ -607,6 +607,10 @@ IN_HERMES = {
         "supervisors-grace": (
             'environment: {S6_KILL_GRACETIME: "0"}',
             "environment.S6_KILL_GRACETIME: this is what the image's supervisor makes of the time to stop; write stop_grace_seconds.",
+        ),
+        "terminals-scratch": (
+            "environment: {TERMINAL_TEMP_DIR: /data/scratch}",
+            "environment.TERMINAL_TEMP_DIR: this is set here; write settings.terminal.temp_dir.",
         ),
         "api-server-port": (
             "environment: {API_SERVER_PORT: x}",
@@ -2589,6 +2593,14 @@ def test_the_example_shows_the_defaults_of_what_it_comments(homelab: Callable[[s
     assert hermes == default
     assert hermes.config == default.config
     assert hermes.secret_map == default.secret_map
+
+
+def test_what_the_default_release_changes_is_written_down() -> None:
+    """The release before it stands in the same heading."""
+    page = (ROOT / "docs" / "hermes.md").read_text(encoding="utf-8")
+    assert re.search(rf"^### From [0-9.]+ to {re.escape(VERSION)}$", page, re.MULTILINE)
+    assert f"now, {RELEASE} |" in page
+    assert f"tag: {RELEASE} # {VERSION};" in EXAMPLE.read_text(encoding="utf-8")
 
 
 def test_what_the_example_shows_in_comments_loads(tmp_path: Path, homelab: Callable[[str], Homelab]) -> None:

@@ -544,7 +544,7 @@ def test_a_token_is_seen_in_any_text(token: str, around: str) -> None:
         "sha256:" + "a" * 64,
         "Bearer ${A_TOKEN}",
         "the bearer of good news in 2026",
-        "nousresearch/hermes-agent:v2026.8.31",
+        "nousresearch/hermes-agent:v2026.9.14",
     ],
 )
 def test_a_text_without_a_token(text: str) -> None:

@@ -48,8 +48,8 @@ RESERVED_TARGETS = (
 )
 """What the image of Hermes has in its container, where nothing else may be mounted."""
 
-RELEASE, VERSION = "v2026.8.31", "0.21.0"
-"""The release of Hermes that runs by default."""
+RELEASE, VERSION = "v2026.9.14", "0.21.3"
+"""The release of Hermes that runs by default; CONTRIBUTING.md says how it is raised."""
 
 _MOVING = frozenset({"beta", "canary", "dev", "develop", "edge", "latest", "main", "master", "nightly", "stable"})
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}

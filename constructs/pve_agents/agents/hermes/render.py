@@ -183,6 +183,9 @@ def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, st
         # Milliseconds that the image's supervisor gives `stop-gateway`.
         "S6_KILL_FINISH_MAXTIME": f"{hermes.stopping.gateway}000",
     }
+    if "temp_dir" not in profile.config["terminal"]:
+        # Since 0.20.6 Hermes keeps the scratch of the terminal with the data, and so in every copy and backup.
+        environment["TERMINAL_TEMP_DIR"] = "/tmp"  # noqa: S108 - of Hermes' own container
     if profile.dashboard.enabled:
         # The image's supervisor reads these before Hermes reads any file.
         environment |= {

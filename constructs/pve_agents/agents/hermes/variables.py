@@ -33,6 +33,7 @@ _SETTINGS_FOR: Mapping[str, str] = MappingProxyType(
         "one that the image's supervisor starts; leave it out",
         "S6_(?:KILL_FINISH_MAXTIME|KILL_GRACETIME|SERVICES_GRACETIME)": "is what the image's supervisor makes of the time "
         "to stop; write stop_grace_seconds",
+        "TERMINAL_TEMP_DIR": "is set here; write settings.terminal.temp_dir",
         "HERMES_AUTH_JSON_BOOTSTRAP": "is what auth does; write auth",
         "API_SERVER_KEY": "is a secret that Hermes gets anyway; leave it out",
         "API_SERVER_ENABLED": "is always true, since the health of the agent is asked there; leave it out",
