@@ -45,7 +45,7 @@ GUEST_PACKAGES = (
 )
 # What the bootstrap installs: kept where apt looks first, so that a warm run loads nothing.
 GUEST_DOWNLOADS = ("docker.io", "curl", "gnupg", "jq")
-IMAGE_PACKAGES = ("python3", "curl", "git", "ripgrep", "procps", "ca-certificates")
+IMAGE_PACKAGES = ("python3", "curl", "git", "ripgrep", "procps", "ca-certificates", "s6")
 
 
 class Source(NamedTuple):
@@ -293,6 +293,8 @@ def _furnish_image(debian: Path, wheels: Path, root: Path) -> None:
         (root / "opt/hermes" / place).mkdir()
         shutil.copy(IMAGE / name, root / "opt/hermes" / place / name)
     shutil.copytree(IMAGE / "seed", root / "opt/hermes/seed")
+    # Where s6-overlay has the programs of s6.
+    (root / "command").symlink_to("usr/bin")
     (root / "opt/hermes/release").write_text(f"{TAGS[0]}\n")
     (root / "opt/data").mkdir()
     sh("chroot", root, "groupadd", "--gid", "10000", "hermes", env=inside)

@@ -6,7 +6,10 @@ import contextlib
 import json
 import re
 import secrets
+import shutil
+import sqlite3
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -201,6 +204,47 @@ class Lab:
         inside = "cat /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events 2>/dev/null"
         found = re.search(r"^oom_kill (\d+)", self.in_hermes("sh", "-c", inside, check=False), re.MULTILINE)
         return int(found[1]) if found else 0
+
+    # What it is made of ----------------------------------------------------------------------------------------------
+
+    def data(self, name: str = "") -> Path:
+        """Where the agent's data is for this machine, past all that runs."""
+        return self.container.rootfs / "opt/hermes-data" / name
+
+    def look_at_database(self, question: str) -> list[str]:
+        """What SQLite answers about a copy of the agent's memory. Nobody may be using it."""
+        with tempfile.TemporaryDirectory() as directory:
+            for file in self.data().glob("state.db*"):
+                shutil.copy(file, directory)
+            with contextlib.closing(sqlite3.connect(Path(directory, "state.db"))) as database:
+                return [str(row[0]) for row in database.execute(question)]
+
+    def database_faults(self) -> str:
+        """What SQLite finds wrong with the agent's memory; `ok` where nothing is."""
+        assert self.conversations(), "the database holds no message"
+        return "; ".join(self.look_at_database("PRAGMA integrity_check"))
+
+    def conversations(self) -> str:
+        """All that was said to the agent and by it, as it remembers it."""
+        return "\n".join(self.look_at_database("SELECT coalesce(content, '') FROM messages ORDER BY id"))
+
+    def gateway_ends(self) -> list[str]:
+        """How the gateway has ended each time: its exit status, or 256 and the signal that killed it."""
+        there = "/root/gateway-ends"
+        copied = self.container.run("docker", "cp", "hermes:/run/gateway-ends", there, check=False)
+        return self.container.run("cat", there).stdout.splitlines() if copied.returncode == 0 else []
+
+    def have_a_slow_gateway(self, seconds: int) -> Path:
+        """Have the agent make a further one, which is busy for so long when it is told to stop; returns what it leaves."""
+        service = "/run/service/gateway-slow"
+        run = f"trap 'sleep {seconds}; echo whole >>/opt/data/ended; exit 0' TERM; while :; do sleep 1; done"
+        script = (
+            f'mkdir -p {service}; printf "#!/bin/sh\\n%s\\n" "$1" >{service}/run; chmod +x {service}/run; '
+            f"/command/s6-svscanctl -a /run/service; until /command/s6-svok {service}; do sleep 0.1; done; "
+            f"/command/s6-svwait -u {service}; sleep 1"
+        )
+        self.container.run("docker", "exec", "hermes", "sh", "-c", script, "sh", run)
+        return self.data("ended")
 
     # The user -------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import yaml
 from tests.deploy.project import HERMES_ROOT
 from tests.lab.cache import REPOSITORY, TAGS
 from tests.lab.lab import ALLOWED_USER, ANSWER_SECONDS, FAST, HDD, STRANGER, Lab
-from tests.lab.sandbox import LabError
+from tests.lab.sandbox import ROOT, LabError
 from tests.lab.services import MODEL
 
 pytestmark = pytest.mark.lab
@@ -153,6 +153,81 @@ def test_what_the_user_and_the_agent_have_set_survives_redeploy_image_change_rol
     lab.wait_until_healthy()
     assert kept() == (*mine, TAGS[0])
     assert lab.chat("ping") == "pong"
+
+
+# --- a stop gives it its time
+
+
+# Longer than the ten seconds of Docker's and the three of the image's supervisor.
+BUSY_SECONDS = 14
+
+
+@pytest.fixture
+def busy(lab: Lab) -> Iterator[Path]:
+    """The agent is in the middle of a turn, and something in its container needs its time to stop."""
+    lab.chat("run: echo remember the milk")
+    left = lab.have_a_slow_gateway(BUSY_SECONDS)
+    lab.services.telegram.send(ALLOWED_USER, "run: sleep 61; echo never said")
+    lab.wait_until("the agent's tool runs", lambda: lab.in_hermes("pgrep", "-f", "sleep 61"), 60)
+    yield left
+    left.unlink(missing_ok=True)
+    lab.container.run("docker", "start", "hermes")
+    lab.wait_until_healthy()
+
+
+def test_a_stop_in_the_middle_of_a_turn_ends_by_itself_and_leaves_a_whole_database(lab: Lab, busy: Path) -> None:
+    before = len(lab.gateway_ends())
+    began = time.monotonic()
+    lab.container.run("docker", "stop", "hermes")
+    took = time.monotonic() - began
+
+    # An end by SIGKILL is 256 9, and leaves nothing.
+    assert [end.split()[0] for end in lab.gateway_ends()[before:]] in (["0"], ["1"])
+    assert busy.read_text() == "whole\n"
+    assert lab.inspect("{{.State.ExitCode}} {{.State.OOMKilled}}") == "0 false"
+    assert BUSY_SECONDS < took < 110
+    assert lab.database_faults() == "ok"
+
+
+def test_a_reboot_of_the_container_in_the_middle_of_a_turn_does_too(lab: Lab, busy: Path) -> None:
+    before = len(lab.gateway_ends())
+    lab.project.run("pct", "reboot", "118", "--timeout", "180")
+    lab.wait_until_healthy()
+
+    assert [end.split()[0] for end in lab.gateway_ends()[before:]] in (["0"], ["1"])
+    assert busy.read_text() == "whole\n"
+    lab.container.run("docker", "stop", "hermes")
+    assert lab.database_faults() == "ok"
+
+
+def test_docker_and_systemd_in_the_container_know_how_long_to_wait(lab: Lab) -> None:
+    shown = lab.container.run("systemctl", "show", "--property", "TimeoutStopUSec,NeedDaemonReload", "docker").stdout
+    assert sorted(shown.split("\n")[:2]) == ["NeedDaemonReload=no", "TimeoutStopUSec=2min 30s"]
+    assert lab.inspect("{{.Config.StopTimeout}}") == "120"
+    assert lab.container.run("docker", "info", "--format", "{{.RegistryConfig.Mirrors}}").stdout != "[]\n"
+
+
+def test_the_way_back_from_an_image_that_spoilt_the_data(lab: Lab) -> None:
+    lab.chat("run: echo before the upgrade")
+    copies = lab.container.rootfs / "var/lib/pve-agents/hermes/copies"
+    said = lab.apply(image={"tag": TAGS[1]})
+    assert "data copied: " in said
+    assert lab.chat("ping") == "pong"
+    lab.container.run("docker", "stop", "hermes")
+    lab.data("state.db").write_bytes(b"not a database" * 512)
+
+    # As the runbook has it, as root on the node.
+    written = re.search(r"^pct exec .* --restore$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE)
+    assert written
+    said = lab.project.run(*written[0].split()).raw
+    assert f"under {REPOSITORY}:{TAGS[0]}" in said
+    assert lab.database_faults() == "ok"
+    lab.apply(image={"tag": TAGS[0]})
+
+    assert lab.chat("ping") == "pong"
+    assert lab.verify().failed == {}
+    assert copies.stat().st_mode & 0o777 == 0o700
+    assert len(list(copies.glob("[0-9]*"))) in (2, 3)
 
 
 # --- all that may stand beside it
@@ -326,6 +401,7 @@ def test_after_a_power_cut_during_writes_the_agent_comes_back_with_its_data(lab:
     lab.in_hermes(
         "sh", "-c", "echo 'The user likes coffee.' >/opt/data/memories/MEMORY.md; sync /opt/data/memories/MEMORY.md"
     )
+    lab.in_hermes("sh", "-c", "sync /opt/data/state.db*")
     before = identity(lab)[0]
     busy = "while :; do dd if=/dev/urandom of=$1/$RANDOM bs=64k count=8 2>/dev/null; sync -d $1/* 2>/dev/null; done"
     for place in ("/data/workspace", "/opt/data/home"):
@@ -346,6 +422,11 @@ def test_after_a_power_cut_during_writes_the_agent_comes_back_with_its_data(lab:
     lab.in_hermes("sh", "-c", "rm -f /data/workspace/[0-9]* /opt/data/home/[0-9]*")
     assert lab.chat("ping") == "pong"
     assert lab.verify().failed == {}
+    lab.container.run("docker", "stop", "hermes")
+    assert lab.database_faults() == "ok"
+    assert "run: echo before the cut" in lab.conversations()
+    lab.container.run("docker", "start", "hermes")
+    lab.wait_until_healthy()
 
 
 def test_destroyed_stacks_leave_the_directories_and_their_files(lab: Lab) -> None:
