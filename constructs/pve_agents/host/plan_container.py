@@ -115,10 +115,15 @@ def reboot(wanted: Wanted, facts: Facts, waiting: tuple[str, ...]) -> Plan:
     if not waiting:
         # Whoever set the rest knows when. Where that was a deploy whose reboot got lost, nobody else says so.
         others = facts.containers[wanted.vmid].others_waiting()
-        left = f"{', '.join(others)} waits for a start: run `pct reboot {wanted.vmid}` on {wanted.node}"
+        left = f"{', '.join(others)} waits for a start: run `{shlex.join(_reboot(wanted))}` on {wanted.node}"
         return Plan(left=(left,) if others else ())
     reason = f"the running container gets its {', '.join(waiting)} only at a start"
-    return Plan((Command(STEP, ("pct", "reboot", str(wanted.vmid)), reason),))
+    return Plan((Command(STEP, _reboot(wanted), reason),))
+
+
+def _reboot(wanted: Wanted) -> tuple[str, ...]:
+    # By itself Proxmox VE kills after 60 seconds, and an agent that dies in the middle of a write may lose its memory.
+    return ("pct", "reboot", str(wanted.vmid), "--timeout", str(wanted.stop_seconds))
 
 
 def _waiting_after(container: Container, changing: dict[str, str]) -> tuple[str, ...]:

@@ -139,6 +139,6 @@ def _why_not_inside(wanted: Wanted, facts: Facts) -> str:
     if facts.guest is None or not facts.guest.is_whole:
         return (
             f"container {vmid} gives no answer within 10 seconds: try `pct exec {vmid} -- true` on {wanted.node}, and "
-            "`pct reboot` if that hangs, too"
+            f"`pct reboot {vmid} --timeout {wanted.stop_seconds}` if that hangs, too"
         )
     return ""

@@ -11,8 +11,6 @@ from pve_agents.host.wanted import Leaving, Wanted
 
 __all__ = ["plan_leaving", "plan_stop"]
 
-_STOP_SECONDS = 300
-
 
 def _is_ours(wanted: Wanted, facts: Facts) -> str:
     """Why nothing is taken from the container; empty if it carries our tag. Its name may have changed since."""
@@ -86,5 +84,5 @@ def plan_stop(wanted: Wanted, facts: Facts) -> Plan:
     stop = in_guest(wanted, wanted.bootstrap.command, "--stop")
     # Whoever wants to be rid of it must not be held up by it.
     reason = "its mounts are about to leave; its data stays"
-    command = Command(BOOTSTRAP, stop, reason, timeout_seconds=_STOP_SECONDS, may_fail=True)
+    command = Command(BOOTSTRAP, stop, reason, timeout_seconds=wanted.bootstrap.stop_seconds, may_fail=True)
     return Plan((command,), guards=_guards(wanted, facts))

@@ -48,6 +48,7 @@ def read_wanted(text: str) -> Wanted:
         node=spec.get("node", _text(_LABEL, "a node's name")),
         hostname=spec.get("hostname", _text(_LABEL, "a host name")),
         tag=spec.get("tag", _text(r"[a-z0-9_][a-z0-9_+.-]*", "a tag")),
+        stop_seconds=spec.get("stop_seconds", _SECONDS),
         directories=spec.each("directories", _directory),
         mounts=spec.each("mounts", _mount),
         devices=spec.each("devices", _device),
@@ -228,4 +229,8 @@ def _secrets(spec: _Section) -> Secrets:
 
 
 def _bootstrap(spec: _Section) -> Bootstrap:
-    return Bootstrap(command=spec.get("command", _PATH), timeout_seconds=spec.get("timeout_seconds", _SECONDS))
+    return Bootstrap(
+        command=spec.get("command", _PATH),
+        timeout_seconds=spec.get("timeout_seconds", _SECONDS),
+        stop_seconds=spec.get("stop_seconds", _SECONDS),
+    )

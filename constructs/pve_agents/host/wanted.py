@@ -67,6 +67,8 @@ class Bootstrap:
 
     command: str
     timeout_seconds: int
+    stop_seconds: int
+    """How long it may take to stop the agent."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Wanted:
     hostname: str
     tag: str
     """What marks the container as this agent's own, whatever its name."""
+    stop_seconds: int
+    """How long the container may take to stop."""
     directories: tuple[Directory, ...] = ()
     mounts: tuple[Attached, ...] = ()
     devices: tuple[Attached, ...] = ()

@@ -27,12 +27,13 @@ WANTED = Wanted(
     node="gihyeon",
     hostname="hermes",
     tag=TAG,
+    stop_seconds=180,
     directories=(Directory(f"{DISK}/hermes", 110000, 110000, 0o750),),
     mounts=(Attached("mp0", f"{DISK}/hermes", "/data", {"replicate": "0"}),),
     features={"keyctl": "1"},
     payload=Payload(DIRECTORY, "payload.tar.gz", SHA256, 240),
     secrets=Secrets(("LITELLM_API_KEY",), {}, "/etc/pve-agents/hermes.env", 0, 0),
-    bootstrap=Bootstrap(f"{DIRECTORY}/bootstrap", 1800),
+    bootstrap=Bootstrap(f"{DIRECTORY}/bootstrap", 1800, 200),
 )
 
 
@@ -89,7 +90,7 @@ class Node:
                 if digest != self.digest():
                     raise RefusedError("digest")
                 self._set(dict(zip(options[::2], options[1::2], strict=True)))
-            case ("pct", "reboot", "118"):
+            case ("pct", "reboot", "118", "--timeout", "180"):
                 container = self.containers[118]
                 self.containers[118] = Container(118, dict(container.configured))
             case ("pct", "exec", "118", *_, place, one, other):

@@ -17,8 +17,9 @@ from pve_agents.host.commands import Plan
 from pve_agents.host.facts import Container, GuestFacts, PathFact
 from pve_agents.host.plan import plan
 from pve_agents.host.plan_guest import Delivery
+from pve_agents.host.plan_leaving import plan_stop
 from pve_agents.host.wanted import Attached, Directory, Wanted
-from tests.unit.host.model import DELIVERY, DISK, OURS, ROOT, TAG, WANTED, Node, RefusedError
+from tests.unit.host.model import DELIVERY, DIRECTORY, DISK, OURS, ROOT, TAG, WANTED, Node, RefusedError
 
 HERMES = f"{DISK}/hermes"
 BARE = replace(WANTED, directories=(), mounts=(), payload=None, secrets=None, bootstrap=None)
@@ -72,7 +73,7 @@ def test_a_first_deploy() -> None:
         f"mkdir -m 0750 -- {HERMES}",
         f"{HERMES}: chown 110000:110000 .",
         f"pct set 118 --mp0 {HERMES},mp=/data,replicate=0 --features keyctl=1,nesting=1 --digest DIGEST",
-        "pct reboot 118",
+        "pct reboot 118 --timeout 180",
         "pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes SHA256",
         "pct exec 118 … /bin/sh -c '(script)' sh /etc/pve-agents/hermes.env 0 0",
         "pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
@@ -108,7 +109,7 @@ CHANGES: dict[str, tuple[Callable[[Node], object], list[str]]] = {
     ),
     "changed mount": (
         lambda node: config(node, mp0=f"{HERMES},mp=/data,ro=1"),
-        [f"pct set 118 --mp0 {HERMES},mp=/data,replicate=0 --digest DIGEST", "pct reboot 118"],
+        [f"pct set 118 --mp0 {HERMES},mp=/data,replicate=0 --digest DIGEST", "pct reboot 118 --timeout 180"],
     ),
     "the same mount in other words": (
         lambda node: config(node, mp0=f"volume={HERMES},mp=data/,replicate=no,ro=off,size=0T"),
@@ -116,11 +117,11 @@ CHANGES: dict[str, tuple[Callable[[Node], object], list[str]]] = {
     ),
     "feature": (
         lambda node: config(node, features="nesting=1,fuse=1"),
-        ["pct set 118 --features fuse=1,keyctl=1,nesting=1 --digest DIGEST", "pct reboot 118"],
+        ["pct set 118 --features fuse=1,keyctl=1,nesting=1 --digest DIGEST", "pct reboot 118 --timeout 180"],
     ),
     "a value that waits for a start": (
         lambda node: node.containers.update({118: replace(node.containers[118], pending={"features": "keyctl=0"})}),
-        ["pct set 118 --features keyctl=1 --digest DIGEST", "pct reboot 118"],
+        ["pct set 118 --features keyctl=1 --digest DIGEST", "pct reboot 118 --timeout 180"],
     ),
     "a key that waits to go": (
         lambda node: node.containers.update({118: replace(node.containers[118], pending={"mp0": None})}),
@@ -174,7 +175,13 @@ def test_a_reboot_that_got_lost_is_made_again() -> None:
         if command.argv[:2] == ("pct", "reboot"):
             break
         node.obey(command)
-    assert lines(plan(WANTED, node.facts(), DELIVERY))[0] == "pct reboot 118"
+    assert lines(plan(WANTED, node.facts(), DELIVERY))[0] == "pct reboot 118 --timeout 180"
+
+
+def test_before_its_mounts_leave_the_agent_is_given_its_time_to_stop() -> None:
+    (stop,) = plan_stop(WANTED, made().facts()).commands
+    assert stop.argv[-2:] == (f"{DIRECTORY}/bootstrap", "--stop")
+    assert stop.timeout_seconds == 200
 
 
 def test_what_somebody_else_has_waiting_for_a_start_is_said_and_left_to_them() -> None:
@@ -182,7 +189,7 @@ def test_what_somebody_else_has_waiting_for_a_start_is_said_and_left_to_them() -
     node.containers[118] = replace(node.containers[118], pending={"nameserver": "1.1.1.1"})
     planned = plan(WANTED, node.facts(), DELIVERY)
     assert planned.commands == ()
-    assert planned.left == ("nameserver waits for a start: run `pct reboot 118` on gihyeon",)
+    assert planned.left == ("nameserver waits for a start: run `pct reboot 118 --timeout 180` on gihyeon",)
 
 
 def test_secrets_that_are_not_at_hand_stay_as_they_are_and_run_nothing_again() -> None:
@@ -192,7 +199,7 @@ def test_secrets_that_are_not_at_hand_stay_as_they_are_and_run_nothing_again() -
 def test_a_stopped_container_is_configured_and_not_started() -> None:
     node = Node(state="stopped")
     planned = plan(WANTED, node.facts(), DELIVERY)
-    assert "pct reboot 118" not in [shlex.join(command.argv) for command in planned.commands]
+    assert "pct reboot 118 --timeout 180" not in [shlex.join(command.argv) for command in planned.commands]
     assert planned.of("host-directories", "container-config").refusals == ()
     told = "container 118 is stopped: run `pct start 118` on gihyeon, then this again"
     assert [(it.step, it.text) for it in planned.refusals] == [("payload", told), ("bootstrap", told)]
