@@ -879,16 +879,6 @@ def use_image(guest: Guest, image: str, run_image: str = "") -> None:
             "the registry allows no more pulls for now: try later, or set agents.hermes.hermes.docker.registry_mirrors",
         ),
         (
-            (
-                'Error response from daemon: error gathering device information while adding custom device "/dev/dri/card0": '
-                "no such file or directory"
-            ),
-            (
-                "a device of agents.hermes.devices is not in the container: it comes with the container's next start, so "
-                "restart it, and deploy again"
-            ),
-        ),
-        (
             "Error response from daemon: something else",
             f"cannot pull the image {OTHER}: try `docker pull {OTHER}` in the container",
         ),
@@ -1073,6 +1063,16 @@ def test_a_container_that_is_not_ours_is_left_alone(deployed: Guest) -> None:
         (
             "Error response from daemon: mkdir /var/lib/docker/x: no space left on device",
             "the disk of the container is full: make room, or raise agents.hermes.disk.size_gib",
+        ),
+        (
+            (
+                'Error response from daemon: error gathering device information while adding custom device "/dev/dri/card0": '
+                "no such file or directory"
+            ),
+            (
+                "a device of agents.hermes.devices is not in the container: it comes with the container's next start, so "
+                "restart it, and deploy again"
+            ),
         ),
         (
             "Error response from daemon: something else",
