@@ -33,7 +33,7 @@ endif
 endif
 
 SCHEMA := $(wildcard schemas/proxmox@*.json)
-SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* tests/lab/image/* .ci/run 2>/dev/null) $(wildcard tests/scripts/*.bats tests/scripts/*.bash)
+SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* tests/lab/image/* .ci/run 2>/dev/null)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null) $(wildcard scripts/guest/*.py)
 
 .PHONY: help setup bindings synth demo test scripts compose agent lab lint bench lock clean
@@ -76,7 +76,6 @@ endif
 
 scripts: setup ## the scripts of host and container against fake commands: tables, kills, hostile input
 	@$(PYTEST) tests/scripts
-	@node_modules/bats/bin/bats --print-output-on-failure tests/scripts
 
 compose: setup ## what the real Docker Compose makes of the files; gets it from Debian once where there is none
 	@$(PYTEST) tests/compose

@@ -43,7 +43,7 @@ class AgentRootStack(TerraformStack):
             else GuestPayload(self, "payload", name=agent.name, payload=payload_of(agent))
         )
         spec = root_spec(agent, content.payload, archive=content.path)
-        host = Host(self, "host", spec=spec, scripts=SCRIPTS / "host")
+        host = Host(self, "host", spec=spec)
         previous: list[ITerraformDependable] = []
         for step, owns in STEPS.items():
             name = f"{agent.name}_{step.replace('-', '_')}"

@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 from pve_agents.payload import Payload, container_payload
-from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from pve_agents.settings import Agent
 
 STEPS = {
@@ -36,7 +35,7 @@ def payload_of(agent: Agent) -> Payload:
 
 
 def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, object]:
-    """What is wanted of the agent's host and container, in the words of ``scripts/host/host-step``.
+    """What is wanted of the agent's host and container, in the words of ``pve_agents.host.spec``.
 
     Args:
         agent: The agent's settings.
@@ -50,6 +49,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
         "vmid": agent.vmid,
         "node": agent.node,
         "hostname": agent.hostname,
+        "tag": f"pve-agents-{agent.name}",
         "stop_seconds": agent.stopping.container,
         "directories": [
             {"path": mount.host_path, "uid": mount.host_uid, "gid": mount.host_gid, "mode": mount.mode}
@@ -73,8 +73,6 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
             "names": list(payload.secrets),
             "minimum_lengths": dict(payload.minimum_lengths),
             "of_compose": list(payload.secrets_of_compose),
-            "placeholder": PLACEHOLDER,
-            "invisible": list(INVISIBLE),
             "path": f"/etc/pve-agents/{agent.name}.env",
             # Only the bootstrap reads it, and hands each service what is its own.
             "uid": 0,

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from cdktf import AssetType, Fn, ITerraformDependable, LocalExecProvisioner, TerraformAsset, TerraformLocal
+from cdktf import App, AssetType, Fn, ITerraformDependable, LocalExecProvisioner, TerraformAsset, TerraformLocal
 from cdktf_cdktf_provider_null.resource import Resource as NullResource
 from constructs import Construct
 
 from pve_agents.terraform import literal
 
-_IDENTITY = ("agent", "vmid", "node", "hostname")
+_IDENTITY = ("agent", "vmid", "node", "hostname", "tag")
+_PROGRAM = Path(__file__).with_name("host")
+# What it needs besides, of others, too; none of it imports more.
+_SHARED = [Path(__file__).with_name(name) for name in ("node_api.py", "node_devices.py", "secret_values.py")]
+_MAIN = b"""from pve_agents.host.program import run
+
+run()
+"""
 
 
 class Host(Construct):
-    """What is wanted of an agent's host and container, and the scripts that see to it.
+    """What is wanted of an agent's host and container, and the program that sees to it.
 
-    The scripts are copied into the synthesized stack: a plan that was made there runs the text that it was made with.
+    The program is copied into the synthesized stack: a plan that was made there does what it was made with.
     """
 
-    spec: Mapping[str, object]
-    """What is wanted, in the words of ``host-step``. In Terraform it is ``local.spec``."""
+    spec: Mapping[str, Any]
+    """What is wanted, in the words of ``pve_agents.host.spec``. In Terraform it is ``local.spec``."""
 
     reference: str
     """The spec as JSON, as an expression for Terraform."""
@@ -32,26 +41,51 @@ class Host(Construct):
     """What starts a step; its name and flags follow."""
 
     digest: str
-    """A hash of the scripts: new ones run every step again, which then finds what it has done."""
+    """A hash of the program: a new one runs every step again, which then finds what it has done."""
 
-    def __init__(self, scope: Construct, id_: str, *, spec: Mapping[str, object], scripts: Path) -> None:
+    def __init__(self, scope: Construct, id_: str, *, spec: Mapping[str, Any]) -> None:
         """State what is wanted.
 
         Args:
             scope: The stack.
             id_: The construct id.
             spec: Plain values and names of secrets, never a secret.
-            scripts: A directory that holds ``host-step`` and ``on-host`` and nothing else.
         """
         super().__init__(scope, id_)
         self.spec = spec
         local = TerraformLocal(self, "spec", json.loads(literal(json.dumps(spec))))
         local.override_logical_id("spec")
         self.reference = str(Fn.jsonencode(local.expression))
-        asset = TerraformAsset(self, "scripts", path=str(scripts), type=AssetType.DIRECTORY)
-        self.command = f"python3 {asset.path}/host-step"
-        texts = [path.read_bytes() for path in sorted(scripts.iterdir()) if path.is_file()]
+        program = Path(App.of(self).outdir, "host").absolute()
+        texts = stage(program)
+        asset = TerraformAsset(self, "program", path=str(program), type=AssetType.DIRECTORY)
+        self.command = f"python3 {asset.path}"
         self.digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
+
+
+def _takes_back(spec: Mapping[str, Any], owns: Sequence[str]) -> str:
+    """What a destroy of a step may take back: keys of the container, and what they held."""
+    held = {
+        kind: [{"key": it["key"], source: it[source]} for it in spec[kind]]
+        for kind, source in (("mounts", "volume"), ("devices", "path"))
+        if kind in owns
+    }
+    return json.dumps({"vmid": spec["vmid"], **held})
+
+
+def stage(directory: Path) -> list[bytes]:
+    """Copy the program, and nothing else that lies where it is."""
+    package = directory / "pve_agents" / "host"
+    # What an earlier version had is none of this one's.
+    shutil.rmtree(directory, ignore_errors=True)
+    package.mkdir(parents=True)
+    sources = sorted([*_PROGRAM.glob("*.py"), *_PROGRAM.glob("*.sh")])
+    files = {directory / "__main__.py": _MAIN, directory / "pve_agents" / "__init__.py": b""}
+    files |= {directory / "pve_agents" / module.name: module.read_bytes() for module in _SHARED}
+    files |= {package / source.name: source.read_bytes() for source in sources}
+    for path, content in files.items():
+        path.write_bytes(content)
+    return list(files.values())
 
 
 class HostStep(Construct):
@@ -83,7 +117,7 @@ class HostStep(Construct):
             scope: The stack.
             id_: Also the name in the resource's address.
             host: What is wanted as a whole.
-            step: The step's name, as ``host-step`` knows it.
+            step: The step's name, as ``pve_agents.host.program`` knows it.
             owns: The keys of the host's spec that are this step's business: a change elsewhere does not run it again.
             depends_on: The step before.
         """
@@ -93,23 +127,24 @@ class HostStep(Construct):
         self.resource = NullResource(
             self,
             "Default",
-            # A destroy sees nothing but the triggers: they hold what it has to take back.
-            triggers={"spec": literal(own), "revision": revision},
+            # A destroy sees of what was nothing but the triggers: they name what it may take back. They lie in the state,
+            # whose writer is not believed: where, and what runs there, the program is told by the settings.
+            triggers={"spec": literal(_takes_back(host.spec, owns)), "revision": revision},
             provisioners=[
                 LocalExecProvisioner(
                     type="local-exec",
                     command=f"{host.command} {step}",
-                    environment={"HOST_STEP_SPEC": host.reference},
+                    environment={"HOST_STEP_SPEC": host.reference, "HOST_STEP_DEPLOY": "${plantimestamp()}"},
                 ),
                 LocalExecProvisioner(
                     type="local-exec",
                     when="destroy",
                     command=f"{host.command} {step} --destroy",
                     environment={
-                        "HOST_STEP_SPEC": "${self.triggers.spec}",
+                        "HOST_STEP_SPEC": literal(json.dumps(host.spec)),
                         # A changed step is destroyed and created again. Only what has left the settings is then taken
                         # back; for a mount that stays, nothing happens to a running container.
-                        "HOST_STEP_NEXT_SPEC": literal(own),
+                        "HOST_STEP_LEAVING": "${self.triggers.spec}",
                         "HOST_STEP_REPLACED": f'${{self.triggers.revision == "{revision}" ? "no" : "yes"}}',
                     },
                 ),

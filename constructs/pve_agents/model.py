@@ -258,7 +258,7 @@ def at_most(number: int, what: str) -> BeforeValidator:
     """Return the check that there are no more of something than make sense, before each of them costs time."""
 
     def check(values: object) -> object:
-        if isinstance(values, Mapping) and len(values) > number:
+        if isinstance(values, Mapping | list | tuple) and len(values) > number:
             raise ValueError(f"there are {len(values)} {what}; write at most {number}")
         return values
 

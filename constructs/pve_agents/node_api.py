@@ -20,6 +20,9 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from requests import PreparedRequest, RequestException, Response, Session
 
+TOKEN = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - a name
+"""The variable with the token of the token stacks."""
+
 SECONDS = 10.0
 """How long somebody waits for the node's answers at most."""
 
@@ -62,6 +65,8 @@ class Access:
     verified: bool
     """Whether the node's certificate must be one that this machine trusts."""
     oldest_tls: ssl.TLSVersion
+    variable: str
+    """The name of the variable with the token."""
 
     @property
     def token_id(self) -> str:
@@ -69,17 +74,23 @@ class Access:
         return f"{self.user}!{self.token_name}"
 
 
-def access(environment: Mapping[str, str]) -> Access:
+def access(environment: Mapping[str, str], *, token: str = TOKEN) -> Access:
     """Read the variables that the provider reads.
+
+    Args:
+        environment: The variables.
+        token: The name of the one with the token.
 
     Raises:
         NodeError: One of them is missing, is the example's, or can lead nowhere.
     """
-    missing = [name for name in ("PROXMOX_VE_ENDPOINT", "PROXMOX_VE_API_TOKEN") if not environment.get(name)]
+    missing = [name for name in ("PROXMOX_VE_ENDPOINT", token) if not environment.get(name)]
     if missing:
         are = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
-        if any(environment.get(name) for name in _ROOTS):
+        if token == TOKEN and any(environment.get(name) for name in _ROOTS):
             raise NodeError(f"{are}, and this is root's environment: run it with `pipenv run` in front, without asroot")
+        if token != TOKEN:
+            raise NodeError(f"{are}: write them to root.env, and put asroot in front (README, phase 3)")
         raise NodeError(
             f"{are}: write them into .env (`install -m 600 .env.example .env` makes one), and put `pipenv run` in front, "
             "which reads it"
@@ -91,14 +102,15 @@ def access(environment: Mapping[str, str]) -> Access:
     if oldest not in _TLS:
         raise NodeError("PROXMOX_VE_MIN_TLS must be one of 1.0, 1.1, 1.2, 1.3")
     address = _address(environment["PROXMOX_VE_ENDPOINT"])
-    token = _token(environment["PROXMOX_VE_API_TOKEN"])
+    parts = _token(token, environment[token])
     return Access(
         address=address,
-        user=token["user"],
-        token_name=token["name"],
-        secret=token["secret"],
+        user=parts["user"],
+        token_name=parts["name"],
+        secret=parts["secret"],
         verified=insecure not in ("true", "1"),
         oldest_tls=_TLS[oldest],
+        variable=token,
     )
 
 
@@ -126,9 +138,8 @@ def _port(host: str) -> str:
     return "" if re.search(r":\d+$", host) else ":8006"
 
 
-def _token(value: str) -> re.Match[str]:
+def _token(name: str, value: str) -> re.Match[str]:
     """The parts of the token; no message shows any of it but its name."""
-    name = "PROXMOX_VE_API_TOKEN"
     if value != value.strip():
         raise NodeError(f"{name} has blanks around it: write {_FORM} and nothing else")
     if value.lower().startswith("pveapitoken"):
@@ -188,13 +199,37 @@ class Node:
             raise self._foreign()
         return next((it for it in answer if str(it.get("vmid")) == vmid), None)
 
-    def container(self, node: str, vmid: str) -> dict[str, object] | None:
-        """The configuration of a container on a node; none where there is no such container."""
+    def container(self, node: str, vmid: str, *, current: bool = False) -> dict[str, object] | None:
+        """The configuration of a container on a node; none where there is no such container.
+
+        Args:
+            node: The node.
+            vmid: The container.
+            current: What it has now, and not what its next start will use.
+        """
+        return self._of_container(f"nodes/{node}/lxc/{vmid}/config", "digest", {"current": "1"} if current else {})
+
+    def state(self, node: str, vmid: str) -> str:
+        """Whether a container runs; empty where there is no such container."""
+        answer = self._of_container(f"nodes/{node}/lxc/{vmid}/status/current", "status")
+        return str(answer.get("status", "")) if answer else ""
+
+    def ended_well(self, node: str, vmid: str, kind: str) -> set[str]:
+        """The tasks of a kind that a container has had, and that ended well."""
+        answer = self._get(f"nodes/{node}/tasks", vmid=vmid, typefilter=kind, limit="100")
+        if not isinstance(answer, list) or not all(isinstance(it, dict) for it in answer):
+            raise self._foreign()
+        return {str(it.get("upid")) for it in answer if it.get("status") == "OK"}
+
+    def _of_container(
+        self, resource: str, always: str, parameters: Mapping[str, str] = MappingProxyType({})
+    ) -> dict[str, Any] | None:
         # Proxmox VE has no 404 for it (pve-guest-common, AbstractConfig.pm: load_config).
-        answer = self._get(f"nodes/{node}/lxc/{vmid}/config", absent="does not exist")
+        answer = self._get(resource, absent="does not exist", refused=None, **parameters)
         if answer is _REFUSED:
             return None
-        if not isinstance(answer, dict):
+        # What is no JSON at all is an object, too, after proxmoxer.
+        if not isinstance(answer, dict) or always not in answer:
             raise self._foreign()
         return answer
 
@@ -235,7 +270,7 @@ class Node:
         if status == HTTPStatus.UNAUTHORIZED:
             return (
                 f"{address} does not accept token {token}{said}: `pveum user token list {self._access.user}` on the node "
-                "shows which there are and until when; correct PROXMOX_VE_API_TOKEN, or make a new one (README, step 1)"
+                f"shows which there are and until when; correct {self._access.variable}, or make a new one (README, step 1)"
             )
         if status in _UNREACHED_BEHIND:
             return f"{address} cannot reach the node behind it (HTTP {status}): is every node of the cluster up?"

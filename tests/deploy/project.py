@@ -136,7 +136,7 @@ class Project:
             # What an agent with Hermes needs before it answers.
             "LITELLM_API_KEY": "sk-of-the-agent",
             "API_SERVER_KEY": "of-the-api-server",
-            # Where host-step keeps what the steps of one deploy share.
+            # Where the steps keep what the steps of one deploy share.
             "XDG_RUNTIME_DIR": str(directory),
             "TERRAFORM_BINARY_NAME": self.binary,
             # cdktf draws a spinner otherwise.
@@ -214,7 +214,13 @@ class Project:
             hostname=hostname,
             ostemplate=TEMPLATE_ID,
             rootfs="local-lvm:24",
-            **{"features": "nesting=1", "net0": "name=eth0,bridge=intra01,ip=dhcp", "start": 1, **options},
+            **{
+                "features": "nesting=1",
+                "net0": "name=eth0,bridge=intra01,ip=dhcp",
+                "start": 1,
+                "tags": f"pve-agents-{hostname}",
+                **options,
+            },
         )
         self.node.mutations.clear()
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.deploy.project import FAST, HDD, HERMES_ROOT, Project
-from tests.virtual_node.host import ETC_PVE
 from tests.virtual_node.node import VirtualNode
 
 pytestmark = pytest.mark.terraform
@@ -22,7 +21,7 @@ def test_each_difference_is_one_line_until_the_next_run_takes_it_back(
     project.create_container()
     project.synthesize()
     project.apply(stack=HERMES_ROOT)
-    assert project.steps("--check").code == 0
+    assert project.steps("drift").code == 0
     virtual_node.make_directory(HDD, "0:0", "750")
     virtual_node.make_directory(FAST, "110000:110000", "777")
     virtual_node.api("PUT", f"{LXC}/config", delete="mp1", mp0=f"{HDD},mp=/elsewhere,replicate=0")
@@ -32,27 +31,35 @@ def test_each_difference_is_one_line_until_the_next_run_takes_it_back(
     virtual_node.forget_host_changes()
     virtual_node.mutations.clear()
 
-    checked = project.steps("--check", "hermes", ok=False)
+    checked = project.steps("drift", "hermes", ok=False)
 
     assert checked.code == 1
     differences = [
-        f"{HDD} … would change (owner 0:0 to 110000:110000)",
-        f"{FAST} … would change (mode 777 to 750)",
-        f"mp0 {HDD},mp=/data,replicate=0 … would change ({HDD},mp=/elsewhere,replicate=0 until now)",
-        f"mp1 {FAST},mp=/fast,replicate=0 … would change (not there until now)",
-        "features keyctl=1,nesting=1 … would change (nesting=1 until now)",
-        "reboot … would change (the running container gets its features mp0 only at a start)",
-        "/opt/pve-agents/hermes … would change (payload 000000000000 to ",
+        f"# {HDD} is to belong to 110000:110000, not to 0:0",
+        f"# {FAST} is to have the mode 0750, not 0777",
+        f"# mp0 is {HDD},mp=/elsewhere,replicate=0; mp1 is not there; features is nesting=1",
+        "# the running container gets its mp0 only at a start",
+        f"# the payload there is {'0' * 12}, and is to be ",
+        "# the container is to be what its payload and its secrets say",
+        "6 would change",
     ]
-    found = [line.removeprefix("[hermes] ") for line in checked.raw.splitlines() if "would change (" in line]
+    found = [line.removeprefix("[hermes] ") for line in checked.raw.splitlines()]
+    commands = [line for line in found if not line.startswith("# ")]
+    found = [line for line in found if line.startswith("# ")] + commands[-1:]
     # How long a line is that ends in a hash, only the start says.
     assert [line[: len(wanted)] for line, wanted in zip(found, differences, strict=True)] == differences
+    assert [line.partition(" --mp0")[0] for line in commands[:4]] == [
+        f"(cd -P -- {HDD} && chown 110000:110000 .)",
+        f"(cd -P -- {FAST} && chmod 0750 .)",
+        "pct set 118",
+        "pct reboot 118 --timeout 180",
+    ]
     # What Terraform cannot see, it does not say: that is what the check is for.
     assert project.plan(stack=HERMES_ROOT).actions == {}
     assert (virtual_node.host_changes, virtual_node.mutations) == ([], [])
 
-    project.steps("hermes")
-    assert project.steps("--check").code == 0
+    project.steps("mend", "hermes")
+    assert project.steps("drift").code == 0
 
 
 def test_a_value_that_waits_since_a_reboot_got_lost_is_seen_and_the_remedy_brings_it(
@@ -70,13 +77,13 @@ def test_a_value_that_waits_since_a_reboot_got_lost_is_seen_and_the_remedy_bring
     assert project.apply().actions == {}
     assert virtual_node.pve.ct(118).pending == {"nameserver": "10.0.0.53"}
 
-    look = ("--check", "--only", "container-config")
+    look = ("drift", "--only", "container-config")
     checked = project.steps(*look, ok=False)
 
     assert checked.code == 1
-    remedy = re.search(r"nameserver … waits for a start \(run `([^`]+)` on gihyeon\)", checked.text)
+    remedy = re.search(r"nameserver waits for a start: run `([^`]+)` on gihyeon", checked.text)
     assert remedy
-    assert virtual_node.paste(f"{ETC_PVE}{remedy[1]}").returncode == 0
+    project.run("ssh", "root@127.0.0.1", remedy[1])
     assert virtual_node.pve.ct(118).config["nameserver"] == "10.0.0.53"
     assert project.steps(*look).code == 0
 
@@ -85,4 +92,4 @@ def test_an_unreached_node_is_the_worst_answer(project: Project) -> None:
     project.create_container()
     project.env["PVE_SSH"] = "root@elsewhere"
 
-    assert project.steps("--check", ok=False).code == 4
+    assert project.steps("drift", ok=False).code == 4

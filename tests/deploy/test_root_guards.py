@@ -33,7 +33,7 @@ def test_a_mount_of_somebody_elses_is_refused_with_both_values(project: Project,
     said = refused(project, virtual_node)
 
     assert (
-        f"mp0 is taken: it holds '{ELSEWHERE},mp=/theirs', and we want '{HDD},mp=/data,replicate=0'. "
+        f"mp0 is taken: it holds \"{ELSEWHERE},mp=/theirs\", and we want '{HDD},mp=/data,replicate=0'. "
         "Choose another key in the settings"
     ) in said
     assert virtual_node.container_config(118) == before
@@ -46,7 +46,8 @@ def test_a_place_of_somebody_elses_is_refused_with_both_values(project: Project,
     said = refused(project, virtual_node)
 
     assert (
-        f"/data is taken: mp7 holds '{ELSEWHERE},mp=/data', and we want mp0 '{HDD},mp=/data,replicate=0' there" in said
+        f"/data is taken: mp7 holds \"{ELSEWHERE},mp=/data\", and we want mp0 '{HDD},mp=/data,replicate=0' there"
+        in said
     )
 
 
@@ -62,7 +63,7 @@ def test_what_took_our_key_behind_our_back_is_left_alone_by_destroy(
 
     said = project.destroy(stack=HERMES_ROOT).said
 
-    assert f"mp0 {HDD} … ok (left alone: it holds {ELSEWHERE},mp=/theirs now)" in said
+    assert f"[hermes] mp0 is left alone: it does not hold {HDD} any more" in said
     assert virtual_node.container_config(118)["mp0"] == f"{ELSEWHERE},mp=/theirs"
 
 
@@ -70,8 +71,8 @@ def test_what_took_our_key_behind_our_back_is_left_alone_by_destroy(
     ("made", "says"),
     [
         ({"protection": 1}, "container 118 is protected (protection: 1)"),
-        ({"lock": "backup"}, "container 118 is locked (lock: backup): wait until that task ends"),
-        ({"hostname": "someone-elses"}, "container 118 is called someone-elses, not hermes: it is somebody else's"),
+        ({"lock": "backup"}, 'container 118 is locked (lock: "backup"): wait until that task ends'),
+        ({"hostname": "someone-elses"}, 'container 118 is called "someone-elses", not hermes: it is somebody else\'s'),
         ({"unprivileged": 0}, "container 118 is privileged: its root would be the host's root"),
     ],
     ids=lambda value: "" if isinstance(value, str) else ",".join(value),
@@ -97,7 +98,7 @@ def test_a_container_that_is_still_being_made_is_nobody_elses(project: Project, 
 def test_a_virtual_machine_at_the_id_is_refused(project: Project, virtual_node: VirtualNode) -> None:
     virtual_node.add_foreign_vm(118)
 
-    assert "118 is a virtual machine, not our container: give the agent another id" in refused(project, virtual_node)
+    assert "118 is a virtual machine, not our container: give the agent another vmid" in refused(project, virtual_node)
 
 
 # Text that would be a command -----------------------------------------------------------------------------------------
@@ -117,7 +118,7 @@ def test_text_that_would_be_a_command_is_passed_on_as_it_is(project: Project, vi
     assert virtual_node.container_config(118)["mp0"] == f"{path},mp={place},replicate=0"
     assert virtual_node.stat(path) == "110000:110000 750"
     assert virtual_node.stat(f"{path}/workspace") == "110000:110000 750"
-    assert project.steps("--check").text.count("0 would change") == 4
+    assert "[hermes] all is as wanted" in project.steps("drift").raw.splitlines()
     assert project.plan(stack=HERMES_ROOT).actions == {}
     project.destroy(stack=HERMES_ROOT)
     assert "mp0" not in virtual_node.container_config(118)

@@ -19,11 +19,11 @@ FIRST = {"mp0": {"host_path": HDD, "guest_path": "/data"}}
 SECOND = {"mp0": {"host_path": OTHER, "guest_path": "/other"}}
 
 # What a first deploy changes; and as which change of an apply each comes round when the one before has died there:
-# a step goes on where it was, but a payload is unpacked from the start.
+# a step goes on where it was, but a payload is unpacked from the start, and so are secrets written.
 DEPLOY = {
     f"mkdir -m 0750 -- {HDD}": 1,
-    f"chown -h -- 110000:110000 {HDD}": 1,
-    f"pct set 118 --mp0 {HDD},mp=/data,replicate=0 --features keyctl=1,nesting=1": 1,
+    f"chown 110000:110000 {HDD}": 1,
+    f"pct set 118 --mp0 {HDD},mp=/data,replicate=0 --features keyctl=1,nesting=1 --digest …": 1,
     "pct reboot 118 --timeout 180": 1,
     f"guest-rm -rf {PAYLOAD}.new {PAYLOAD}.new.tar.gz": 1,
     "guest-mkdir -p /opt/pve-agents": 2,
@@ -32,20 +32,18 @@ DEPLOY = {
     f"guest-rm -f {PAYLOAD}.new.tar.gz": 5,
     f"guest-mv -T {PAYLOAD}.new {PAYLOAD}": 6,
     f"guest-rm -rf {PAYLOAD}.previous": 0,  # the payload is there before it
-    f"guest-mkdir -m 0700 {SECRETS}.new": 1,
-    f"guest-chown -h 0:0 {SECRETS}.new": 2,
-    f"guest-mv -T {SECRETS}.new {SECRETS}": 3,
-    f"guest-chown -h 0:0 {SECRETS}": 1,
-    f"guest-rm -f {SECRETS}/hermes.env.new": 2,
-    f"guest-chown 0:0 {SECRETS}/hermes.env.new": 3,
-    f"guest-mv -T {SECRETS}/hermes.env.new {SECRETS}/hermes.env": 4,
+    f"guest-mkdir -p -m 0700 {SECRETS}": 1,
+    f"guest-chown -h 0:0 {SECRETS}": 2,
+    f"guest-rm -f {SECRETS}/hermes.env.new": 3,
+    f"guest-chown 0:0 {SECRETS}/hermes.env.new": 4,
+    f"guest-mv -T {SECRETS}/hermes.env.new {SECRETS}/hermes.env": 5,
 }
 # The same where a mount goes elsewhere, which the payload tells the agent.
 MOVE = {
-    "pct set 118 --delete mp0": 1,
+    "pct set 118 --delete mp0 --digest …": 1,
     f"mkdir -m 0750 -- {OTHER}": 1,
-    f"chown -h -- 110000:110000 {OTHER}": 1,
-    f"pct set 118 --mp0 {OTHER},mp=/other,replicate=0": 1,
+    f"chown 110000:110000 {OTHER}": 1,
+    f"pct set 118 --mp0 {OTHER},mp=/other,replicate=0 --digest …": 1,
     "pct reboot 118 --timeout 180": 1,
     f"guest-mv -T {PAYLOAD} {PAYLOAD}.previous": 7,
     f"guest-mv -T {PAYLOAD}.new {PAYLOAD}": 6,

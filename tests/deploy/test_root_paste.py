@@ -1,4 +1,4 @@
-"""A node without ssh: the apply shows one script, waits, and goes on when it was pasted into the web interface's shell."""
+"""A node without ssh: the apply shows one text, waits, and goes on when it was pasted into the web interface's shell."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_one_paste_is_for_all_steps(pasting: Project, virtual_node: VirtualNode)
         rest = [json.loads(line).get("hook", {}).get("output", "") for line in apply.stdout]
         assert apply.wait(60) == 0, rest
 
-    again = "[hermes] was part of the script that you pasted for this deployment: nothing to paste"
+    again = "[hermes] was part of the text that you pasted for this deploy: nothing to paste"
     assert rest.count(again) == len(STEPS[1:])
     assert pasting.addresses(HERMES_ROOT) == set(STEPS)
     assert virtual_node.container_config(118)["mp0"] == f"{HDD},mp=/data,replicate=0"
@@ -72,8 +72,8 @@ def test_what_is_never_pasted_ends_with_what_is_missing(pasting: Project, virtua
 
     assert len(applied.errors) == 1
     assert (
-        f"after 1 s the effect is not there: mp0 is not {HDD},mp=/data,replicate=0; feature keyctl is not 1; "
-        "the script has not come to its end."
+        "after 1 s the effect is not there: mp0 is not there; features is nesting=1; the running container gets its "
+        "features only at a start; the text has not come to its end."
     ) in applied.errors[0]
     assert virtual_node.host_changes == []
 
@@ -83,5 +83,5 @@ def test_without_eyes_on_the_node_nothing_is_shown(pasting: Project) -> None:
 
     applied = pasting.apply(stack=HERMES_ROOT, ok=False)
 
-    assert "PVE_TRANSPORT=paste needs PROXMOX_VE_ENDPOINT and PVE_READ_TOKEN" in applied.errors[0]
+    assert "PVE_TRANSPORT=paste: PVE_READ_TOKEN is not set: write them to root.env" in applied.errors[0]
     assert "paste from here" not in applied.said

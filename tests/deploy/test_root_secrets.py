@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.deploy.project import CONTAINER, HERMES_ROOT, STEPS, Project
+from tests.deploy.project import CONTAINER, HDD, HERMES_ROOT, STEPS, Project
 from tests.deploy.test_secrets import written
 from tests.virtual_node.node import VirtualNode
 
@@ -72,7 +73,7 @@ def test_secrets_are_in_one_file_of_the_container_and_nowhere_else(
     where = f"-chdir={project.stack(HERMES_ROOT)}"
     plan = project.run(project.binary, where, "plan", "-destroy", "-input=false", f"-out={project.directory / 'plan'}")
     shown = project.run(project.binary, where, "show", "-json", str(project.directory / "plan"))
-    checked = project.steps("--check")
+    checked = project.steps("drift")
 
     # All of them for the bootstrap, and what is Hermes' own for Hermes.
     target, managed = (virtual_node.guest(118, path) for path in (ENV_FILE, MANAGED_ENV))
@@ -81,7 +82,7 @@ def test_secrets_are_in_one_file_of_the_container_and_nowhere_else(
     files = written(tmp_path)
     names = {Path(name).name for name in files}
     assert {"cdk.tf.json", "hermes.tar.gz", "terraform.hermes-root.tfstate", "plan", "terraform.log"} <= names
-    assert {"arguments", "calls", "ssh-calls", "host-step", environment.name} <= names
+    assert {"arguments", "calls", "ssh-calls", "program.py", environment.name} <= names
     assert "container-config" in arguments.read_text()
     said = {"deploy": deployed.raw, "plan": plan.raw, "show": shown.raw, "check": checked.raw}
     places = files | {name: text.encode() for name, text in said.items()}
@@ -108,25 +109,62 @@ def test_a_file_of_secrets_that_others_can_read_is_refused(project: Project, vir
     assert not virtual_node.guest(118, ENV_FILE).exists()
 
 
-def test_missing_secrets_are_named_and_delivered_later(project: Project, virtual_node: VirtualNode) -> None:
+def test_missing_secrets_are_refused_before_the_first_command_and_once(
+    project: Project, virtual_node: VirtualNode
+) -> None:
     project.create_container()
-    project.configure(mounts={}, hermes=None, secrets=NAMES)
+    project.configure(hermes=None, secrets=NAMES)
     project.synthesize()
     project.env.pop("API_SERVER_KEY")
 
-    said = project.apply(stack=HERMES_ROOT).said
+    (error,) = project.apply(stack=HERMES_ROOT, ok=False).errors
 
-    assert f"secrets … MISSING: API_SERVER_KEY, TELEGRAM_BOT_TOKEN. {ENV_FILE} in the container stays as it is." in said
-    assert "When you have them, run: pipenv run secrets hermes\n" in said
-    assert not virtual_node.guest(118, ENV_FILE).exists()
-
-    env_file(project)
-    virtual_node.forget_host_changes()
-    assert (
-        f"[hermes] {ENV_FILE} … changed (secrets, owner 0:0, mode 0600)"
-        in project.steps("--only", "payload", "hermes").text
+    remedy = re.search(
+        r"missing secrets: API_SERVER_KEY, TELEGRAM_BOT_TOKEN\. Write (\w+(?:, \w+)*) to (\S+) as NAME=VALUE lines, "
+        r"`chmod 600 (\S+)`, and deploy with HERMES_ENV_FILE=(\S+)",
+        error,
     )
+    assert remedy
+    assert error.count("missing secrets") == 1
+    assert (virtual_node.host_changes, virtual_node.mutations, len(virtual_node.ssh_calls)) == ([], [], 1)
+    assert not virtual_node.host.real(HDD).exists()
+
+    # What the sentence says helps.
+    names, *files = remedy.groups()
+    assert files == ["hermes.env"] * 3
+    given = project.directory / "hermes.env"
+    given.write_text("".join(f"{name}={GIVEN[name]}\n" for name in names.split(", ")))
+    given.chmod(0o600)
+    project.env["HERMES_ENV_FILE"] = "hermes.env"
+    project.apply(stack=HERMES_ROOT)
     assert GIVEN["TELEGRAM_BOT_TOKEN"] in virtual_node.guest(118, ENV_FILE).read_text()
+    assert project.plan(stack=HERMES_ROOT).actions == {}
+
+
+def test_a_secret_that_is_missing_later_takes_none_from_a_working_agent(
+    project: Project, virtual_node: VirtualNode
+) -> None:
+    project.create_container()
+    project.configure(mounts={}, hermes=None, secrets=NAMES)
+    project.synthesize()
+    given = env_file(project)
+    project.apply(stack=HERMES_ROOT)
+    before = virtual_node.guest(118, ENV_FILE).read_text()
+    virtual_node.forget_host_changes()
+
+    # Only what has changed is at hand.
+    given.write_text("API_SERVER_KEY=another-of-the-file\n")
+    said = project.steps("mend", "--only", "payload", "hermes").text
+    assert "missing secrets: LITELLM_API_KEY, TELEGRAM_BOT_TOKEN. Write " in said
+    assert "those that are there stay" in said
+    assert virtual_node.guest(118, ENV_FILE).read_text() == before
+    assert virtual_node.host_changes == []
+
+    given.write_text("".join(f"{name}=another-{name}\n" for name in NAMES))
+    assert f"the values of {', '.join(NAMES)}" in project.steps("plan", "hermes").text
+    project.steps("mend", "--only", "payload", "hermes")
+    assert "another-TELEGRAM_BOT_TOKEN" in virtual_node.guest(118, ENV_FILE).read_text()
+    # The payload is not delivered again for it.
     assert not [change for change in virtual_node.host_changes if "/opt/" in change]
     assert project.plan(stack=HERMES_ROOT).actions == {}
 
@@ -163,6 +201,9 @@ def test_neither_stack_deploys_with_the_others_credential(project: Project, virt
     project.apply()
     credentials(project, "PROXMOX_VE_")
     refused = project.apply(stack=HERMES_ROOT, ok=False)
-    assert "PVE_SSH is not set: name the node's root login, for example PVE_SSH=root@10.1.10.10" in refused.errors[0]
+    assert (
+        "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to root.env"
+        in refused.errors[0]
+    )
     assert (virtual_node.host_changes, virtual_node.ssh_calls) == ([], [])
     assert CONTAINER in project.addresses()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from main import compose
 from pve_agents import load_settings
-from tests.deploy.project import CONTAINER, TEMPLATE, TEMPLATE_FILE, Project
+from tests.deploy.project import CONTAINER, HERMES_ROOT, STEPS, TEMPLATE, TEMPLATE_FILE, Project
 from tests.virtual_node.node import VirtualNode
 
 pytestmark = pytest.mark.terraform
@@ -34,6 +35,7 @@ def victim(virtual_node: VirtualNode) -> Any:
     """Somebody else's guest, running."""
     virtual_node.add_foreign_container(200, hostname="somebodys", status="running")
     guest = virtual_node.pve.guest(200)
+    guest.config["mp0"] = "/srv/theirs,mp=/srv"
     before = copy.deepcopy(guest.config)
     yield guest
     assert virtual_node.pve.guest(200) is guest
@@ -41,15 +43,16 @@ def victim(virtual_node: VirtualNode) -> Any:
     assert [path for _, path in virtual_node.mutations if "/200" in path] == []
 
 
-def write_into_the_state(project: Project, address: str, /, **values: Any) -> None:
+def write_into_the_state(project: Project, address: str, /, stack: str = "hermes", **values: Any) -> None:
     """Change attributes of a resource in the state, with an editor."""
-    state = json.loads(project.state().read_text())
+    file = project.state(stack)
+    state = json.loads(file.read_text())
     kind, name = address.split(".")
     for resource in state["resources"]:
         if (resource["type"], resource["name"]) == (kind, name):
             resource["instances"][0]["attributes"].update(values)
     state["serial"] += 1
-    project.state().write_text(json.dumps(state))
+    file.write_text(json.dumps(state))
 
 
 @pytest.mark.usefixtures("victim")
@@ -258,3 +261,50 @@ def test_no_file_but_a_template_is_deleted_whatever_the_state_says(
     )
     assert virtual_node.pve.volume_exists(f"local:backup/{BACKUP}")
     assert [path for method, path in virtual_node.mutations if method == "DELETE" and "storage" in path] == []
+
+
+# What root's steps had attached ---------------------------------------------------------------------------------------
+
+EVIL = "/opt/evil"
+
+
+def a_program_that_leaves_a_trace(node: VirtualNode, vmid: int) -> Path:
+    """The program that an attacker wants root to start; returns the file that it would write."""
+    program = node.guest(vmid, EVIL)
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.write_text('#!/bin/sh\nmkdir "$(dirname "$0")/was-run"\n')
+    program.chmod(0o755)
+    return program.with_name("was-run")
+
+
+@pytest.mark.usefixtures("victim")
+@pytest.mark.parametrize("command", ["apply", "destroy"])
+@pytest.mark.parametrize("vmid", [200, 118], ids=["another container", "ours"])
+def test_a_written_trigger_runs_no_command_anywhere_and_takes_nothing_from_others(
+    project: Project, virtual_node: VirtualNode, vmid: int, command: str
+) -> None:
+    """The attack: whoever writes the state names what is stopped, and where."""
+    project.create_container()
+    project.configure(mounts={}, hermes=None)
+    project.synthesize()
+    project.apply(stack=HERMES_ROOT)
+    traces = [a_program_that_leaves_a_trace(virtual_node, it) for it in (118, 200)]
+    written = {
+        "vmid": vmid,
+        "mounts": [{"key": "mp0", "volume": "/srv/theirs"}],
+        "bootstrap": {"command": EVIL, "timeout_seconds": 20},
+        "payload": {"directory": "/opt", "archive": "/etc/hostname", "sha256": "0" * 64},
+    }
+    for address in STEPS:
+        triggers = {"spec": json.dumps(written), "revision": "written"}
+        write_into_the_state(project, address, stack=HERMES_ROOT, triggers=triggers)
+    virtual_node.forget_host_changes()
+    virtual_node.mutations.clear()
+
+    ran = project.terraform(command, "-auto-approve", ok=None, stack=HERMES_ROOT)
+
+    assert set(ran.actions.values()) == {"replace" if command == "apply" else "delete"}
+    words = [word for call in virtual_node.host.lines("calls") for word in call]
+    assert not [word for word in words if "200" in word or "evil" in word]
+    assert [trace.exists() for trace in traces] == [False, False]
+    assert virtual_node.mutations == []

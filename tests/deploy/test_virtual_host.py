@@ -1,4 +1,4 @@
-"""The virtual node's host side: the real `host-step` over a stand-in ssh, and the API that shows what root did."""
+"""The virtual node's host side: the real host half over a stand-in ssh, and the API that shows what root did."""
 
 from __future__ import annotations
 
@@ -13,8 +13,12 @@ from typing import Any, Literal
 
 import pytest
 
+from pve_agents.host.commands import Command, Plan, render
+from pve_agents.host.facts import look_at
+from pve_agents.host.plan_container import guards
+from pve_agents.host.spec import wanted_from
+from pve_agents.host_step import stage
 from pve_agents.payload import GuestFile, Payload
-from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from tests.virtual_node.client import ApiError, Client
 from tests.virtual_node.host import SSH_FAILED, on_virtual_root, parse_ssh
 from tests.virtual_node.node import ROOT, VirtualNode
@@ -28,10 +32,12 @@ SECRET = "sk-canary-81c3"
 
 
 class Operator:
-    """Somebody with the node's environment and a spec for host-step."""
+    """Somebody with the node's environment, a spec, and the program that a stack would start."""
 
     def __init__(self, node: VirtualNode, directory: Path) -> None:
         self.node = node
+        self.program = directory / "program"
+        stage(self.program)
         payload = Payload(
             directory="/opt/pve-agents/hermes",
             files={
@@ -46,6 +52,8 @@ class Operator:
             "vmid": 118,
             "node": "gihyeon",
             "hostname": "hermes",
+            "tag": "pve-agents-hermes",
+            "stop_seconds": 180,
             "directories": [{"path": path, "uid": 110000, "gid": 110000, "mode": "0750"} for path in (HDD, FAST)],
             "mounts": [
                 {"key": "mp0", "volume": HDD, "path": "/data", "options": {"replicate": "0"}},
@@ -57,17 +65,16 @@ class Operator:
                 "directory": payload.directory,
                 "archive": str(archive),
                 "sha256": hashlib.sha256(archive.read_bytes()).hexdigest(),
+                "checks_timeout_seconds": 20,
             },
             "secrets": {
                 "names": ["A_KEY"],
                 "of_compose": [],
-                "placeholder": PLACEHOLDER,
-                "invisible": list(INVISIBLE),
                 "path": "/etc/pve-agents/hermes.env",
                 "uid": 10000,
                 "gid": 10000,
             },
-            "bootstrap": {"command": "/opt/pve-agents/hermes/bootstrap", "timeout_seconds": 20},
+            "bootstrap": {"command": "/opt/pve-agents/hermes/bootstrap", "timeout_seconds": 20, "stop_seconds": 20},
         }
 
     def environment(self, **variables: str) -> dict[str, str]:
@@ -76,10 +83,17 @@ class Operator:
         return {**os.environ, **self.node.env, **runtime, **spec, **variables}
 
     def step(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(ROOT / "scripts/host/host-step"), *arguments]
         return subprocess.run(
-            command, env=self.environment(**variables), capture_output=True, text=True, check=False, timeout=60
+            self.command(*arguments),
+            env=self.environment(**variables),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, str(self.program), *arguments]
 
     def steps(self, *names: str, **variables: str) -> str:
         said = ""
@@ -88,6 +102,10 @@ class Operator:
             assert done.returncode == 0, done.stdout + done.stderr
             said += done.stdout
         return said
+
+    def steps_back(self, name: str, **variables: str) -> None:
+        done = self.step(name, "--destroy", **variables)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def ssh(self, *arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -112,6 +130,7 @@ def operator(virtual_node: VirtualNode, tmp_path: Path) -> Operator:
         features="nesting=1",
         net0="name=eth0,bridge=intra01,ip=dhcp",
         start=1,
+        tags="pve-agents-hermes",
     )
     virtual_node.mutations.clear()
     return Operator(virtual_node, tmp_path)
@@ -124,13 +143,12 @@ def test_all_steps_and_again_nothing(operator: Operator, virtual_node: VirtualNo
     said = operator.steps()
     assert "[hermes 1/2] workspace /data … ok" in said
     assert "[hermes 2/2] workspace /fast … ok" in said
-    changes = virtual_node.host_changes
-    assert changes[:7] == [
+    assert virtual_node.host_changes[:7] == [
         f"mkdir -m 0750 -- {HDD}",
-        f"chown -h -- 110000:110000 {HDD}",
+        f"chown 110000:110000 {HDD}",
         f"mkdir -m 0750 -- {FAST}",
-        f"chown -h -- 110000:110000 {FAST}",
-        f"pct set 118 --mp0 {HDD},mp=/data,replicate=0 --mp1 {FAST},mp=/fast,replicate=0,ro=1 {KEYCTL}",
+        f"chown 110000:110000 {FAST}",
+        f"pct set 118 --mp0 {HDD},mp=/data,replicate=0 --mp1 {FAST},mp=/fast,replicate=0,ro=1 {KEYCTL} --digest …",
         "pct reboot 118 --timeout 180",
         "guest-rm -rf /opt/pve-agents/hermes.new /opt/pve-agents/hermes.new.tar.gz",
     ]
@@ -154,8 +172,9 @@ def test_all_steps_and_again_nothing(operator: Operator, virtual_node: VirtualNo
     assert (virtual_node.host_changes, virtual_node.mutations) == ([], [])
 
     # Taking back what was attached: a mount in use goes with a reboot, and its directory stays.
-    assert operator.step("container-config", "--destroy").returncode == 0
-    assert virtual_node.host_changes == ["pct set 118 --delete mp0,mp1", "pct reboot 118 --timeout 180"]
+    leaving = {"vmid": 118, "mounts": operator.spec["mounts"]}
+    operator.steps_back("container-config", HOST_STEP_LEAVING=json.dumps(leaving))
+    assert virtual_node.host_changes == ["pct set 118 --delete mp0,mp1 --digest …", "pct reboot 118 --timeout 180"]
     assert "mp0" not in virtual_node.container_config(118)
     assert operator.root("pct exec 118 -- ls /data") == ""
     assert virtual_node.host.real(f"{HDD}/note").exists()
@@ -212,15 +231,20 @@ def test_a_step_that_dies_goes_on_from_there(operator: Operator, virtual_node: V
 
 
 def test_paste(operator: Operator, virtual_node: VirtualNode) -> None:
-    command = [sys.executable, str(ROOT / "scripts/host/host-step"), "payload"]
     variables = {"PVE_TRANSPORT": "paste", "PVE_PASTE_DEADLINE_SECONDS": "20"}
     with subprocess.Popen(
-        command, env=operator.environment(**variables), stdout=subprocess.PIPE, text=True, start_new_session=True
+        operator.command("payload"),
+        env=operator.environment(**variables),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as step:
         assert step.stdout
         text = ""
-        while "# ---- end" not in text:
-            text += step.stdout.readline()
+        for line in step.stdout:
+            text += line
+            if "# ---- end" in line:
+                break
         begin = text.index("# ---- begin")
         pasted = virtual_node.paste(text[begin:])
         assert pasted.returncode == 0, pasted.stdout + pasted.stderr
@@ -253,14 +277,16 @@ def test_local(operator: Operator, virtual_node: VirtualNode) -> None:
 
 
 def test_what_is_not_as_wanted_is_refused(operator: Operator, virtual_node: VirtualNode) -> None:
+    directories, operator.spec["directories"] = operator.spec["directories"], []
     done = operator.step("container-config")
-    assert (done.returncode, f"{HDD} does not exist" in done.stderr) == (3, True)
+    assert (done.returncode, f"mp0: host directory {HDD} does not exist" in done.stdout) == (3, True)
+    operator.spec["directories"] = directories
     operator.spec["directories"][0]["path"] = "/mnt/pve/other/hermes"
-    assert "/mnt/pve/other does not exist" in operator.step("host-directories").stderr
+    assert "/mnt/pve/other does not exist" in operator.step("host-directories").stdout
     virtual_node.make_directory("/mnt/pve/hdd/real")
     virtual_node.host.real("/mnt/pve/hdd/link").symlink_to("real")
     operator.spec["directories"][0]["path"] = "/mnt/pve/hdd/link/hermes"
-    assert "/mnt/pve/hdd/link is a symbolic link" in operator.step("host-directories").stderr
+    assert "/mnt/pve/hdd/link is a symbolic link" in operator.step("host-directories").stdout
     operator.spec["directories"] = []
     operator.spec["mounts"] = []
     for vmid, says in ((300, "300 is a virtual machine"), (301, "301 is on node other"), (302, "no container 302")):
@@ -271,10 +297,10 @@ def test_what_is_not_as_wanted_is_refused(operator: Operator, virtual_node: Virt
             virtual_node.pve.add_ct(vmid, "elsewhere", node="other", status="stopped")
         operator.spec["vmid"] = vmid
         done = operator.step("container-config")
-        assert (done.returncode, says in done.stderr) == (3, True), done.stderr
+        assert (done.returncode, says in done.stdout) == (3, True), done.stdout
     operator.spec["vmid"] = 118
     virtual_node.pve.ct(118).ha_state = "started"
-    assert "managed by HA" in operator.step("container-config").stderr
+    assert "managed by HA" in operator.step("container-config").stdout
     assert virtual_node.host_changes == []
 
 
@@ -351,7 +377,7 @@ def test_nothing_leads_out_of_the_nodes_directory(
     assert "restricted" in operator.root(f"echo x >{leak}")
     assert "command not found" in operator.root(f"touch {leak}")
     refused = operator.ssh("root@127.0.0.1", "bash", "-s", text=f"echo x >{leak}")
-    assert (refused.returncode, "line `readonly etc_pve=/etc/pve`" in refused.stderr) == (SSH_FAILED, True)
+    assert (refused.returncode, "this is none" in refused.stderr) == (SSH_FAILED, True)
     virtual_node.host.real("/mnt/pve/hdd/out").symlink_to(tmp_path)
     assert "leads out of it" in operator.root("mkdir -m 0755 -- /mnt/pve/hdd/out/leak")
     operator.root("pct exec 118 -- mkdir /opt/x")
@@ -365,26 +391,33 @@ def test_nothing_leads_out_of_the_nodes_directory(
     assert not leak.exists()
 
 
-def test_every_file_test_of_on_host_is_led_to_the_nodes_root() -> None:
-    text = (ROOT / "scripts/host/on-host").read_text()
-    led = on_virtual_root(text, Path("/n/root"))
-    assert led.count("-d $virtual_root$path") == text.count("-d $path") > 0
-    assert led.count("-d $virtual_root${parent:-/}") == 1
-    assert "-e $virtual_root$2" in led  # a device
-    assert "[[ -z $fault ]]" in led
-    with pytest.raises(ValueError, match="is not there once"):
-        on_virtual_root(text.replace("etc_pve=/etc/pve", "etc_pve=/etc"), Path("/n/root"))
+def test_every_place_of_the_real_root_in_a_text_is_led_to_the_nodes(operator: Operator) -> None:
+    wanted, root = wanted_from(operator.spec), Path("/n/root")
+    look = on_virtual_root(look_at(wanted), root)
+    assert "root=/n/root # of the file system" in look
+
+    directory, config = Command("host-directories", ("chmod", "0750", "."), "", within=HDD), guards(wanted)
+    new = Command("host-directories", ("mkdir", "--", HDD), "", unless_directory=True)
+    act = on_virtual_root(render(Plan((new, directory), guards=config), wanted), root)
+
+    assert 'cd -P -- /n/root"$1" && [ "$PWD" = /n/root"$1" ]' in act
+    assert "$(</n/root/etc/pve/nodes/gihyeon/lxc/118.conf)" in act
+    assert f"[[ -d /n/root{HDD} ]] || run mkdir" in act
+    with pytest.raises(ValueError, match="this is none"):
+        on_virtual_root(look_at(wanted).replace("root='' #", "root='' # now"), root)
 
 
 def test_steps_of_two_agents_at_once(operator: Operator, virtual_node: VirtualNode) -> None:
     began = time.monotonic()
-    command = [sys.executable, str(ROOT / "scripts/host/host-step"), "host-directories"]
     running = []
     for name in ("one", "two", "three"):
         spec = {**operator.spec, "agent": name}
         spec["directories"] = [{"path": f"/mnt/pve/hdd/{name}", "uid": 110000, "gid": 110000, "mode": "0700"}]
+        spec["mounts"] = []
         environment = operator.environment(HOST_STEP_SPEC=json.dumps(spec))
-        running.append(subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL))
+        running.append(
+            subprocess.Popen(operator.command("host-directories"), env=environment, stdout=subprocess.DEVNULL)
+        )
     assert [step.wait(30) for step in running] == [0, 0, 0]
     assert [virtual_node.stat(f"/mnt/pve/hdd/{name}") for name in ("one", "two", "three")] == ["110000:110000 700"] * 3
     assert time.monotonic() - began < 30

@@ -155,7 +155,7 @@ class Lab:
 
     def steps(self) -> str:
         """Run all steps without Terraform (`pipenv run mend hermes`), and return what they said."""
-        return self.project.steps("hermes").raw
+        return self.project.steps("mend", "hermes").raw
 
     def verify(self, *arguments: str, ok: bool | None = None) -> Verified:
         """What `pipenv run verify hermes` finds."""

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shlex
 import stat
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,34 +16,14 @@ from typing import Any, Self
 from fakepve import TaskError
 
 from tests.lab.container import MOUNT, Container, lose_power, make_disk
+from tests.lab.host import LabHost
 from tests.lab.sandbox import NODE, RUN, LabError, sh
-from tests.virtual_node.host import SOURCE, VirtualHost
+from tests.virtual_node.host import VirtualHost
 from tests.virtual_node.node import VirtualNode
 from tests.virtual_node.pve import VirtualPve
 
-STAND_IN = """\
-#!/bin/sh
-PYTHONPATH={source} exec {python} -P -S -c 'from tests.lab.pct import main; main()' {directory} "$@"
-"""
 DISKS = ("/mnt/pve/hdd", "/media/2tb")
 DISK_GIB = 8
-
-
-class LabHost(VirtualHost):
-    """The node is this machine: paths are real, and of its commands only `pct` is a stand-in."""
-
-    def create(self, *, node: str, url: str, certificate: str) -> None:
-        """Put `pct` into a directory for PATH."""
-        self.bin.mkdir(parents=True)
-        pct = self.bin / "pct"
-        words = {"source": SOURCE, "python": sys.executable, "directory": self.node}
-        pct.write_text(STAND_IN.format(**{name: shlex.quote(str(word)) for name, word in words.items()}))
-        pct.chmod(0o755)
-        self.save({"node": node, "url": url, "certificate": certificate, "changes": 0})
-
-    def real(self, path: str) -> Path:
-        """Where a path of the host really is: there."""
-        return Path(path)
 
 
 class LabPve(VirtualPve):

@@ -259,7 +259,9 @@ def _own_files() -> None:
     # /sys/class/net shows the network of whoever mounted it. The cgroups stay what they are.
     sh("mount", "-t", "sysfs", "sysfs", root / "sys")
     sh("mount", "--rbind", CGROUPS, root / CGROUPS.relative_to("/"))
-    for own in ("run", "var/lib/lxc"):
+    # A mount needs a place on this machine; it stays empty there.
+    (root / "etc/pve").mkdir(exist_ok=True)
+    for own in ("run", "var/lib/lxc", "etc/pve"):
         sh("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", root / own)
     here = Path.cwd()
     (root / "old").mkdir()

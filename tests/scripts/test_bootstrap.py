@@ -15,7 +15,7 @@ import pytest
 from pve_agents.secret_values import PLACEHOLDER
 from tests.scripts.fake_docker import DOCKER_KEY
 from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, SCRIPTS, Guest, service_plan
-from tests.scripts.test_host_step import PLACEHOLDERS, REAL
+from tests.secrets_to_try import PLACEHOLDERS, REAL
 
 INSTALLED = "ok (installed, daemon.json, time to stop, daemon told)"
 WITH_MIRROR = '{"registry-mirrors": ["https://mirror.example.org"], "shutdown-timeout": 135}\n'

@@ -71,7 +71,19 @@ def test_directories_belong_to_the_agents_user_as_the_host_sees_it(root: dict[st
 def test_a_destroy_knows_from_the_triggers_what_to_take_back(root: dict[str, Any]) -> None:
     step = steps(root)["hermes_container_config"]
     assert [mount["key"] for mount in json.loads(step["triggers"]["spec"])["mounts"]] == ["mp0", "mp1"]
-    assert on_destroy(step)["HOST_STEP_SPEC"] == "${self.triggers.spec}"
+    assert on_destroy(step)["HOST_STEP_LEAVING"] == "${self.triggers.spec}"
+
+
+def test_a_state_names_keys_and_paths_and_neither_what_to_run_nor_where(root: dict[str, Any]) -> None:
+    """Whoever can write a state must get no command run: the settings say what, and in which container."""
+    for step in steps(root).values():
+        held = json.loads(step["triggers"]["spec"])
+        assert held.keys() <= {"vmid", "mounts", "devices"}
+        assert all(
+            it.keys() <= {"key", "volume", "path"} for kind in ("mounts", "devices") for it in held.get(kind, [])
+        )
+        # The same in each step, and no expression that a state could answer.
+        assert json.loads(on_destroy(step)["HOST_STEP_SPEC"]) == root["locals"]["spec"]
 
 
 def test_a_destroy_refers_to_nothing_but_itself(root: dict[str, Any]) -> None:
@@ -84,7 +96,7 @@ def test_a_changed_step_takes_back_only_what_left(root: dict[str, Any]) -> None:
     step = steps(root)["hermes_container_config"]
     revision = step["triggers"]["revision"]
     assert on_destroy(step)["HOST_STEP_REPLACED"] == f'${{self.triggers.revision == "{revision}" ? "no" : "yes"}}'
-    assert on_destroy(step)["HOST_STEP_NEXT_SPEC"] == step["triggers"]["spec"]
+    assert json.loads(on_destroy(step)["HOST_STEP_SPEC"])["mounts"] == root["locals"]["spec"]["mounts"]
 
 
 @pytest.mark.parametrize(

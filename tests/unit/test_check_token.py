@@ -91,16 +91,16 @@ def guest(pve: Pve, config: dict[str, Any] | None, **listed: Any) -> None:
 
 
 def test_our_own_container_may_have_the_vmid(pve: Pve) -> None:
-    guest(pve, {"hostname": "hermes", "tags": "ai;pve-agents-hermes"})
+    guest(pve, {"digest": "0", "hostname": "hermes", "tags": "ai;pve-agents-hermes"})
     assert check(*OPTIONS, *TEMPLATE, *OURS, PROXMOX_VE_ENDPOINT=pve.url).returncode == 0
 
 
 @pytest.mark.parametrize(
     "config",
     [
-        {"hostname": "somebodys", "tags": "pve-agents-hermes"},
-        {"hostname": "hermes", "tags": "pve-agents-other"},
-        {"hostname": "hermes"},
+        {"digest": "0", "hostname": "somebodys", "tags": "pve-agents-hermes"},
+        {"digest": "0", "hostname": "hermes", "tags": "pve-agents-other"},
+        {"digest": "0", "hostname": "hermes"},
     ],
 )
 def test_a_container_with_our_tag_alone_or_our_name_alone_is_not_ours(pve: Pve, config: dict[str, Any]) -> None:
@@ -278,7 +278,7 @@ def holding(pve: Pve, config: dict[str, Any]) -> None:
 
 
 def test_our_own_container_may_be_destroyed(pve: Pve) -> None:
-    holding(pve, {"hostname": "hermes", "tags": "ai;pve-agents-hermes"})
+    holding(pve, {"digest": "0", "hostname": "hermes", "tags": "ai;pve-agents-hermes"})
     run = check(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **NAMED)
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
     assert pve.asked == ["/api2/json/nodes/gihyeon/lxc/118/config"]
@@ -294,7 +294,7 @@ def test_a_container_that_is_gone_is_no_obstacle(pve: Pve) -> None:
 
 @pytest.mark.parametrize("tags", [{}, {"tags": "ai;pve-agents-hermes-2"}, {"tags": ""}])
 def test_a_container_without_our_tag_is_not_destroyed(pve: Pve, tags: dict[str, str]) -> None:
-    holding(pve, {"hostname": "somebodys", **tags})
+    holding(pve, {"digest": "0", "hostname": "somebodys", **tags})
     assert refusal(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **NAMED) == (
         "container 118 on node gihyeon (somebodys) does not carry the tag pve-agents-hermes: it is not the one of stack "
         "hermes, and was not destroyed. If it is, give it the tag back in the web interface; if not, let Terraform "
@@ -303,7 +303,7 @@ def test_a_container_without_our_tag_is_not_destroyed(pve: Pve, tags: dict[str, 
 
 
 def test_a_protected_container_is_not_stopped_for_nothing(pve: Pve) -> None:
-    holding(pve, {"tags": "pve-agents-hermes", "protection": 1})
+    holding(pve, {"digest": "0", "tags": "pve-agents-hermes", "protection": 1})
     assert refusal(*GOING, PROXMOX_VE_ENDPOINT=pve.url, **NAMED) == (
         "container 118 is protected (protection: 1), and a destroy would only stop it; as root on the node: "
         "pct set 118 --protection 0"

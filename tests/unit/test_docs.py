@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,3 +94,17 @@ def test_every_test_that_a_page_names_is_there() -> None:
     tests = "\n".join(path.read_text() for path in (PROJECT / "tests").rglob("*.py"))
     named_tests = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text())}
     assert [name for name in sorted(named_tests) if f"def {name}(" not in tests] == []
+
+
+def test_the_security_page_shows_all_that_ever_runs_as_root_on_a_first_deploy() -> None:
+    (snapshot,) = (PROJECT / "tests" / "deploy" / "__snapshots__" / "test_root_transcript").glob("*first_deploy*.json")
+    ran = [line.removeprefix("$ ") for line in json.loads(snapshot.read_text())["first deploy"]]
+    page = (PROJECT / "docs" / "security.md").read_text()
+    shown = re.findall(r"```sh\n(.*?)```", page.partition("first deploy of the default")[2], re.DOTALL)[0].splitlines()
+
+    def short(line: str) -> str:
+        line = re.sub(r"^timeout -k 30 [0-9]+ |  # .*", "", line).rstrip()
+        # What runs inside is a script of several lines, and hashes change with every version.
+        return re.sub(r"env -i .*", "env -i …", line)
+
+    assert [short(line) for line in shown] == [short(line) for line in ran]

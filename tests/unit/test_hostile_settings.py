@@ -159,6 +159,14 @@ WRONG = {
         hermes(sidecars={f"s{i}": {"image": "a:1"} for i in range(65)}),
         "agents.hermes.hermes.sidecars: there are 65 sidecars; write at most 64.",
     ),
+    "many-volumes": (
+        hermes(volumes=[f"/srv/a{i}:/srv/a{i}" for i in range(257)]),
+        "agents.hermes.hermes.volumes: there are 257 volumes; write at most 256.",
+    ),
+    "many-volumes-of-a-sidecar": (
+        sidecar(volumes=[f"/srv/a{i}:/srv/a{i}" for i in range(257)]),
+        f"{SIDE}.volumes: there are 257 volumes; write at most 256.",
+    ),
     "many-profiles": (
         hermes(profiles={f"p{i}": {} for i in range(33)}),
         "agents.hermes.hermes.profiles: there are 33 profiles; write at most 32.",

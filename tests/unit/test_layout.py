@@ -69,8 +69,13 @@ LAYERS = [
     "host.plan_guest",
     "host.plan_leaving",
     "host.plan",
+    "host.given",
     "host.shell",
     "host.step",
+    "host.handed",
+    "host.paste",
+    "host.verify",
+    "host.program",
     "agents.hermes.render",
     "agents.hermes.agent",
 ]

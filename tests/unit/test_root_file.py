@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pve_agents.environment import ROOT_FILE, as_root
-from tests.unit.test_steps import Steps
+from tests.unit.host.ssh import Root, serving
+from tests.unit.test_steps import SECRETS, Steps
 
 PROJECT = Path(__file__).parents[2]
 # What `pipenv run` brings: .env, for the stacks of the token.
@@ -19,8 +21,9 @@ OF_THE_TOKEN = {
 
 
 @pytest.fixture
-def steps(tmp_path: Path) -> Steps:
-    return Steps(tmp_path)
+def steps(tmp_path: Path) -> Iterator[Steps]:
+    with serving(tmp_path / "operator", Root()) as ssh:
+        yield Steps(tmp_path, ssh)
 
 
 def root_file(home: Path, text: str, mode: int = 0o600) -> Path:
@@ -34,31 +37,30 @@ def root_file(home: Path, text: str, mode: int = 0o600) -> Path:
 def test_mend_and_secrets_find_roots_own_file_without_asroot(steps: Steps, tmp_path: Path) -> None:
     """The report: `pipenv run mend` fails for want of PVE_SSH where the README's asroot was used."""
     del steps.env["PVE_SSH"]
-    assert "PVE_SSH is not set" in steps("--only", "payload", "hermes", HOME=str(tmp_path)).stderr
+    assert "PVE_SSH is not set" in steps("mend", "hermes", HOME=str(tmp_path)).stderr
     root_file(tmp_path, "# root's way in\nHERMES_ENV_FILE=~/hermes.env\nPVE_SSH='root@10.1.10.10'\n")
     (tmp_path / "hermes.env").touch(mode=0o600)
-    done = steps("--only", "payload", "hermes", HOME=str(tmp_path), **OF_THE_TOKEN)
+    (tmp_path / "hermes.env").write_text("".join(f"{name}={value}\n" for name, value in SECRETS.items()))
+    done = steps("mend", "--only", "host-directories", "hermes", HOME=str(tmp_path), **OF_THE_TOKEN)
     assert (done.returncode, done.stderr) == (0, "")
-    assert steps.ran() == ["hermes 118 apply payload"]
+    assert steps.ran()[0] == "mkdir -m 0750 -- /mnt/pve/hdd/hermes"
 
 
-def test_root_gets_no_token_of_the_api(steps: Steps, tmp_path: Path) -> None:
+def test_root_gets_no_token_of_the_api(steps: Steps) -> None:
     """Not even where it was left out: .env is read by pipenv before."""
-    ssh = tmp_path / "bin" / "ssh"
-    ssh.write_text(f"#!/bin/sh\nenv >'{tmp_path}/environment'\ncat >/dev/null\n")
-    assert steps("--only", "payload", "hermes", **OF_THE_TOKEN).returncode == 0
-    assert "PROXMOX_VE_API_TOKEN" not in (tmp_path / "environment").read_text()
+    assert steps("mend", "--only", "host-directories", "hermes", **OF_THE_TOKEN).returncode == 0
+    assert "PROXMOX_VE_API_TOKEN" not in steps.ssh.noted("environment")
 
 
 def test_roots_file_that_others_can_read_is_refused_with_what_closes_it(steps: Steps, tmp_path: Path) -> None:
     del steps.env["PVE_SSH"]
     file = root_file(tmp_path, "PVE_SSH=root@node\n", 0o644)
-    done = steps("--only", "payload", HOME=str(tmp_path))
+    done = steps("mend", HOME=str(tmp_path))
     assert (done.returncode, steps.ran()) == (2, [])
     found = re.fullmatch(r"(\S+) can be read by others \(mode 0644\): run `chmod 600 (\S+)`\.\n", done.stderr)
     assert found
     Path(found[2]).chmod(0o600)
-    assert steps("--only", "payload", HOME=str(tmp_path)).returncode == 0
+    assert steps("mend", "--only", "host-directories", HOME=str(tmp_path)).returncode == 0
     assert found[1] == str(file)
 
 

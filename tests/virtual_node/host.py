@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import re
@@ -43,7 +44,7 @@ STAND_IN = """\
 {door}exec {python} -I -S {program} {directory} {name} "$@"
 """
 # Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
-HOST_TOOLS = ("base64", "bash", "sha256sum")
+HOST_TOOLS = ("base64", "bash", "cat", "head", "sha1sum", "timeout")
 GUEST_TOOLS = (
     *(
         "base64",
@@ -75,10 +76,12 @@ SHORT_IN_GUEST = ("mv", "rm", "mkdir", "chown", "stat", "touch")
 SSH_FAILED = 255
 SSH_FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
 
-# The lines of scripts/host/on-host that would look at the real root: where /etc/pve is, and bash's own file tests.
-ETC_PVE = "readonly etc_pve=/etc/pve\n"
-FILE_TEST = r"(?<= )-([a-zA-Z]) (?=\$(?!etc_pve\b|file\b))"
-FILE_TESTS = "bcdefghkpruwxsGLNOS"
+# The places in the texts for root's shell that would look at the real root: each text has one of them.
+ROOT_OF_THE_LOOK = "root='' # of the file system"
+WITHIN = """within() (cd -P -- "$1" && [ "$PWD" = "$1" ] && "${@:2}")"""
+CONFIG_OF_A_GUARD = "$(</etc/pve/"
+FILE_TEST = "[[ -d "
+ASKS_THE_GUEST, LOOKS = "lxc-attach", "/etc/pve"
 LEAVES_THE_GUEST = r"(?m)^[^#\n]*>\s*[\"']?/(?!dev/)"
 
 
@@ -198,7 +201,7 @@ class VirtualHost(Records):
         return self._client
 
     def shell(self, script: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a script that holds on-host's text in a shell of root's on the host."""
+        """Run a text of pve_agents.host's in a shell of root's on the host."""
         import subprocess  # noqa: PLC0415
 
         given = self._login() | {"start_new_session": True, "input": on_virtual_root(script, self.root), **options}
@@ -215,7 +218,7 @@ class VirtualHost(Records):
         return session.run(command, is_short, [str(self.bin / "bash"), *arguments], script, **self._login())
 
     def _login(self) -> dict[str, Any]:
-        self._show_etc_pve()
+        self.show_etc_pve()
         environment = {
             "PATH": str(self.bin),
             "HOSTNAME": self.load()["node"],
@@ -225,37 +228,52 @@ class VirtualHost(Records):
         }
         return {"env": environment, "cwd": self.root}
 
-    def _show_etc_pve(self) -> None:
+    def show_etc_pve(self) -> None:
         """Show which guests there are, and which of them HA manages, where the cluster's file system shows it."""
-        import shutil  # noqa: PLC0415
-
         guests = self.client().get("/cluster/resources", type="vm")
         folders = {"lxc": "lxc", "qemu": "qemu-server"}
+        kinds = {"lxc": "ct", "qemu": "vm"}
+        managed = [f"{kinds[guest['type']]}: {guest['vmid']}\n" for guest in guests if guest.get("hastate")]
+        files = {self.real("/etc/pve/ha/resources.cfg"): "".join(managed)}
+        for guest in guests:
+            name = f"/etc/pve/nodes/{guest['node']}/{folders[guest['type']]}/{guest['vmid']}.conf"
+            files[self.real(name)] = self._config_file(guest) if guest["type"] == "lxc" else ""
         with self.locked():
-            shutil.rmtree(self.real("/etc/pve/nodes"), ignore_errors=True)
-            for guest in guests:
-                file = self.real(f"/etc/pve/nodes/{guest['node']}/{folders[guest['type']]}/{guest['vmid']}.conf")
+            # Others may look at the same time: no file is gone, or half of one, for a moment.
+            for file in set(self.real("/etc/pve/nodes").glob("*/*/*.conf")) - files.keys():
+                file.unlink()
+            for file, text in files.items():
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.touch()
-            kinds = {"lxc": "ct", "qemu": "vm"}
-            managed = [f"{kinds[guest['type']]}: {guest['vmid']}\n" for guest in guests if guest.get("hastate")]
-            self.real("/etc/pve/ha/resources.cfg").write_text("".join(managed))
+                beside = file.with_suffix(".new")
+                beside.write_text(text)
+                beside.replace(file)
+
+    def _config_file(self, guest: dict[str, Any]) -> str:
+        """A container's file, with what waits for its next start."""
+        from tests.virtual_node.pct import format_config  # noqa: PLC0415
+
+        lxc = f"/nodes/{guest['node']}/lxc/{guest['vmid']}"
+        running = self.client().get(f"{lxc}/config", current=1)
+        pending = self.client().get(f"{lxc}/pending")
+        text = format_config(running)
+        waiting = {item["key"]: item["pending"] for item in pending if "pending" in item}
+        leaving = [item["key"] for item in pending if item.get("delete")]
+        if waiting or leaving:
+            text += "\n[pve:pending]\n" + (f"delete: {','.join(leaving)}\n" if leaving else "") + format_config(waiting)
+        return text
 
 
 def on_virtual_root(script: str, root: Path) -> str:
-    """The script with the one assignment and the file tests that know only the real root led to another one."""
-    if script.count(ETC_PVE) != 1:
+    """A text for root's shell with the places that know only the real root led to another one."""
+    is_known = any(place in script for place in (ROOT_OF_THE_LOOK, WITHIN))
+    if not is_known and (ASKS_THE_GUEST not in script or LOOKS in script):
         raise ValueError(
-            f"virtual node: bash -s is for scripts with on-host's text, whose line `{ETC_PVE[:-1]}` is not there once"
+            "virtual node: bash -s is for the texts of pve_agents.host, and this is none; one may have been rewritten"
         )
-
-    def led(found: re.Match[str]) -> str:
-        # A device is a plain file here.
-        flag = {"c": "e"}.get(found[1], found[1])
-        return f"-{flag} $virtual_root" if found[1] in FILE_TESTS else found[0]
-
-    head = f"readonly virtual_root={shlex.quote(str(root))}\nreadonly etc_pve=$virtual_root/etc/pve\n"
-    return re.sub(FILE_TEST, led, script).replace(ETC_PVE, head)
+    quoted = shlex.quote(str(root))
+    led = f'within() (cd -P -- {quoted}"$1" && [ "$PWD" = {quoted}"$1" ] && "${{@:2}}")'
+    script = script.replace(ROOT_OF_THE_LOOK, f"root={quoted} # of the file system").replace(WITHIN, led)
+    return script.replace(CONFIG_OF_A_GUARD, f"$(<{quoted}/etc/pve/").replace(FILE_TEST, f"[[ -d {quoted}")
 
 
 def link_tools(folder: Path, names: tuple[str, ...]) -> None:
@@ -327,6 +345,39 @@ class Machine(Commands):
 class Host(Machine):
     """The commands of the host."""
 
+    def real(self, path: str) -> Path:
+        # The look names paths as they really are; and a command that runs within a directory names that.
+        return Path(path).absolute() if path == "." or path.startswith(f"{self.host.root}/") else self.host.real(path)
+
+    def shown(self, arguments: list[str]) -> list[str]:
+        """Arguments as the node itself would see them; what a hash is, no test can know."""
+        words = [str(self.real(word)).replace(str(self.host.root), "") if word == "." else word for word in arguments]
+        return ["…" if before == "--digest" else word for before, word in zip(["", *words], words, strict=False)]
+
+    def change(self, arguments: list[str]) -> None:
+        super().change(self.shown(arguments))
+
+    def stat(self, arguments: list[str]) -> int:
+        """Know the question of the look (owner, group, mode, mount point and kind of one path) and that of a guard."""
+        path = self.real(arguments[-1])
+        if not path.is_symlink() and not path.exists():
+            fail(f"stat: cannot statx '{arguments[-1]}': No such file or directory")
+        shown = str(path).replace(str(self.host.root), "", 1) or "/"
+        mount = next((disk for disk in self.state["disks"] if f"{shown}/".startswith(f"{disk}/")), "/")
+        is_device = shown.startswith("/dev/") and path.is_file()
+        kinds = [
+            (path.is_symlink(), "symbolic link"),
+            (path.is_dir(), "directory"),
+            (is_device, "character special file"),
+        ]
+        kind = next((kind for holds, kind in kinds if holds), "regular file")
+        uid, gid = self.ids(path)
+        if "%u:%g %A" in arguments:
+            print(f"{uid}:{gid} {stat.filemode(stat.S_IFMT(path.lstat().st_mode) | self.bits(path))}")
+        else:
+            print(f"{uid} {gid} {self.bits(path):o} {mount}|{kind}")
+        return 0
+
     def owner(self, path: str) -> str:
         uid, gid = self.ids(self.real(path))
         return f"{uid}:{gid}"
@@ -379,6 +430,25 @@ class Host(Machine):
         except ApiError as error:
             fail(error.message if error.code >= HTTP_SERVER_ERROR else f"{error.code} {error.message}")
 
+    def lxc_info(self, arguments: list[str]) -> int:
+        """`lxc-info -n VMID -s -H`: the state of a container of this node."""
+        from tests.virtual_node.client import ApiError  # noqa: PLC0415
+
+        self.lxc = f"/nodes/{self.state['node']}/lxc/{arguments[1]}"
+        try:
+            status = self.host.client().get(f"{self.lxc}/status/current")["status"]
+        except ApiError:
+            fail(f"{arguments[1]} doesn't exist")
+        print(status.upper())
+        return 0
+
+    def lxc_attach(self, arguments: list[str]) -> int:
+        """`lxc-attach -n VMID --clear-env -- COMMAND...`: what `pct exec` does, without Perl."""
+        self.api = self.host.client()
+        _, vmid, _, _, *words = arguments
+        self.lxc = f"/nodes/{self.state['node']}/lxc/{vmid}"
+        return self._exec(vmid, ["--keep-env", "0", "--", *words])
+
     def _status(self, _: str, __: list[str]) -> int:
         print(f"status: {self.api.get(f'{self.lxc}/status/current')['status']}")
         return 0
@@ -389,8 +459,12 @@ class Host(Machine):
         print(format_config(self.api.get(f"{self.lxc}/config", current=int("--current" in rest))), end="")
         return 0
 
-    def _set(self, _: str, rest: list[str]) -> int:
+    def _set(self, vmid: str, rest: list[str]) -> int:
         options = {name.lstrip("-"): value for name, value in zip(rest[::2], rest[1::2], strict=True)}
+        file = self.host.real(f"/etc/pve/nodes/{self.state['node']}/lxc/{vmid}.conf")
+        # The API has a hash of its own for it, which on a real node is that of the file.
+        if options.get("digest") == hashlib.sha1(file.read_bytes()).hexdigest():  # noqa: S324
+            del options["digest"]
         self.change(self.arguments)
         self.api.request("PUT", f"{self.lxc}/config", options)
         return self.finish()
@@ -652,6 +726,8 @@ def ssh(host: VirtualHost, arguments: list[str]) -> int:
     with (host.directory / "ssh-calls").open("a") as log:
         log.write(json.dumps(arguments) + "\n")
     login, words = parse_ssh(arguments)
+    # The host's own, whatever the operator's is.
+    os.umask(0o022)
     user, _, name = login.rpartition("@")
     if name not in ("127.0.0.1", "::1", "localhost", host.load()["node"]):
         print(f"ssh: Could not resolve hostname {name}: Name or service not known", file=sys.stderr)
@@ -717,7 +793,9 @@ def run(words: Sequence[str]) -> int:
 def is_short(words: Sequence[str]) -> bool:
     """Whether the command of these words starts nothing that has to ask for another one, and becomes nothing else."""
     name = words[1]
-    return words[2] != "exec" if name == "pct" else name in HOST_COMMANDS or name.rpartition(":")[2] in SHORT_IN_GUEST
+    if name in ("pct", "lxc-attach"):
+        return name == "pct" and words[2] != "exec"
+    return name in HOST_COMMANDS or name.rpartition(":")[2] in SHORT_IN_GUEST
 
 
 def door(address: str) -> None:
@@ -758,6 +836,8 @@ def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
         "chown": machine.chown,
         "chmod": machine.chmod,
         "stat": machine.stat,
+        "lxc-info": machine.lxc_info,
+        "lxc-attach": machine.lxc_attach,
     }
     with machine.held:
         return commands[name](arguments)

@@ -243,7 +243,7 @@ class VirtualNode:
         return self.host.in_guest(str(vmid), path)
 
     def paste(self, text: str) -> subprocess.CompletedProcess[str]:
-        """Paste what `host-step` has printed into root's shell, as in the web interface."""
+        """Paste what a step has printed into root's shell, as in the web interface."""
         return self.host.shell(text, capture_output=True)
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:

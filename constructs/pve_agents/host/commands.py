@@ -12,26 +12,42 @@ from pve_agents.host.words import printable
 
 __all__ = ["ALLOWED", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
 
-ALLOWED = frozenset({("mkdir",), ("chown",), ("chmod",), ("pct", "set"), ("pct", "reboot"), ("pct", "exec")})
-"""The programs that a plan's command may be, with `pct` what it may be told to do. The list is complete."""
+ALLOWED = frozenset(
+    {("mkdir",), ("rmdir",), ("chown",), ("chmod",)}
+    | {("pct", "set"), ("pct", "reboot"), ("pct", "exec"), ("pct", "push")}
+)
+"""The programs that a plan's command may be, with `pct` what it may be told to do. The list is complete; `push` is for a
+text that is pasted, to leave a trace."""
 
 # `run` says a command before it runs and its outcome after it; `within` runs one in a directory that is no link, where
-# no name is looked up any more that somebody could turn elsewhere.
+# no name is looked up any more that somebody could turn elsewhere. No end of a command is a terminal, whose is a pasted
+# text's: lxc-attach would open one in the container, which swallows the end of the input and echoes what is written to it.
 _HEAD = """\
 set -euo pipefail
 umask 022
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 refuse() { echo "refused: $1" >&2; exit 3; }
+undo=() hint='' # of the next command, if it fails
 within() (cd -P -- "$1" && [ "$PWD" = "$1" ] && "${@:2}")
 run() {
-  local word shown='$' began=$SECONDS status=0
+  local word words=() began=$SECONDS status=0
   for word; do
-    if [[ $word == *$'\\n'* ]]; then word='(script)'; else printf -v word %q "$word"; fi
-    shown+=" $word"
+    if [[ $word == *$'\\n'* ]]; then
+      word='(script)'
+    elif [[ ! $word =~ ^[A-Za-z0-9_./:@%+=,-]+$ ]]; then
+      word=${word@Q}
+    fi
+    words+=("$word")
   done
-  echo "$shown"
-  "$@" || status=$?
-  [ "$status" = 0 ] || { echo "… FAILED with status $status after $((SECONDS - began)) s"; exit 3; }
+  if [ "$1" = within ]; then echo "$ (cd -P -- ${words[1]} && ${words[*]:2})"; else echo "$ ${words[*]}"; fi
+  "$@" 2>&1 | cat || status=$?
+  if [ "$status" != 0 ]; then
+    echo "… FAILED with status $status after $((SECONDS - began)) s"
+    [ -z "$hint" ] || echo "$hint"
+    "${undo[@]}" || true
+    exit 3
+  fi
+  undo=() hint=''
   echo "… done in $((SECONDS - began)) s"
 }
 """
@@ -55,13 +71,20 @@ class Command:
     """After that much time it is killed. On the node's side: a container's own clock is not believed."""
     may_fail: bool = False
     """Whether what follows runs all the same."""
+    hint: str = ""
+    """What is said if it fails."""
+    undo: tuple[str, ...] = ()
+    """What runs if it fails, so that nothing is left half-done."""
+    always: bool = False
+    """Whether it runs whatever was seen, so that it is wanted after it ran, too."""
     unless_directory: bool = False
     """Whether it runs only if its last argument is no directory: for a text that nobody has looked for."""
 
     def __post_init__(self) -> None:
         """Refuse what is not on the list."""
-        if self.argv[:1] not in ALLOWED and self.argv[:2] not in ALLOWED:
-            raise ValueError(f"{shlex.join(self.argv[:2])} is not on the list of what may run as root")
+        for argv in filter(None, (self.argv or ("",), self.undo)):
+            if argv[:1] not in ALLOWED and argv[:2] not in ALLOWED:
+                raise ValueError(f"{shlex.join(argv[:2])} is not on the list of what may run as root")
 
     @property
     def line(self) -> str:
@@ -148,6 +171,8 @@ def _call(command: Command) -> str:
         line = f"[[ -d {shlex.quote(command.argv[-1])} ]] || {line}"
     if command.may_fail:
         line = f"({line}) || true"
+    if command.hint:
+        line = f"undo=({shlex.join(command.undo)}) hint={shlex.quote(command.hint)}\n{line}"
     return line
 
 
@@ -156,5 +181,7 @@ def written(commands: Sequence[Command]) -> list[str]:
     lines = []
     for command in commands:
         lines.append(f"# {printable(command.reason)}")
-        lines.append(printable(command.line) + (f"  < {command.shown_stdin}" if command.stdin is not None else ""))
+        text = command.line + (f"  < {command.shown_stdin}" if command.stdin is not None else "")
+        # What runs in the container is a script.
+        lines += map(printable, text.split("\n"))
     return lines

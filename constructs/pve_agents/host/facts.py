@@ -73,14 +73,13 @@ class Container:
 
     def waiting(self) -> tuple[str, ...]:
         """The keys of mounts, devices and features that wait for its next start."""
-        return tuple(key for key in self._waiting() if _OURS.fullmatch(key))
+        found = (key for key, value in self.pending.items() if not same(value or "", self.running.get(key, "")))
+        return tuple(sorted(key for key in found if _OURS.fullmatch(key)))
 
     def others_waiting(self) -> tuple[str, ...]:
         """The other keys that do."""
-        return tuple(key for key in self._waiting() if not _OURS.fullmatch(key))
-
-    def _waiting(self) -> list[str]:
-        return sorted(key for key, value in self.pending.items() if not same(value or "", self.running.get(key, "")))
+        found = (key for key, value in self.pending.items() if value != self.running.get(key))
+        return tuple(sorted(key for key in found if not _OURS.fullmatch(key)))
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,8 @@ class Facts:
     paths: Mapping[str, PathFact] = field(default_factory=lambda: MappingProxyType({}))
     guest: GuestFacts | None = None
     """None: it does not run, or was not asked."""
+    sees_paths: bool = True
+    """Whether paths and version are what is there, and not what is taken for granted."""
 
     def path(self, path: str) -> PathFact:
         """What is at a path."""

@@ -6,7 +6,7 @@
 # What it cannot see is an empty value: its standard error goes nowhere.
 set -u
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
-root='' # of the file system that is looked at
+root='' # of the file system
 facts=0
 
 fact() { # KIND NAME VALUE
@@ -64,7 +64,7 @@ look() { # VMID PAYLOAD-DIRECTORY SECRETS-FILE PATH...
   if [[ $state == RUNNING && -n $directory ]]; then
     # What is started inside may hold the pipe open longer than that.
     fact inside '' "$(
-      timeout -k 5 10 lxc-attach -n "$vmid" --clear-env -- /bin/sh -c "$inside" sh "$directory" "$secrets" </dev/null |
+      timeout -k 5 10 lxc-attach -n "$vmid" --clear-env -- sh -c "$inside" sh "$directory" "$secrets" </dev/null |
         timeout -k 5 15 head -c 65536
     )"
   fi

@@ -13,7 +13,7 @@ from pve_agents.host.properties import place_of, same, source_of, with_options
 from pve_agents.host.wanted import Attached, Wanted
 from pve_agents.host.words import quoted
 
-__all__ = ["STEP", "carries_tag", "guards", "plan_config", "reboot", "unchangeable", "why_not_ours"]
+__all__ = ["STEP", "carries_tag", "guards", "plan_config", "reboot", "reboot_words", "unchangeable", "why_not_ours"]
 
 STEP = "container-config"
 
@@ -106,7 +106,7 @@ def _set(wanted: Wanted, facts: Facts, options: list[str], reason: str) -> Comma
     return Command(STEP, ("pct", "set", str(wanted.vmid), *options, "--digest", facts.digest), reason)
 
 
-def reboot(wanted: Wanted, facts: Facts, waiting: tuple[str, ...]) -> Plan:
+def reboot(wanted: Wanted, facts: Facts, waiting: tuple[str, ...], step: str = STEP) -> Plan:
     """Restart the container if something of ours waits for a start."""
     if facts.state != "running":
         return Plan(
@@ -115,13 +115,14 @@ def reboot(wanted: Wanted, facts: Facts, waiting: tuple[str, ...]) -> Plan:
     if not waiting:
         # Whoever set the rest knows when. Where that was a deploy whose reboot got lost, nobody else says so.
         others = facts.containers[wanted.vmid].others_waiting()
-        left = f"{', '.join(others)} waits for a start: run `{shlex.join(_reboot(wanted))}` on {wanted.node}"
+        left = f"{', '.join(others)} waits for a start: run `{shlex.join(reboot_words(wanted))}` on {wanted.node}"
         return Plan(left=(left,) if others else ())
     reason = f"the running container gets its {', '.join(waiting)} only at a start"
-    return Plan((Command(STEP, _reboot(wanted), reason),))
+    return Plan((Command(step, reboot_words(wanted), reason),))
 
 
-def _reboot(wanted: Wanted) -> tuple[str, ...]:
+def reboot_words(wanted: Wanted) -> tuple[str, ...]:
+    """The command that restarts the agent's container."""
     # By itself Proxmox VE kills after 60 seconds, and an agent that dies in the middle of a write may lose its memory.
     return ("pct", "reboot", str(wanted.vmid), "--timeout", str(wanted.stop_seconds))
 
@@ -154,7 +155,7 @@ def _source_problems(it: Attached, wanted: Wanted, facts: Facts) -> Iterator[str
     elif found.kind != "directory" and not (is_made and not found.kind):
         yield f"{it.key}: host directory {it.source} does not exist: run `mkdir {it.source}` on {wanted.node} first"
     for option, version in _NEWER.items():
-        if it.options.get(option, "0") != "0" and not _at_least(facts.pve_container, version):
+        if facts.sees_paths and it.options.get(option, "0") != "0" and not _at_least(facts.pve_container, version):
             yield (
                 f"{it.key}: {option} needs pve-container {version} or newer; this node has "
                 f"{facts.pve_container or 'an unknown one'}"

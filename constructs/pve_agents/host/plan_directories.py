@@ -100,17 +100,20 @@ def _one(directory: Directory, facts: Facts) -> Plan:
     path, owner = directory.path, f"{directory.uid}:{directory.gid}"
     found = facts.path(path)
     commands, notes = [], []
+    undo: tuple[str, ...] = ()
     mode = f"{directory.mode:04o}"
+    hint = f"Is it NFS with root_squash, where root is nobody? Make it on the file server, with owner {owner} and mode {mode}"
+    # The disk may be unplugged, or it is meant so.
+    if (found if found.kind else facts.path(next(above(path)))).mounted_at == "/":
+        notes.append(f"{path} {'is' if found.kind else 'will be'} on the root file system: is the disk mounted?")
     if not found.kind:
-        # The disk may be unplugged, or it is meant so.
-        disk = facts.path(next(above(path))).mounted_at
-        if disk == "/":
-            notes.append(f"{path} will be on the root file system: is the disk mounted?")
-        commands.append(Command(STEP, ("mkdir", "-m", mode, "--", path), f"{path} is not there"))
+        commands.append(Command(STEP, ("mkdir", "-m", mode, "--", path), f"{path} is not there", hint=hint))
+        # An empty directory of nobody's would hide the fault from the next run.
+        undo = ("rmdir", "--", path)
         found = PathFact("directory", 0, 0, directory.mode)
     if (found.uid, found.gid) != (directory.uid, directory.gid):
         reason = f"{path} is to belong to {owner}, not to {found.uid}:{found.gid}"
-        commands.append(Command(STEP, ("chown", owner, "."), reason, within=path))
+        commands.append(Command(STEP, ("chown", owner, "."), reason, within=path, hint=hint, undo=undo))
     if found.mode != directory.mode:
         reason = f"{path} is to have the mode {mode}, not {found.mode:04o}"
         commands.append(Command(STEP, ("chmod", mode, "."), reason, within=path))

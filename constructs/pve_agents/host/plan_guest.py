@@ -10,11 +10,11 @@ from pve_agents.host.facts import Facts, GuestFacts
 from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
 
-__all__ = ["BOOTSTRAP", "PAYLOAD", "Delivery", "in_guest", "plan_guest"]
+__all__ = ["BOOTSTRAP", "GUEST_PATH", "PAYLOAD", "Delivery", "in_guest", "plan_guest"]
 
 PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
 
-_GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DELIVERY_SECONDS = 300
 
 # The old directory stays until the new one has its name. Killed between the two renames, the next look finds none, and
@@ -65,11 +65,15 @@ class Delivery:
     """The packed payload."""
     secrets: bytes | None = None
     """The file of secrets; none: not all of them are at hand, and what is there stays."""
+    missing: tuple[str, ...] = ()
+    """The names of those that are not."""
+    run_again: bool = False
+    """Whether the bootstrap runs whatever was seen: what has changed inside since it ran, it alone sees."""
 
 
 def in_guest(wanted: Wanted, *words: str) -> tuple[str, ...]:
     """A command in the container, without anything of the node's environment."""
-    clean = ("env", "-i", f"PATH={_GUEST_PATH}", "HOME=/root", "LANG=C.UTF-8")
+    clean = ("env", "-i", f"PATH={GUEST_PATH}", "HOME=/root", "LANG=C.UTF-8")
     return ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--", *clean, *words)
 
 
@@ -84,12 +88,14 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
     payload = wanted.payload
     if payload is None:
         return Plan()
+    if delivery.missing and (facts.guest is None or facts.guest.secrets is None):
+        return refused(_how_to_give(wanted, delivery.missing))
     if problem := _why_not_inside(wanted, facts):
         return refused(problem, step=PAYLOAD) + refused(problem, step=BOOTSTRAP)
     guest = facts.guest or GuestFacts()
     commands = []
     if guest.payload != payload.sha256:
-        words = in_guest(wanted, "/bin/sh", "-c", _UNPACK, "sh", payload.directory, payload.sha256)
+        words = in_guest(wanted, "sh", "-c", _UNPACK, "sh", payload.directory, payload.sha256)
         reason = f"the payload there is {guest.payload[:12] or 'none'}, and is to be {payload.sha256[:12]}"
         commands.append(
             Command(
@@ -107,7 +113,7 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
         secrets_sha256 = hashlib.sha256(delivery.secrets).hexdigest()
         if guest.secrets != (f"{secrets.uid}:{secrets.gid}", "600", secrets_sha256):
             owner = (str(secrets.uid), str(secrets.gid))
-            words = in_guest(wanted, "/bin/sh", "-c", _WRITE_SECRETS, "sh", secrets.path, *owner)
+            words = in_guest(wanted, "sh", "-c", _WRITE_SECRETS, "sh", secrets.path, *owner)
             commands.append(
                 Command(
                     PAYLOAD,
@@ -118,18 +124,31 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
                     timeout_seconds=_DELIVERY_SECONDS,
                 )
             )
-    if wanted.bootstrap and (commands or guest.done != f"{payload.sha256} {secrets_sha256}"):
-        done = f"{payload.sha256} {secrets_sha256}"
-        words = in_guest(wanted, "/bin/sh", "-c", _RUN, "sh", payload.directory, done)
+    done = f"{payload.sha256} {secrets_sha256}"
+    is_due = bool(commands) or guest.done != done
+    if wanted.bootstrap and (is_due or delivery.run_again):
+        words = in_guest(wanted, "sh", "-c", _RUN, "sh", payload.directory, done)
         commands.append(
             Command(
                 BOOTSTRAP,
                 words,
                 "the container is to be what its payload and its secrets say",
                 timeout_seconds=wanted.bootstrap.timeout_seconds,
+                always=not is_due,
             )
         )
-    return Plan(tuple(commands), guards=guards(wanted))
+    notes = (f"{_how_to_give(wanted, delivery.missing)}; those that are there stay",) if delivery.missing else ()
+    return Plan(tuple(commands), notes=notes, guards=guards(wanted))
+
+
+def _how_to_give(wanted: Wanted, names: tuple[str, ...]) -> str:
+    # Where there is a file, nothing but it is read.
+    everything = wanted.secrets.names if wanted.secrets else ()
+    what = "them" if set(names) == set(everything) else ", ".join(everything)
+    return (
+        f"missing secrets: {', '.join(names)}. Write {what} to hermes.env as NAME=VALUE lines, `chmod 600 hermes.env`, and "
+        f"deploy with HERMES_ENV_FILE=hermes.env"
+    )
 
 
 def _why_not_inside(wanted: Wanted, facts: Facts) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pve_agents.host.commands import Command, Guard, Plan, refused
 from pve_agents.host.facts import Facts
-from pve_agents.host.plan_container import STEP, carries_tag, guards, reboot, unchangeable
+from pve_agents.host.plan_container import carries_tag, guards, reboot, unchangeable
 from pve_agents.host.plan_guest import BOOTSTRAP, in_guest
 from pve_agents.host.properties import source_of
 from pve_agents.host.wanted import Leaving, Wanted
@@ -29,7 +29,7 @@ def _guards(wanted: Wanted, facts: Facts) -> tuple[Guard, ...]:
     return guards(wanted)[:1] if hostname != wanted.hostname else guards(wanted)
 
 
-def plan_leaving(wanted: Wanted, facts: Facts, leaving: Leaving, *, is_replaced: bool) -> Plan:
+def plan_leaving(wanted: Wanted, facts: Facts, leaving: Leaving, *, is_replaced: bool, step: str) -> Plan:
     """Take away what a step had attached; in a replacement, what is not wanted any more.
 
     Args:
@@ -37,6 +37,7 @@ def plan_leaving(wanted: Wanted, facts: Facts, leaving: Leaving, *, is_replaced:
         facts: What is there.
         leaving: What the step had attached: the state says so, and only what it names and the container still holds goes.
         is_replaced: Whether the step comes back, and restarts the container once for all that waits.
+        step: The step that goes.
     """
     if leaving.vmid != wanted.vmid:
         return Plan(
@@ -65,12 +66,15 @@ def plan_leaving(wanted: Wanted, facts: Facts, leaving: Leaving, *, is_replaced:
         if problems := tuple(unchangeable(container, keys)):
             return refused(*problems)
         words = ("pct", "set", str(wanted.vmid), "--delete", ",".join(sorted(keys)), "--digest", facts.digest)
-        commands = (Command(STEP, words, "these leave; the files on the node stay"),)
+        commands = (Command(step, words, "these leave; the files on the node stay"),)
+        notes.append(
+            f"{', '.join(sorted(keys))} of container {wanted.vmid} will be detached; the files on the node stay"
+        )
     plan = Plan(commands, notes=tuple(notes), guards=_guards(wanted, facts))
     waiting = tuple(sorted({*container.waiting(), *(key for key in keys if key in container.running)}))
     if is_replaced:
         return plan
-    return plan + reboot(wanted, facts, waiting)
+    return plan + reboot(wanted, facts, waiting, step)
 
 
 def plan_stop(wanted: Wanted, facts: Facts) -> Plan:
@@ -84,5 +88,7 @@ def plan_stop(wanted: Wanted, facts: Facts) -> Plan:
     stop = in_guest(wanted, wanted.bootstrap.command, "--stop")
     # Whoever wants to be rid of it must not be held up by it.
     reason = "its mounts are about to leave; its data stays"
-    command = Command(BOOTSTRAP, stop, reason, timeout_seconds=wanted.bootstrap.stop_seconds, may_fail=True)
+    command = Command(
+        BOOTSTRAP, stop, reason, timeout_seconds=wanted.bootstrap.stop_seconds, may_fail=True, always=True
+    )
     return Plan((command,), guards=_guards(wanted, facts))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import select
+import stat
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -53,21 +57,23 @@ class Shell:
             UnreachedError: It did not end, or not in time.
         """
         with self._start(subprocess.PIPE, None) as child:
-            timer = threading.Timer(_LOOK_SECONDS, child.kill)
-            timer.start()
             writer = _write(child, text)
             try:
-                output = child.stdout.read(LONGEST_LOOK) if child.stdout else b""
+                output = _read(child)
             finally:
                 child.kill()
-                timer.cancel()
                 writer.join()
         if self._status(child) == SSH_FAILED and not output:
             raise UnreachedError(self._failed)
         return output
 
-    def act(self, text: str, on_line: Callable[[str], None]) -> int:
+    def act(self, text: str, on_line: Callable[[str], None], *, tabs: bool = False) -> int:
         """Run a text, hand out each line that it prints, and return its exit status.
+
+        Args:
+            text: What it is to do.
+            on_line: Gets each line, as far as it can be printed.
+            tabs: Whether lines keep their tabs.
 
         Raises:
             UnreachedError: The node was not reached.
@@ -80,7 +86,8 @@ class Shell:
                 while stream and (line := stream.readline(_LONGEST_LINE)):
                     heard += len(line)
                     if heard <= _LONGEST_ACT:
-                        on_line(printable(line.decode("utf-8", "replace").rstrip("\n")))
+                        words = line.decode("utf-8", "replace").rstrip("\n").split("\t")
+                        on_line(("\t" if tabs else " ").join(map(printable, words)))
             except BaseException:
                 child.terminate()
                 raise
@@ -101,6 +108,18 @@ class Shell:
     @staticmethod
     def _status(child: subprocess.Popen[bytes]) -> int:
         return child.returncode
+
+
+def _read(child: subprocess.Popen[bytes]) -> bytes:
+    """What it prints, so much and so long: what it has started may hold the pipe open after it is dead."""
+    output, end = b"", time.monotonic() + _LOOK_SECONDS
+    descriptor = child.stdout.fileno() if child.stdout else -1
+    while len(output) < LONGEST_LOOK and select.select([descriptor], [], [], max(0, end - time.monotonic()))[0]:
+        part = os.read(descriptor, LONGEST_LOOK - len(output))
+        if not part:
+            break
+        output += part
+    return output
 
 
 def _write(child: subprocess.Popen[bytes], text: str) -> threading.Thread:
@@ -132,8 +151,8 @@ def _ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
     host = environment.get("PVE_SSH", "")
     if not host:
         raise WrongSettingsError(
-            "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to the file .env, or into "
-            "the environment of this command"
+            "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to root.env, and put asroot in "
+            "front (README, phase 3)"
         )
     if not re.fullmatch(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:%\[\]/-]*", host):
         raise WrongSettingsError("PVE_SSH is no login; write one such as root@10.1.10.10")
@@ -169,10 +188,16 @@ def private_directory() -> Path:
         WrongSettingsError: Somebody else has it.
     """
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    base = Path(runtime if Path(runtime or "/nowhere").is_dir() else tempfile.gettempdir())
+    base = Path(runtime if os.path.isdir(runtime) else tempfile.gettempdir())  # noqa: PTH112 - of others' it is no error
     directory = base / f"pve-agents-{os.getuid()}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.lstat()
-    if directory.is_symlink() or not directory.is_dir() or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    try:
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        found = directory.lstat()
+    except OSError as error:
+        raise WrongSettingsError(
+            f"cannot make {directory}: {error.strerror}; set XDG_RUNTIME_DIR to a directory of yours"
+        ) from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise WrongSettingsError(f"{directory} is not a directory of yours alone: remove it")
     return directory

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from pve_agents.host.wanted import Attached, Bootstrap, Directory, Leaving, Payload, Secrets, Wanted
 from pve_agents.host.words import quoted
+from pve_agents.node_devices import part_of_the_node
 
-__all__ = ["WrongSettingsError", "read_leaving", "read_wanted"]
+__all__ = ["WrongSettingsError", "read_leaving", "read_wanted", "wanted_from"]
 
 _T = TypeVar("_T")
 
@@ -38,7 +39,16 @@ def read_wanted(text: str) -> Wanted:
     Raises:
         WrongSettingsError: It is none.
     """
-    spec = _Section.of(text)
+    return wanted_from(_parsed(text))
+
+
+def wanted_from(values: object) -> Wanted:
+    """Read it where it is no text any more.
+
+    Raises:
+        WrongSettingsError: It is none.
+    """
+    spec = _Section.checked(values, "spec")
     features = spec.mapping("features", _text())
     for name, value in features.items():
         spec.require(bool(re.fullmatch(_FEATURE, f"{name}={value}")), "features", f"{name}={value}", "a feature")
@@ -58,8 +68,8 @@ def read_wanted(text: str) -> Wanted:
         bootstrap=spec.optional("bootstrap", _bootstrap),
     )
     keys, places = [it.key for it in wanted.attached], [it.place for it in wanted.mounts]
-    for what, values in (("key", keys), ("place in the container", places)):
-        twice = [value for value in values if values.count(value) > 1]
+    for what, found in (("key", keys), ("place in the container", places)):
+        twice = [it for it in found if found.count(it) > 1]
         if twice:
             raise WrongSettingsError(f"{twice[0]} is the {what} of two mounts or devices; give each its own")
     return wanted
@@ -71,7 +81,7 @@ def read_leaving(text: str) -> Leaving:
     Raises:
         WrongSettingsError: It is none.
     """
-    spec = _Section.of(text)
+    spec = _Section.checked(_parsed(text), "spec")
     pairs = [
         *spec.each("mounts", lambda it: (it.get("key", _KEY), it.get("volume", _PATH))),
         *spec.each("devices", lambda it: (it.get("key", _KEY), it.get("path", _PATH))),
@@ -115,6 +125,13 @@ _ID = _number(0, _LAST_ID)
 _SECONDS = _number(1, 99_999)
 
 
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise WrongSettingsError(f"what the step is to do is no JSON: {error}; synthesize the stack again") from None
+
+
 class _Section:
     """An object of the JSON, whose values are checked as they are taken."""
 
@@ -122,17 +139,7 @@ class _Section:
         self._values, self._where = values, where
 
     @classmethod
-    def of(cls, text: str) -> _Section:
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise WrongSettingsError(
-                f"what the step is to do is no JSON: {error}; synthesize the stack again"
-            ) from None
-        return cls._checked(values, "spec")
-
-    @classmethod
-    def _checked(cls, values: object, where: str) -> _Section:
+    def checked(cls, values: object, where: str) -> _Section:
         if not isinstance(values, dict):
             raise WrongSettingsError(f"{where} is no JSON object; synthesize the stack again")
         return cls(values, where)
@@ -146,14 +153,14 @@ class _Section:
         return tuple(self._values)
 
     def mapping(self, name: str, check: Callable[[object], _T]) -> Mapping[str, _T]:
-        section = self._checked(self._values.get(name) or {}, f"{self._where}.{name}")
-        return {_text()(key): section.get(key, check) for key in section.names()}
+        section = self.checked(self._values.get(name) or {}, f"{self._where}.{name}")
+        return {self._check(name, key, _text()): section.get(key, check) for key in section.names()}
 
     def each(self, name: str, make: Callable[[_Section], _T]) -> tuple[_T, ...]:
         values = self._values.get(name) or []
         if not isinstance(values, list):
             raise WrongSettingsError(f"{self._where}.{name} is no list; synthesize the stack again")
-        return tuple(make(self._checked(value, f"{self._where}.{name}.{i}")) for i, value in enumerate(values))
+        return tuple(make(self.checked(value, f"{self._where}.{name}.{i}")) for i, value in enumerate(values))
 
     def texts(self, name: str, check: Callable[[object], str]) -> tuple[str, ...]:
         values = self.get(name, lambda value: value)
@@ -162,7 +169,7 @@ class _Section:
         return tuple(self._check(f"{name}.{i}", value, check) for i, value in enumerate(values))
 
     def optional(self, name: str, make: Callable[[_Section], _T]) -> _T | None:
-        return make(self._checked(self._values[name], f"{self._where}.{name}")) if self._values.get(name) else None
+        return make(self.checked(self._values[name], f"{self._where}.{name}")) if self._values.get(name) else None
 
     def options(self, pattern: str) -> Mapping[str, str]:
         options = self.mapping("options", _text())
@@ -200,10 +207,17 @@ def _mount(spec: _Section) -> Attached:
     )
 
 
+def _node_device(value: object) -> str:
+    path = _text(r"/dev(?:/[A-Za-z0-9_:+-][A-Za-z0-9._:+-]*)+", "a device such as /dev/net/tun")(value)
+    if part := part_of_the_node(path):
+        raise ValueError(f"a device for a container: it is {part}")
+    return path
+
+
 def _device(spec: _Section) -> Attached:
     return Attached(
         key=spec.get("key", _text(rf"dev{_SLOT}", "a key such as dev0")),
-        source=spec.get("path", _text(r"/dev(?:/[A-Za-z0-9_:+-][A-Za-z0-9._:+-]*)+", "a device such as /dev/net/tun")),
+        source=spec.get("path", _node_device),
         place="",
         options=spec.options(_DEVICE_OPTION),
     )
@@ -225,6 +239,7 @@ def _secrets(spec: _Section) -> Secrets:
         path=spec.get("path", _PATH),
         uid=spec.get("uid", _ID),
         gid=spec.get("gid", _ID),
+        of_compose=spec.texts("of_compose", _text()),
     )
 
 

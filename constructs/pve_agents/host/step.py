@@ -10,7 +10,19 @@ from pve_agents.host.facts import Facts, LookError, look_at, read_facts
 from pve_agents.host.shell import Shell, UnreachedError
 from pve_agents.host.wanted import Wanted
 
-__all__ = ["AS_WANTED", "REFUSED", "UNREACHED", "WOULD_CHANGE", "WRONG_SETTINGS", "Node", "act", "show"]
+__all__ = [
+    "AS_WANTED",
+    "REFUSED",
+    "UNREACHED",
+    "WOULD_CHANGE",
+    "WRONG_SETTINGS",
+    "Judge",
+    "Node",
+    "act",
+    "interrupted",
+    "show",
+    "summary",
+]
 
 AS_WANTED, WOULD_CHANGE, WRONG_SETTINGS, REFUSED, UNREACHED = range(5)
 
@@ -27,18 +39,24 @@ class Node:
     say: Say
     doing: str = field(default="", init=False)
     """The command that was begun last."""
+    seen: bytes = field(default=b"", init=False)
+    """The answer of the last look."""
 
-    def look(self, more_paths: tuple[str, ...] = ()) -> Facts:
+    def look(self, more_paths: tuple[str, ...] = (), *, seen: bytes = b"") -> Facts:
         """Look once.
+
+        Args:
+            more_paths: What to look at besides what is wanted.
+            seen: The answer of a look that was just made; then nobody looks again.
 
         Raises:
             UnreachedError: The look did not come to its end.
         """
-        output = self.shell.look(look_at(self.wanted, more_paths))
+        self.seen = seen or self.shell.look(look_at(self.wanted, more_paths))
         try:
-            return read_facts(output, self.wanted.vmid)
+            return read_facts(self.seen, self.wanted.vmid)
         except LookError as error:
-            raise UnreachedError(f"{error}; what there was of an answer: {len(output)} bytes") from None
+            raise UnreachedError(f"{error}: it ended after {len(self.seen)} bytes") from None
 
     def obey(self, plan: Plan) -> int:
         """Let the commands run."""
@@ -50,49 +68,67 @@ class Node:
         self.say(line)
 
 
-def act(node: Node, facts: Facts, judge: Judge) -> tuple[int, Facts]:
+def act(node: Node, facts: Facts, judge: Judge, *steps: str) -> int:
     """Do what the judge finds necessary, and look again.
 
     Args:
         node: Where.
         facts: What the last look saw.
         judge: Says what is to be done; asked again afterwards, it must find nothing.
+        steps: The only ones whose commands run.
 
     Returns:
-        The exit status, and what the last look saw.
+        The exit status.
     """
-    plan = judge(facts)
-    for note in plan.notes:
+    plan = judge(facts).of(*steps)
+    for note in (*plan.notes, *plan.left):
         node.say(note)
     if plan.refusals:
-        return _refuse(node, plan), facts
+        return refuse(plan, node.say)
     if not plan.commands:
-        return AS_WANTED, facts
+        node.say("all is as wanted")
+        return AS_WANTED
     status = node.obey(plan)
     if status:
         node.say(f"stopped at: {node.doing}; run this again when its cause is gone: it goes on from there")
-        return REFUSED, node.look()
-    facts = node.look()
-    left = judge(facts)
+        node.look()
+        return REFUSED
+    left = judge(node.look()).of(*steps)
     if left.refusals:
-        return _refuse(node, left), facts
-    for command in left.commands:
+        return refuse(left, node.say)
+    remaining = [command for command in left.commands if not command.always]
+    for command in remaining:
         node.say(f"is still not so after all that: {command.reason}")
-    return (REFUSED if left.commands else AS_WANTED), facts
+    return REFUSED if remaining else AS_WANTED
 
 
-def show(node: Node, plan: Plan) -> int:
+def show(plan: Plan, say: Say) -> int:
     """Say what would be done, and why."""
-    for note in plan.notes:
-        node.say(note)
-    for line in written(plan.commands):
-        node.say(line)
+    for text in (*plan.notes, *plan.left, *written(plan.commands)):
+        say(text)
     if plan.refusals:
-        return _refuse(node, plan)
-    return WOULD_CHANGE if plan.commands else AS_WANTED
+        return refuse(plan, say)
+    if not plan.commands:
+        say("nothing would run as root")
+    return WOULD_CHANGE if plan.commands or plan.left else AS_WANTED
 
 
-def _refuse(node: Node, plan: Plan) -> int:
+def summary(plan: Plan) -> str:
+    """A plan in one line."""
+    if plan.refusals:
+        return "cannot be made as wanted"
+    count = len(plan.commands) + len(plan.left)
+    return f"{count} would change" if count else "all is as wanted"
+
+
+def interrupted(node: Node | None) -> str:
+    """What is said after Ctrl-C."""
+    half = f" while it ran `{node.doing}`" if node and node.doing else ", and nothing was changed from here"
+    return f"interrupted{half}; run it again: it goes on from there"
+
+
+def refuse(plan: Plan, say: Say) -> int:
+    """Say why nothing is done."""
     for text in dict.fromkeys(refusal.text for refusal in plan.refusals):
-        node.say(f"refused: {text}")
+        say(f"refused: {text}")
     return REFUSED

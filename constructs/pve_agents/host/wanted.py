@@ -59,6 +59,8 @@ class Secrets:
     path: str
     uid: int
     gid: int
+    of_compose: tuple[str, ...] = ()
+    """The names of those that Compose reads from a file."""
 
 
 @dataclass(frozen=True)

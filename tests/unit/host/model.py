@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from pve_agents.host.commands import Command
 from pve_agents.host.facts import Container, Facts, GuestFacts, PathFact
@@ -19,6 +20,7 @@ SECRETS = b"LITELLM_API_KEY=sk-canary\n"
 DIRECTORY = "/opt/pve-agents/hermes"
 DELIVERY = Delivery(archive=ARCHIVE, secrets=SECRETS)
 ROOT = PathFact("directory", 0, 0, 0o755)
+MOUNTED = PathFact("directory", 0, 0, 0o755, DISK)
 OURS = {"hostname": "hermes", "tags": f"ai;{TAG}", "unprivileged": "1", "features": "nesting=1"}
 
 WANTED = Wanted(
@@ -36,6 +38,36 @@ WANTED = Wanted(
     bootstrap=Bootstrap(f"{DIRECTORY}/bootstrap", 1800, 200),
 )
 
+"""What is wanted."""
+SPEC: dict[str, Any] = {
+    "agent": "hermes",
+    "vmid": 118,
+    "node": "gihyeon",
+    "hostname": "hermes",
+    "tag": "pve-agents-hermes",
+    "stop_seconds": 180,
+    "directories": [{"path": "/mnt/pve/hdd/hermes", "uid": 110000, "gid": 110000, "mode": "0750"}],
+    "mounts": [{"key": "mp0", "volume": "/mnt/pve/hdd/hermes", "path": "/data", "options": {"replicate": "0"}}],
+    "devices": [],
+    "features": {"keyctl": "1"},
+    "payload": {
+        "directory": "/opt/pve-agents/hermes",
+        "archive": "payload.tar.gz",
+        "sha256": SHA256,
+        "checks_timeout_seconds": 240,
+    },
+    "secrets": {
+        "names": ["LITELLM_API_KEY"],
+        "minimum_lengths": {},
+        "path": "/etc/pve-agents/hermes.env",
+        "uid": 0,
+        "gid": 0,
+        "of_compose": [],
+    },
+    "bootstrap": {"command": "/opt/pve-agents/hermes/bootstrap", "timeout_seconds": 1800, "stop_seconds": 200},
+}
+"""The same, as a stack says it."""
+
 
 class RefusedError(Exception):
     """Proxmox VE, or a guard of the text, does not do it."""
@@ -46,13 +78,19 @@ class Node:
     """What is there."""
 
     name: str = "gihyeon"
+    vmid: int = 118
+    """Of our container."""
     version: str = "6.1.10"
-    paths: dict[str, PathFact] = field(default_factory=lambda: {"/": ROOT, "/mnt": ROOT, "/mnt/pve": ROOT, DISK: ROOT})
+    paths: dict[str, PathFact] = field(
+        default_factory=lambda: {"/": ROOT, "/mnt": ROOT, "/mnt/pve": ROOT, DISK: MOUNTED}
+    )
     containers: dict[int, Container] = field(default_factory=lambda: {118: Container(118, OURS)})
     elsewhere: tuple[str, ...] = ()
     ha: frozenset[int] = frozenset()
     state: str = "running"
     guest: GuestFacts = field(default_factory=lambda: GuestFacts(is_whole=True))
+    secrets: bytes = b""
+    """What its file of secrets holds."""
 
     def facts(self) -> Facts:
         """One look at it."""
@@ -70,7 +108,7 @@ class Node:
 
     def digest(self) -> str:
         """Of our container's configuration."""
-        return hashlib.sha256(repr(self.containers.get(118)).encode()).hexdigest()
+        return hashlib.sha256(repr(self.containers.get(self.vmid)).encode()).hexdigest()
 
     def obey(self, command: Command) -> None:
         """Do one command."""
@@ -86,33 +124,43 @@ class Node:
                 self.paths[command.within] = replace(self.paths[command.within], uid=uid, gid=gid)
             case ("chmod", mode, "."):
                 self.paths[command.within] = replace(self.paths[command.within], mode=int(mode, 8))
-            case ("pct", "set", "118", *options, "--digest", digest):
+            case ("pct", verb, vmid, *words) if vmid == str(self.vmid):
+                self._obey_pct(verb, words, command)
+            case _:
+                raise AssertionError(command.argv)
+
+    def _obey_pct(self, verb: str, words: list[str], command: Command) -> None:
+        match (verb, *words):
+            case ("set", *options, "--digest", digest):
                 if digest != self.digest():
                     raise RefusedError("digest")
                 self._set(dict(zip(options[::2], options[1::2], strict=True)))
-            case ("pct", "reboot", "118", "--timeout", "180"):
-                container = self.containers[118]
-                self.containers[118] = Container(118, dict(container.configured))
-            case ("pct", "exec", "118", *_, place, one, other):
+            case ("reboot", "--timeout", "180"):
+                container = self.containers[self.vmid]
+                self.containers[self.vmid] = Container(self.vmid, dict(container.configured))
+            case ("exec", *_, "--stop") | ("push", "/dev/null", _):
+                pass
+            case ("exec", *_, place, one, other):
                 self._obey_inside(place, one, other, command.stdin)
             case _:
                 raise AssertionError(command.argv)
 
     def _obey_inside(self, place: str, one: str, other: str, given: bytes | None) -> None:
-        if one == DIRECTORY and given is None:
+        if given is None:
             self.guest = replace(self.guest, done=other)
-        elif one == DIRECTORY:
+        elif place == "sh":
             executables = frozenset({"bootstrap", "verify"})
             self.guest = replace(self.guest, payload=other, done="", executables=executables)
         else:
-            assert (place, given) == ("/etc/pve-agents/hermes.env", SECRETS)
-            self.guest = replace(self.guest, secrets=(f"{one}:{other}", "600", hashlib.sha256(SECRETS).hexdigest()))
+            assert place.startswith("/etc/pve-agents/")
+            self.secrets = given
+            self.guest = replace(self.guest, secrets=(f"{one}:{other}", "600", hashlib.sha256(given).hexdigest()))
 
     def _kind(self, path: str) -> str:
         return self.paths.get(path, PathFact("")).kind
 
     def _set(self, options: dict[str, str]) -> None:
-        container = self.containers[118]
+        container = self.containers[self.vmid]
         running, pending = dict(container.running), dict(container.pending)
         changes: dict[str, str | None] = {
             key.removeprefix("--"): value for key, value in options.items() if key != "--delete"
@@ -128,4 +176,4 @@ class Node:
                     running.pop(key, None)
                 else:
                     running[key] = value
-        self.containers[118] = Container(118, running, pending)
+        self.containers[self.vmid] = Container(self.vmid, running, pending)

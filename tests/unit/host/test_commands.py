@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
+import pty
 import re
 import shlex
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pve_agents.host.commands import ALLOWED, Command, Guard, Plan, render, written
+from pve_agents.host.paste import plan_paste
 from pve_agents.host.plan import plan
 from pve_agents.host.plan_container import guards
 from tests.unit.host.model import DELIVERY, SECRETS, WANTED, Node
@@ -21,6 +24,7 @@ PCT = """#!/bin/bash
 printf '%s\\n' "$*" >>"$CALLS"
 cat >>"$INPUT"
 echo "says something"
+for end in 0 1 2; do [ ! -t "$end" ] || echo "end $end is a terminal"; done
 exit "${STATUS:-0}"
 """
 
@@ -45,11 +49,14 @@ class Root:
             "INPUT": str(self.input),
         }
 
+    def text(self, *commands: Command) -> str:
+        text = render(Plan(commands, guards=guards(WANTED)), WANTED)
+        return text.replace("/etc/pve/nodes/gihyeon/lxc/118.conf", str(self.config))
+
     def __call__(
         self, *commands: Command, cut: int | None = None, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        text = render(Plan(commands, guards=guards(WANTED)), WANTED)
-        text = text.replace("/etc/pve/nodes/gihyeon/lxc/118.conf", str(self.config))[:cut]
+        text = self.text(*commands)[:cut]
         environment = {**self.environment, **environment}
         return subprocess.run(["bash", "-s"], input=text, env=environment, capture_output=True, text=True, check=False)
 
@@ -70,7 +77,7 @@ def test_each_command_is_said_before_it_runs_with_its_outcome_and_time(root: Roo
     done = root(pct("set", "118", "--mp0", "/srv/a b,mp=/data"), pct("reboot", "118"))
     assert (done.returncode, done.stderr) == (0, "")
     assert re.sub(r"\d+ s", "0 s", done.stdout).splitlines() == [
-        r"$ pct set 118 --mp0 /srv/a\ b\,mp=/data",
+        "$ pct set 118 --mp0 '/srv/a b,mp=/data'",
         "says something",
         "… done in 0 s",
         "$ pct reboot 118",
@@ -78,6 +85,30 @@ def test_each_command_is_said_before_it_runs_with_its_outcome_and_time(root: Roo
         "… done in 0 s",
     ]
     assert root.called() == ["set 118 --mp0 /srv/a b,mp=/data", "reboot 118"]
+
+
+def test_a_command_in_a_directory_is_said_as_a_plan_writes_it(root: Root) -> None:
+    command = Command("s", ("chown", "110000:110000", "."), "r", within=str(root.directory))
+    (said,) = [line for line in root(command).stdout.splitlines() if line.startswith("$ ")]
+    assert said == f"$ {command.line}"
+
+
+def test_no_end_of_a_command_is_a_terminal_where_a_text_is_pasted(root: Root) -> None:
+    ours, theirs = pty.openpty()
+    text = root.text(pct("exec", "118", stdin=SECRETS), pct("exec", "119"))
+    done = subprocess.run(
+        ["bash", "-s"], input=text.encode(), env=root.environment, stdout=theirs, stderr=theirs, check=False
+    )
+    os.close(theirs)
+    output = b""
+    with contextlib.suppress(OSError):  # the other end is closed
+        while part := os.read(ours, 4096):
+            output += part
+    os.close(ours)
+    assert done.returncode == 0
+    assert output.count(b"says something") == 2
+    assert b"is a terminal" not in output
+    assert base64.b64encode(SECRETS) not in output
 
 
 def test_what_fails_ends_it(root: Root) -> None:
@@ -173,7 +204,7 @@ def test_a_reason_is_a_comment_whatever_it_holds(root: Root) -> None:
 
 
 @pytest.mark.parametrize(
-    "argv", [("rm", "-rf", "/"), ("pct", "destroy", "118"), ("pct", "push", "118"), ("bash", "-c", "x"), (), ("pct",)]
+    "argv", [("rm", "-rf", "/"), ("pct", "destroy", "118"), ("pct", "enter", "118"), ("bash", "-c", "x"), (), ("pct",)]
 )
 def test_what_is_not_on_the_list_cannot_even_be_said(argv: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="is not on the list of what may run as root"):
@@ -185,7 +216,9 @@ def test_each_program_of_the_list_is_used_by_a_plan() -> None:
     commands = plan(WANTED, node.facts(), DELIVERY).commands
     node.paths[WANTED.directories[0].path] = replace(node.paths["/"], mode=0o777)
     commands += plan(WANTED, node.facts(), DELIVERY).commands
-    used = {command.argv[:1] if command.argv[0] != "pct" else command.argv[:2] for command in commands}
+    commands += plan_paste(WANTED, Node().facts(), DELIVERY).commands
+    ran = [*(command.argv for command in commands), *(command.undo for command in commands if command.undo)]
+    used = {argv[:1] if argv[0] != "pct" else argv[:2] for argv in ran}
     assert used == ALLOWED
 
 
@@ -199,6 +232,10 @@ def test_a_person_can_read_what_is_going_to_run() -> None:
     ]
     assert any(line.endswith("  < the values of LITELLM_API_KEY") for line in lines)
     assert SECRETS.decode().strip() not in "\n".join(lines)
+    # What runs in the container, too.
+    scripts = {line.rpartition("sh -c ")[2] for line in lines}
+    assert {"'set -eu", 'mkdir "$1.new"', """'"$1/bootstrap" || exit"""} <= scripts
+    assert all(line.isprintable() for line in lines)
 
 
 def test_guards_that_two_parts_of_a_plan_share_are_written_once() -> None:
@@ -211,3 +248,22 @@ def test_a_first_deploys_text_is_short() -> None:
     assert len(planned.commands) <= 15
     assert all(len(line.encode()) < 4096 for line in render(planned, WANTED).splitlines())
     assert shlex.split(written(planned.commands)[1])[0] == "mkdir"
+
+
+def test_what_fails_is_taken_back_and_said_what_to_do_about(root: Root) -> None:
+    """NFS with root_squash: root may make the directory, and give it to nobody."""
+    place = root.directory / "made"
+    make = Command("s", ("mkdir", "-m", "0750", "--", str(place)), "r", hint="never said")
+    undo = ("rmdir", "--", str(place))
+    give = Command("s", ("chown", "1:1", "."), "r", within=str(place), hint="Is it NFS? It's that", undo=undo)
+    done = root(make, give, pct("reboot", "118"), STATUS="1")
+    assert (done.returncode, place.exists(), [it for it in root.called() if "reboot" in it]) == (3, False, [])
+    assert "Is it NFS? It's that" in done.stdout
+    assert "never said" not in done.stdout
+    assert root(make, give).returncode == 0
+    assert place.exists()
+
+
+def test_what_takes_back_is_on_the_list_too() -> None:
+    with pytest.raises(ValueError, match="is not on the list"):
+        Command("s", ("mkdir", "x"), "r", undo=("rm", "-rf", "/"))

@@ -25,7 +25,7 @@ HERMES = f"{DISK}/hermes"
 BARE = replace(WANTED, directories=(), mounts=(), payload=None, secrets=None, bootstrap=None)
 BACKUP = Attached("mp0", HERMES, "/data", {"replicate": "0"})
 HOT = "mp0 ist not there"
-MADE = PathFact("directory", 110000, 110000, 0o750)
+MADE = PathFact("directory", 110000, 110000, 0o750, DISK)
 
 
 def made(wanted: Wanted = WANTED) -> Node:
@@ -74,9 +74,9 @@ def test_a_first_deploy() -> None:
         f"{HERMES}: chown 110000:110000 .",
         f"pct set 118 --mp0 {HERMES},mp=/data,replicate=0 --features keyctl=1,nesting=1 --digest DIGEST",
         "pct reboot 118 --timeout 180",
-        "pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes SHA256",
-        "pct exec 118 … /bin/sh -c '(script)' sh /etc/pve-agents/hermes.env 0 0",
-        "pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
+        "pct exec 118 … sh -c '(script)' sh /opt/pve-agents/hermes SHA256",
+        "pct exec 118 … sh -c '(script)' sh /etc/pve-agents/hermes.env 0 0",
+        "pct exec 118 … sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
     ]
 
 
@@ -130,27 +130,27 @@ CHANGES: dict[str, tuple[Callable[[Node], object], list[str]]] = {
     "payload": (
         lambda node: setattr(node, "guest", replace(node.guest, payload="0" * 64)),
         [
-            "pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes SHA256",
-            "pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
+            "pct exec 118 … sh -c '(script)' sh /opt/pve-agents/hermes SHA256",
+            "pct exec 118 … sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
         ],
     ),
     "secrets": (
         lambda node: setattr(node, "guest", replace(node.guest, secrets=("0:0", "600", "0" * 64))),
         [
-            "pct exec 118 … /bin/sh -c '(script)' sh /etc/pve-agents/hermes.env 0 0",
-            "pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
+            "pct exec 118 … sh -c '(script)' sh /etc/pve-agents/hermes.env 0 0",
+            "pct exec 118 … sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
         ],
     ),
     "secrets that others may read": (
         lambda node: setattr(node, "guest", replace(node.guest, secrets=("0:0", "644", node.guest.secrets[2]))),  # type: ignore[index]
         [
-            "pct exec 118 … /bin/sh -c '(script)' sh /etc/pve-agents/hermes.env 0 0",
-            "pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
+            "pct exec 118 … sh -c '(script)' sh /etc/pve-agents/hermes.env 0 0",
+            "pct exec 118 … sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'",
         ],
     ),
     "a bootstrap that did not end": (
         lambda node: setattr(node, "guest", replace(node.guest, done="")),
-        ["pct exec 118 … /bin/sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'"],
+        ["pct exec 118 … sh -c '(script)' sh /opt/pve-agents/hermes 'SHA256 SHA256'"],
     ),
 }
 
@@ -192,6 +192,13 @@ def test_what_somebody_else_has_waiting_for_a_start_is_said_and_left_to_them() -
     assert planned.left == ("nameserver waits for a start: run `pct reboot 118 --timeout 180` on gihyeon",)
 
 
+def test_who_mends_has_the_bootstrap_run_whatever_was_seen_and_once() -> None:
+    again = replace(DELIVERY, run_again=True)
+    (command,) = plan(WANTED, made().facts(), again).commands
+    assert (command.step, command.always) == ("bootstrap", True)
+    assert [it.always for it in plan(WANTED, Node().facts(), again).commands] == [False] * 7
+
+
 def test_secrets_that_are_not_at_hand_stay_as_they_are_and_run_nothing_again() -> None:
     assert plan(WANTED, made().facts(), Delivery(secrets=None)).commands == ()
 
@@ -214,13 +221,14 @@ def test_a_device_is_attached_and_changed_like_a_mount() -> None:
     assert plan(wanted, node.facts(), DELIVERY).commands == ()
 
 
-def test_a_directory_that_would_lie_on_the_root_file_system_is_said_to() -> None:
+def test_a_directory_on_the_root_file_system_is_named_before_and_after_it_is_made() -> None:
     node = Node()
-    assert plan(WANTED, node.facts(), DELIVERY).notes == (
-        f"{HERMES} will be on the root file system: is the disk mounted?",
-    )
-    node.paths[DISK] = replace(ROOT, mounted_at=DISK)
     assert plan(WANTED, node.facts(), DELIVERY).notes == ()
+    node.paths[DISK] = ROOT
+    question = "on the root file system: is the disk mounted?"
+    assert plan(WANTED, node.facts(), DELIVERY).notes == (f"{HERMES} will be {question}",)
+    follow(node, WANTED)
+    assert plan(WANTED, node.facts(), DELIVERY).notes == (f"{HERMES} is {question}",)
 
 
 # --- refusals
@@ -233,7 +241,6 @@ def container(**values: str | None) -> Node:
 
 NOT_OURS = {
     "another node": (Node(name="pve2"), "this is node pve2, and container 118 belongs to node gihyeon"),
-    "none": (Node(containers={}), "there is no container 118: run `cdktf deploy hermes` first"),
     "elsewhere": (
         Node(containers={}, elsewhere=("pve2/lxc",)),
         "container 118 is on node pve2, not on gihyeon: correct `node` in the settings",
@@ -273,6 +280,16 @@ NOT_OURS = {
 def test_what_is_not_our_container_is_left_alone_altogether(node: Node, refusal: str) -> None:
     planned = plan(WANTED, node.facts(), DELIVERY)
     assert ([it.text for it in planned.refusals], planned.commands) == ([refusal], ())
+
+
+def test_where_no_container_is_yet_a_look_says_what_the_node_lacks_and_that_nothing_is_done() -> None:
+    planned = plan(WANTED, Node(containers={}).facts(), DELIVERY)
+    assert [it.text for it in planned.refusals] == ["there is no container 118: run `cdktf deploy hermes` first"]
+    assert [it.line for it in planned.commands][:1] == [f"mkdir -m 0750 -- {HERMES}"]
+    assert {it.step for it in planned.commands} == {"host-directories"}
+
+    no_disk = replace(Node(containers={}).facts(), paths={"/": PathFact("directory")})
+    assert f"{DISK} does not exist" in plan(WANTED, no_disk, DELIVERY).refusals[0].text
 
 
 def on_disk(**paths: PathFact) -> Node:

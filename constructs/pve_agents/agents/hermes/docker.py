@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, fie
 from pve_agents.agents.hermes.compose_words import sidecar_problems, variable_problem
 from pve_agents.agents.hermes.config import HttpUrl
 from pve_agents.guest_places import place
-from pve_agents.model import Model, OpenModel, ProblemsError, ReadOnly, checked, distinct, listed
+from pve_agents.model import Model, OpenModel, ProblemsError, ReadOnly, at_most, checked, distinct, listed
 from pve_agents.stopping import LEAST_SECONDS, MOST_SECONDS
 from pve_agents.types import EnvName, Number, Text, is_credential_name, lies_in, shown
 
@@ -120,8 +120,9 @@ Argument = Annotated[str, Text("an argument", r"[^\x00-\x1f\x7f]+", "one line of
 Variables = Annotated[Mapping[str, str], ReadOnly()]
 """Variables with their values, which are no secrets."""
 
-_Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_volumes)]
-Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_hermes_volumes)]
+_FEW = at_most(256, "volumes")
+_Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_volumes), _FEW]
+Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(_hermes_volumes), _FEW]
 """Directories of the LXC container in Hermes' own."""
 
 Service = Annotated[str, Text("a service or network", r"[a-z][a-z0-9_-]*", "its name, such as browser", 64)]

@@ -1,0 +1,140 @@
+"""The secrets that the operator has given: in the environment of this process, or in a file of theirs alone."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import stat
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import StringIO
+from os import fstat
+from pathlib import Path
+
+from dotenv.parser import parse_stream
+
+from pve_agents.host.spec import WrongSettingsError
+from pve_agents.host.wanted import Secrets
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
+
+__all__ = ["Given", "read_given"]
+
+_PLACEHOLDER = re.compile(PLACEHOLDER)
+_LONGEST_FILE = 1024 * 1024
+_NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
+
+
+@dataclass(frozen=True)
+class Given:
+    """Those of the wanted secrets that are at hand."""
+
+    values: Mapping[str, str]
+    missing: tuple[str, ...]
+
+    @property
+    def file(self) -> bytes | None:
+        """The file for the container, as python-dotenv, systemd and Compose read it alike.
+
+        None if one of them is missing: a file with half of them would take the others away from a working agent.
+        """
+        return (
+            None if self.missing else "".join(_line(name, self.values[name]) for name in sorted(self.values)).encode()
+        )
+
+
+def read_given(secrets: Secrets | None, environment: Mapping[str, str]) -> Given:
+    """Read the secrets from the file HERMES_ENV_FILE, or else from the environment.
+
+    Raises:
+        WrongSettingsError: One of them cannot be right. Its value is in no message.
+    """
+    if secrets is None:
+        return Given({}, ())
+    file = environment.get("HERMES_ENV_FILE")
+    source = _read_file(Path(file)) if file else environment
+    values = {name: source[name] for name in secrets.names if source.get(name)}
+    for name, value in values.items():
+        minimum_length, of_compose = secrets.minimum_lengths.get(name, 0), name in secrets.of_compose
+        if problem := _problem(value, minimum_length, of_compose=of_compose) or _invisible(value):
+            raise WrongSettingsError(f"the secret {name} {problem}")
+    return Given(values, tuple(name for name in secrets.names if name not in values))
+
+
+def _invisible(value: str) -> str:
+    """What of a value nobody sees."""
+    if value != value.strip(" "):
+        return "begins or ends with a blank: write it without"
+    for character in value:
+        if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}:
+            return "holds a control character or a line break"
+        if character in INVISIBLE or not character.isprintable():
+            return f"holds U+{ord(character):04X}, which cannot be seen and came along with a copy: write it without"
+    return ""
+
+
+def _problem(value: str, minimum_length: int, *, of_compose: bool) -> str:
+    """Why a value cannot be right, or would not arrive as it is."""
+    if "${" in value:
+        return "holds '${', which Hermes would replace by a variable's value"
+    if _PLACEHOLDER.fullmatch(value.strip().lower()):
+        return (
+            "is a placeholder: write its real value, or none until you have it; where no key is needed, take its name out "
+            "of the settings"
+        )
+    if len(value) < minimum_length:
+        return f"has fewer than {minimum_length} characters: make a longer one, for example with `openssl rand -hex 32`"
+    if of_compose and re.search(r"\\('|$)", value):
+        return (
+            "has a backslash before a quote or at its end, which Compose cannot read from a file: choose another value"
+        )
+    return ""
+
+
+def _read_file(path: Path) -> Mapping[str, str]:
+    path = path.expanduser()
+    # Terraform runs this in cdktf.out/stacks/<stack>, and the operator thinks of the project's directory.
+    of_project = Path("../../..", path)
+    if not path.exists() and of_project.exists():
+        path = of_project
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise WrongSettingsError(
+                f"HERMES_ENV_FILE {path} is no regular file: write the secrets into one, with mode 0600"
+            )
+        # The open file is what is judged, so that it cannot be exchanged between the look and the reading.
+        with path.open(encoding="utf-8-sig") as file:
+            mode = stat.S_IMODE(fstat(file.fileno()).st_mode)
+            if mode & 0o077:
+                raise WrongSettingsError(
+                    f"HERMES_ENV_FILE {path} can be read by others (mode {mode:04o}): "
+                    f"run `chmod 600 {shlex.quote(str(path))}`"
+                )
+            text = file.read(_LONGEST_FILE + 1)
+            if len(text) > _LONGEST_FILE:
+                raise WrongSettingsError(
+                    f"HERMES_ENV_FILE {path} is longer than a file of secrets can be: name another"
+                )
+            bindings = list(parse_stream(StringIO(text)))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise WrongSettingsError(f"cannot read HERMES_ENV_FILE {path}: {reason}") from None
+    for binding in bindings:
+        if binding.error or (binding.key and binding.value is None):
+            text = binding.original.string
+            # Empty lines before it are part of it.
+            number = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
+            raise WrongSettingsError(f"HERMES_ENV_FILE {path}, line {number}: not NAME=VALUE")
+        hidden = next((character for character in binding.key or "" if not character.isprintable()), None)
+        if hidden:
+            raise WrongSettingsError(
+                f"HERMES_ENV_FILE {path}, line {binding.original.line}: the name holds U+{ord(hidden):04X}, which cannot be "
+                "seen: write the line anew"
+            )
+    return {binding.key: binding.value for binding in bindings if binding.key and binding.value is not None}
+
+
+def _line(name: str, value: str) -> str:
+    if not _NEEDS_NO_QUOTES.fullmatch(value):
+        value = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return f"{name}={value}\n"

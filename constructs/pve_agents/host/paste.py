@@ -1,0 +1,251 @@
+"""A node that nobody reaches as root but through its web console: what is to be pasted there, and whether it took effect.
+
+A token that may only read sees the container's configuration. Directories, payload and bootstrap it does not see: they are
+in the text whatever is there, guarded by what the text itself looks at.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import TypeVar
+
+from pve_agents.host.commands import Command, Guard, Plan, refused, render
+from pve_agents.host.facts import Container, Facts, GuestFacts, PathFact
+from pve_agents.host.plan_container import plan_config, why_not_ours
+from pve_agents.host.plan_directories import STEP as DIRECTORIES
+from pve_agents.host.plan_directories import above
+from pve_agents.host.plan_guest import BOOTSTRAP, Delivery, plan_guest
+from pve_agents.host.shell import UnreachedError, private_directory
+from pve_agents.host.spec import WrongSettingsError
+from pve_agents.host.step import AS_WANTED, Judge, Say, refuse
+from pve_agents.host.wanted import Wanted
+from pve_agents.node_api import Node as Api
+from pve_agents.node_api import NodeError, access, within
+
+__all__ = ["PASTE", "Paste", "how_to_stop", "paste_away", "plan_paste"]
+
+PASTE = "paste"
+"""The value of PVE_TRANSPORT."""
+
+LONGEST_PASTE = 131_072
+"""Bytes of one frame, above which the web console closes its connection; a paste is one."""
+
+_RECEIPT = "/run/pve-agents.receipt"
+_READ_TOKEN = "PVE_READ_TOKEN"  # noqa: S105 - a name
+_UNSEEN = PathFact("directory")
+Answer = TypeVar("Answer")
+_BEGIN, _END = "# ---- begin {}: paste from here", "# ---- end: up to here, then Enter"
+
+
+def plan_paste(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
+    """All that a deploy does, where the look sees no more than the configuration of the container."""
+    if problem := why_not_ours(wanted, facts):
+        return refused(problem)
+    seen = replace(facts, guest=GuestFacts(is_whole=True))
+    inside = plan_guest(wanted, seen, Delivery(archive=delivery.archive))
+    plan = _directories(wanted) + plan_config(wanted, facts) + inside
+    if not plan.commands:
+        return plan
+    # The trace that the text leaves: a task that a token with Sys.Audit on the node can see.
+    receipt = ("pct", "push", str(wanted.vmid), "/dev/null", _RECEIPT)
+    return plan + Plan((Command(BOOTSTRAP, receipt, "this task tells whoever waits that all of it came to its end"),))
+
+
+def _directories(wanted: Wanted) -> Plan:
+    commands, parents = [], dict.fromkeys(parent for it in wanted.directories for parent in above(it.path))
+    for it in wanted.directories:
+        mode = f"{it.mode:04o}"
+        reason = f"{it.path} is to be there, for {it.uid}:{it.gid}"
+        commands += [
+            Command(DIRECTORIES, ("mkdir", "-m", mode, "--", it.path), reason, unless_directory=True),
+            Command(DIRECTORIES, ("chown", f"{it.uid}:{it.gid}", "."), reason, within=it.path),
+            Command(DIRECTORIES, ("chmod", mode, "."), f"{it.path} is to have the mode {mode}", within=it.path),
+        ]
+    return Plan(tuple(commands), guards=tuple(_only_roots(parent) for parent in reversed(parents) if parent != "/"))
+
+
+def _only_roots(path: str) -> Guard:
+    """Nobody but root may rename what lies in a directory."""
+    # One question, so that its answers belong together: a directory and no link, root's, and either sticky, or writable
+    # for nobody else.
+    return Guard(
+        f"$(stat -c '%u:%g %A' -- {shlex.quote(path)}) == 0:@(* d????-??-?|* d????????[tT]|0 d???????-?)",
+        f"{path} is not there, a symbolic link, or others than root may rename things in it",
+    )
+
+
+def paste_away(paste: Paste, plan: Plan, deploy: str, is_there: Judge | None = None) -> int:
+    """Have a plan pasted, if there is anything in it.
+
+    Args:
+        paste: Where.
+        plan: What is to be pasted.
+        deploy: What is the same for all steps of one deploy.
+        is_there: Says what is still to be done; by default, of the container's configuration.
+    """
+    for note in (*plan.notes, *plan.left):
+        paste.say(note)
+    if plan.refusals:
+        return refuse(plan, paste.say)
+    if not plan.commands:
+        paste.say("the API shows everything as wanted: nothing to paste")
+        return AS_WANTED
+    paste.act(plan, is_there or (lambda facts: plan_config(paste.wanted, facts)), deploy)
+    return AS_WANTED
+
+
+def how_to_stop(wanted: Wanted) -> Iterator[str]:
+    """Say how the agent is stopped before its mounts leave."""
+    if wanted.bootstrap:
+        yield "the agent runs on without its mounts: to stop it, run this on the node"
+        yield f"  pct exec {wanted.vmid} -- {shlex.quote(wanted.bootstrap.command)} --stop"
+
+
+@dataclass
+class Paste:
+    """The node, through a token that may only read and a person with the web console."""
+
+    wanted: Wanted
+    say: Say
+    environment: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        """Read where the API is, and refuse what leads nowhere."""
+        try:
+            self._access = access(self.environment, token=_READ_TOKEN)
+        except NodeError as error:
+            raise WrongSettingsError(f"PVE_TRANSPORT=paste: {error}") from None
+        self._api = Api(self._access)
+
+    def look(self) -> Facts:
+        """What the API shows.
+
+        Raises:
+            UnreachedError: It does not answer.
+        """
+        node, vmid = self.wanted.node, str(self.wanted.vmid)
+        configured, running, state = self._ask(
+            lambda: (
+                self._api.container(node, vmid),
+                self._api.container(node, vmid, current=True),
+                self._api.state(node, vmid),
+            )
+        )
+        containers, digest = {}, ""
+        if configured is not None and running is not None:
+            digest = str(configured.get("digest", ""))
+            now, then = _texts(running), _texts(configured)
+            pending = {key: then.get(key) for key in {*now, *then} if now.get(key) != then.get(key)}
+            containers = {self.wanted.vmid: Container(self.wanted.vmid, now, pending)}
+        sources = {
+            it.source: _UNSEEN if it.place else PathFact("character special file") for it in self.wanted.attached
+        }
+        return Facts(
+            node=node,
+            pve_container="",
+            containers=containers,
+            digest=digest,
+            state=state,
+            paths=sources,
+            sees_paths=False,
+        )
+
+    def act(self, plan: Plan, is_there: Judge, deploy: str) -> None:
+        """Show the text, and wait until it has taken effect.
+
+        Args:
+            plan: What is to be pasted.
+            is_there: Says of what the API shows what is still to be done.
+            deploy: What is the same for all steps of one deploy: a text that was pasted for it is not asked for again.
+
+        Raises:
+            UnreachedError: There was no effect in time.
+        """
+        text = render(plan, self.wanted)
+        note = private_directory() / f"pasted-{self.wanted.agent}"
+        key = hashlib.sha256(f"{deploy}\0{self.wanted}".encode()).hexdigest()
+        if deploy and note.exists() and note.read_text() == key:
+            self.say("was part of the text that you pasted for this deploy: nothing to paste")
+            return
+        leaves_receipt = any(command.argv[:2] == ("pct", "push") for command in plan.commands)
+        before = self._receipts() if leaves_receipt else set()
+        seconds = self._deadline()
+        self._show(text)
+        self.say(f"waiting up to {seconds} s for its effect")
+        end = time.monotonic() + seconds
+        while missing := list(self._missing(is_there, before, leaves_receipt=leaves_receipt)):
+            if time.monotonic() >= end:
+                raise UnreachedError(
+                    f"after {seconds} s the effect is not there: {'; '.join(missing)}. Look at what the text printed; this "
+                    "can be run again at any time"
+                )
+            time.sleep(min(2, seconds / 10))
+        note.write_text(key)
+
+    def _missing(self, is_there: Judge, before: set[str], *, leaves_receipt: bool) -> Iterator[str]:
+        plan = is_there(self.look())
+        yield from (refusal.text for refusal in plan.refusals)
+        yield from (command.reason for command in plan.commands)
+        if leaves_receipt and not self._receipts() - before:
+            yield "the text has not come to its end"
+
+    def _receipts(self) -> set[str]:
+        node = self.wanted.node
+        path = f"/nodes/{node}"
+        if "Sys.Audit" not in self._ask(lambda: self._api.privileges(path)):
+            raise WrongSettingsError(
+                f"{_READ_TOKEN} may not see tasks: give it the role PVEAuditor (Sys.Audit) on {path}"
+            )
+        return self._ask(lambda: self._api.ended_well(node, str(self.wanted.vmid), "push_file"))
+
+    def _ask(self, ask: Callable[[], Answer]) -> Answer:
+        try:
+            return within(20.0, self._access, ask)
+        except NodeError as error:
+            raise UnreachedError(str(error)) from None
+
+    def _deadline(self) -> int:
+        text = self.environment.get("PVE_PASTE_DEADLINE_SECONDS", "")
+        if not text:
+            return 900 + (self.wanted.bootstrap.timeout_seconds if self.wanted.bootstrap else 0)
+        if not re.fullmatch(r"[1-9][0-9]{0,4}", text):
+            raise WrongSettingsError("PVE_PASTE_DEADLINE_SECONDS must be a number of seconds")
+        return int(text)
+
+    def _show(self, text: str) -> None:
+        # In a bash of its own: `set -e` and `exit` must not end the shell that it is pasted into.
+        text = f"bash -s <<'END_OF_PASTE'\n{text}END_OF_PASTE\n"
+        if len(text.encode()) > LONGEST_PASTE:
+            raise WrongSettingsError(
+                f"the text to paste has {len(text.encode())} bytes, and the web console closes its connection above "
+                f"{LONGEST_PASTE}: shorten the agent's documents, or use another PVE_TRANSPORT"
+            )
+        file = private_directory() / f"paste-{self.wanted.agent}"
+        file.write_text(text, encoding="utf-8")
+        for line in how_to_give_secrets(self.wanted):
+            self.say(line)
+        self.say(f"open the shell of node {self.wanted.node} in the web interface (as root@pam) and paste this:")
+        self.say(f"{_BEGIN.format(self.wanted.agent)}\n{text}{_END}")
+        self.say(f"Terraform puts its own words before each line: without them it is in the file {file}")
+
+
+def how_to_give_secrets(wanted: Wanted) -> Iterator[str]:
+    """Say how secrets get there, which are in no text that is pasted."""
+    if wanted.secrets is None or not wanted.secrets.names:
+        return
+    secrets, directory = wanted.secrets, PurePosixPath(wanted.secrets.path).parent
+    push = f"pct exec {wanted.vmid} -- mkdir -p {shlex.quote(str(directory))} && "
+    push += f"pct push {wanted.vmid} hermes.env {shlex.quote(secrets.path)} --user {secrets.uid} --group {secrets.gid}"
+    yield f"secrets … not in the text: write {', '.join(secrets.names)} as NAME=VALUE lines to a 0600 file hermes.env on"
+    yield f"  the node and run `{push} --perms 0600` there, before the text or again after it"
+
+
+def _texts(config: Mapping[str, object]) -> dict[str, str]:
+    # The raw lines of a container's file, which take effect as they stand, are a list of pairs.
+    return {key: str(value) for key, value in config.items() if key not in {"digest", "lxc"} and value is not None}

@@ -1,0 +1,43 @@
+"""The node's host side: this machine, with a `pct` of the lab's and what the cluster's file system would show."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+from tests.virtual_node.host import SOURCE, VirtualHost
+
+PCT = """\
+#!/bin/sh
+PYTHONPATH={source} exec {python} -P -S -c 'from tests.lab.pct import main; main()' {directory} "$@"
+"""
+# Root's shell finds in /etc/pve what the API knows of now.
+BASH = """\
+#!/bin/sh
+PYTHONPATH={source} {python} -P -S -c 'from tests.lab.host import show; show()' {directory} || exit
+exec /bin/bash "$@"
+"""
+
+
+class LabHost(VirtualHost):
+    """The node is this machine: paths are real, and of its commands only these are stand-ins."""
+
+    def create(self, *, node: str, url: str, certificate: str) -> None:
+        """Put them into a directory for PATH."""
+        self.bin.mkdir(parents=True)
+        words = {"source": SOURCE, "python": sys.executable, "directory": self.node}
+        quoted = {name: shlex.quote(str(word)) for name, word in words.items()}
+        for name, text in {"pct": PCT, "bash": BASH}.items():
+            (self.bin / name).write_text(text.format(**quoted))
+            (self.bin / name).chmod(0o755)
+        self.save({"node": node, "url": url, "certificate": certificate, "changes": 0})
+
+    def real(self, path: str) -> Path:
+        """Where a path of the host really is: there."""
+        return Path(path)
+
+
+def show() -> None:
+    """Show which guests there are, and how they are configured: `NODE'S-DIRECTORY`."""
+    LabHost(Path(sys.argv[1])).show_etc_pve()
