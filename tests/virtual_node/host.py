@@ -358,25 +358,36 @@ class Host(Machine):
         super().change(self.shown(arguments))
 
     def stat(self, arguments: list[str]) -> int:
-        """Know the question of the look (owner, group, mode, mount point and kind of one path) and that of a guard."""
-        path = self.real(arguments[-1])
-        if not path.is_symlink() and not path.exists():
-            fail(f"stat: cannot statx '{arguments[-1]}': No such file or directory")
+        """Know `stat -c FORM -- PATH` and `stat --printf FORM -- PATH...`, with what the look and the guards ask for."""
+        form, names = (arguments[1] + "\n" if arguments[0] == "-c" else arguments[1]), arguments[3:]
+        status = 0
+        for name in names:
+            path = self.real(name)
+            if path.is_symlink() or path.exists():
+                values = {"%n": name, **self._seen(path)}
+                print(re.sub(r"%.", lambda found: values[found[0]], form).replace("\\0", "\0"), end="")  # noqa: B023
+            else:
+                print(f"stat: cannot statx '{name}': No such file or directory", file=sys.stderr)
+                status = 1
+        return status
+
+    def _seen(self, path: Path) -> dict[str, str]:
         shown = str(path).replace(str(self.host.root), "", 1) or "/"
-        mount = next((disk for disk in self.state["disks"] if f"{shown}/".startswith(f"{disk}/")), "/")
         is_device = shown.startswith("/dev/") and path.is_file()
         kinds = [
             (path.is_symlink(), "symbolic link"),
             (path.is_dir(), "directory"),
             (is_device, "character special file"),
         ]
-        kind = next((kind for holds, kind in kinds if holds), "regular file")
         uid, gid = self.ids(path)
-        if "%u:%g %A" in arguments:
-            print(f"{uid}:{gid} {stat.filemode(stat.S_IFMT(path.lstat().st_mode) | self.bits(path))}")
-        else:
-            print(f"{uid} {gid} {self.bits(path):o} {mount}|{kind}")
-        return 0
+        return {
+            "%u": str(uid),
+            "%g": str(gid),
+            "%a": f"{self.bits(path):o}",
+            "%A": stat.filemode(stat.S_IFMT(path.lstat().st_mode) | self.bits(path)),
+            "%m": next((disk for disk in self.state["disks"] if f"{shown}/".startswith(f"{disk}/")), "/"),
+            "%F": next((kind for holds, kind in kinds if holds), "regular file"),
+        }
 
     def owner(self, path: str) -> str:
         uid, gid = self.ids(self.real(path))

@@ -18,16 +18,18 @@ text_of() { # FILE: without its NULs; nothing if there is none
   [[ ! -r $1 ]] || head -c 65536 -- "$1"
 }
 
-# Who may rename what is on the way to a path decides what the path is.
-path_and_above() { # PATH
-  local path=$1
-  while [[ -n $path ]]; do
-    if [[ " ${seen[*]} " != *" $path "* ]]; then
-      seen+=("$path")
-      fact path "$path" "$(stat -c '%u %g %a %m|%F' -- "$root$path")"
-    fi
-    path=${path%/*}
+# Who may rename what is on the way to a path decides what the path is. What is not there is no fact.
+paths_and_above() { # PATH...
+  local path all=("$root/") name value
+  for path in "$@"; do
+    while [[ -n $path ]]; do
+      all+=("$root$path")
+      path=${path%/*}
+    done
   done
+  while IFS= read -rd '' name && IFS= read -rd '' value; do
+    fact path "${name#"$root"}" "$value"
+  done < <(stat --printf '%n\0%u %g %a %m|%F\0' -- "${all[@]}")
 }
 
 guests() { # VMID
@@ -53,12 +55,12 @@ readonly inside='
   echo whole'
 
 look() { # VMID PAYLOAD-DIRECTORY SECRETS-FILE PATH...
-  local vmid=$1 directory=$2 secrets=$3 path seen=() state
+  local vmid=$1 directory=$2 secrets=$3 state
   fact node '' "${HOSTNAME%%.*}"
   fact pve-container '' "$(dpkg-query -W -f '${Version}' pve-container </dev/null)"
   guests "$vmid"
   fact ha '' "$(text_of "$root/etc/pve/ha/resources.cfg")"
-  for path in / "${@:4}"; do path_and_above "$path"; done
+  paths_and_above "${@:4}"
   state=$(lxc-info -n "$vmid" -s -H </dev/null)
   fact state '' "$state"
   if [[ $state == RUNNING && -n $directory ]]; then
