@@ -22,7 +22,5 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def pve(certificate: Path) -> Iterator[Pve]:
     """An API on which the token of the tests has all that an agent's stack needs."""
-    server = Pve(certificate)
-    yield server
-    server.server.shutdown()
-    server.server.server_close()
+    with Pve(certificate) as server:
+        yield server

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
@@ -82,6 +82,14 @@ class Pve:
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.url = f"https://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Answer nothing any more: a thread that waits at a closed socket spins until the end of the session."""
+        self.server.shutdown()
+        self.server.server_close()
 
     def grant(self, granted: dict[str, list[str]]) -> None:
         self.granted = {path: dict.fromkeys(privileges, 1) for path, privileges in granted.items()}

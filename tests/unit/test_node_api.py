@@ -228,12 +228,12 @@ def test_an_http_error(pve: Pve, status: int, sentence: str) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_does_not_carry_the_token_away(pve: Pve, certificate: Path, status: int) -> None:
-    other = Pve(certificate)
-    pve.respond, pve.headers = lambda _: (status, b""), {"Location": other.url}
-    assert said(pve.url) == (
-        f"{pve.url} sends us somewhere else, where the token does not go: PROXMOX_VE_ENDPOINT must name the API itself, as "
-        "in https://HOST:8006"
-    )
+    with Pve(certificate) as other:
+        pve.respond, pve.headers = lambda _: (status, b""), {"Location": other.url}
+        assert said(pve.url) == (
+            f"{pve.url} sends us somewhere else, where the token does not go: PROXMOX_VE_ENDPOINT must name the API itself, "
+            "as in https://HOST:8006"
+        )
     assert (other.asked, len(pve.asked)) == ([], 1)
 
 
@@ -301,12 +301,12 @@ def test_an_older_tls_is_refused_as_by_the_provider_and_named(certificate: Path)
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     old.load_cert_chain(certificate)
-    pve = Pve(certificate, context=old)
-    assert said(pve.url) == (
-        f"{pve.url} speaks an older TLS than 1.3, which the provider asks for: set PROXMOX_VE_MIN_TLS=1.2, or see what "
-        "stands between it and here"
-    )
-    assert asked(pve.url, PROXMOX_VE_MIN_TLS="1.2") == set(VM)
+    with Pve(certificate, context=old) as pve:
+        assert said(pve.url) == (
+            f"{pve.url} speaks an older TLS than 1.3, which the provider asks for: set PROXMOX_VE_MIN_TLS=1.2, or see what "
+            "stands between it and here"
+        )
+        assert asked(pve.url, PROXMOX_VE_MIN_TLS="1.2") == set(VM)
 
 
 @pytest.fixture

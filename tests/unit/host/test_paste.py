@@ -603,14 +603,13 @@ def test_a_container_with_raw_lines_of_lxc_is_looked_at(console: Console) -> Non
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_no_redirect_carries_the_read_token_away(console: Console, certificate: Path, status: int) -> None:
-    other = Pve(certificate)
-    console.instead["/config"] = (status, b"")
-    console.pve.headers = {"Location": f"{other.url}/api2/json/elsewhere"}
-    found, _, err = console.step("container-config")
+    with Pve(certificate) as other:
+        console.instead["/config"] = (status, b"")
+        console.pve.headers = {"Location": f"{other.url}/api2/json/elsewhere"}
+        found, _, err = console.step("container-config")
     assert found == 4
     assert "sends us somewhere else, where the token does not go: PROXMOX_VE_ENDPOINT must name the API itself" in err
     assert other.asked == []
-    other.server.server_close()
 
 
 def test_an_answer_that_breaks_off_ends_in_a_sentence(console: Console) -> None:
