@@ -19,8 +19,13 @@ _IDENTITY = ("agent", "vmid", "node", "hostname", "tag")
 _PROGRAM = Path(__file__).with_name("host")
 # What it needs besides, of others, too; none of it imports more.
 _SHARED = [Path(__file__).with_name(name) for name in ("node_api.py", "node_devices.py", "secret_values.py")]
-_MAIN = b"""from pve_agents.host.program import run
+_MAIN = b"""import sys
 
+try:
+    from pve_agents.host.program import run
+except KeyboardInterrupt:
+    print("interrupted, and nothing was changed; run it again", file=sys.stderr)
+    sys.exit(130)
 run()
 """
 
