@@ -1466,7 +1466,7 @@ def test_all_problems_are_said_at_once(refuse: Refuse) -> None:
         f"{place}.environment.OPENAI_MODEL: this is not read by Hermes any more; write settings.model.default.",
         (
             f"{place}.environment.A_TOKEN: this is a secret by its name; "
-            "list the name under secrets, and put the value into the environment or .env."
+            "list the name under secrets, and put the value into hermes.env."
         ),
         f"{place}.image.tag: 1 is not text; write a tag in quotes.",
         f"{place}.sidecars.a1.pid: no sidecar sees the processes of another container; leave it out.",
