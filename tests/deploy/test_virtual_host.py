@@ -18,6 +18,8 @@ from pve_agents.host.facts import look_at
 from pve_agents.host.plan_container import guards
 from pve_agents.host.spec import wanted_from
 from pve_agents.host_step import stage
+from pve_agents.node_api import Node as Api
+from pve_agents.node_api import access
 from pve_agents.payload import GuestFile, Payload
 from tests.virtual_node.client import ApiError, Client
 from tests.virtual_node.host import SSH_FAILED, on_virtual_root, parse_ssh
@@ -230,14 +232,12 @@ def test_a_step_that_dies_goes_on_from_there(operator: Operator, virtual_node: V
     assert virtual_node.guest(118, "/opt/pve-agents/hermes/bootstrap").exists()
 
 
-def paste(operator: Operator, node: VirtualNode, seconds: int) -> tuple[int, str]:
-    """Run a step whose text somebody pastes; its exit status, and what it had to say at the end."""
-    variables = {"PVE_TRANSPORT": "paste", "PVE_PASTE_DEADLINE_SECONDS": str(seconds)}
+def test_paste(operator: Operator, virtual_node: VirtualNode) -> None:
+    variables = {"PVE_TRANSPORT": "paste", "PVE_PASTE_DEADLINE_SECONDS": "20"}
     with subprocess.Popen(
         operator.command("payload"),
         env=operator.environment(**variables),
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as step:
@@ -247,14 +247,10 @@ def paste(operator: Operator, node: VirtualNode, seconds: int) -> tuple[int, str
             text += line
             if "# ---- end" in line:
                 break
-        pasted = node.paste(text[text.index("# ---- begin") :])
+        begin = text.index("# ---- begin")
+        pasted = virtual_node.paste(text[begin:])
         assert pasted.returncode == 0, pasted.stdout + pasted.stderr
-        _, said = step.communicate(timeout=30)
-        return step.returncode, said
-
-
-def test_paste(operator: Operator, virtual_node: VirtualNode) -> None:
-    assert paste(operator, virtual_node, 20) == (0, "")
+        assert step.wait(30) == 0
     assert virtual_node.host_changes[-1] == "pct push 118 /dev/null /run/pve-agents.receipt"
     assert virtual_node.ssh_calls == []
     assert virtual_node.container_config(118)["mp1"] == f"{FAST},mp=/fast,replicate=0,ro=1"
@@ -273,22 +269,16 @@ def test_paste(operator: Operator, virtual_node: VirtualNode) -> None:
 
 def test_a_push_that_failed_ends_well_and_yet_no_paste_counts_it(operator: Operator, virtual_node: VirtualNode) -> None:
     """As measured on Proxmox VE: only the task has failed."""
-    failed = operator.ssh("root@127.0.0.1", "pct push 118 /nowhere /run/x")
-    assert (failed.returncode, failed.stderr) == (0, "failed to open /nowhere for reading: No such file or directory\n")
-    run = virtual_node.guest(118, "/run")
-    run.rename(run.with_name("elsewhere"))
-
-    status, said = paste(operator, virtual_node, 1)
-
-    assert status == 4
-    assert "the text has not come to its end" in said
-    assert virtual_node.host_changes[-1] == "pct push 118 /dev/null /run/pve-agents.receipt"
-    reader = Client(virtual_node.pve.url, token=virtual_node.env["PVE_READ_TOKEN"], insecure=True)
-    tasks = reader.get("/nodes/gihyeon/tasks", vmid=118, typefilter="push_file")
-    assert [task["status"].partition(":")[0] for task in tasks] == [
-        "failed to create file",
-        "failed to open /nowhere for reading",
-    ]
+    api = Api(access(virtual_node.env | {"PROXMOX_VE_INSECURE": "true"}, token="PVE_READ_TOKEN"))
+    for words, said in (
+        ("/nowhere /run/x", "failed to open /nowhere for reading: No such file or directory\n"),
+        ("/dev/null /nowhere/x", "failed to create file: /nowhere/x: No such file or directory\n"),
+    ):
+        failed = operator.ssh("root@127.0.0.1", f"pct push 118 {words}")
+        assert (failed.returncode, failed.stderr) == (0, said)
+    assert api.ended_well("gihyeon", "118", "push_file") == set()
+    operator.root("pct push 118 /dev/null /run/x")
+    assert len(api.ended_well("gihyeon", "118", "push_file")) == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the transport `local` is for root")

@@ -59,7 +59,7 @@ def test_they_are_taken_from_the_environment_and_nothing_else_is() -> None:
 def test_the_file_that_the_settings_send_a_secret_to_is_one_that_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(ValueError, match="put the value into hermes.env") as error:
+    with pytest.raises(ValueError, match=r"put the value into hermes\.env") as error:
         list(variable(KEY, CANARY))
     name = str(error.value).rpartition(" into ")[2]
     monkeypatch.chdir(tmp_path)
