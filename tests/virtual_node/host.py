@@ -63,7 +63,7 @@ GUEST_TOOLS = (
         "head",
         "id",
     ),
-    *("ls", "python3", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true"),
+    *("ls", "python3", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true", "wc"),
 )
 DISKS = ("/mnt/pve/hdd", "/media/2tb")
 # The host's ids of an unprivileged container's users (pve-container src/PVE/LXC.pm:801-802).

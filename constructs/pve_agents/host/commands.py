@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
 
-__all__ = ["ALLOWED", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
+__all__ = ["ALLOWED", "LINE", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
 
 ALLOWED = frozenset(
     {("mkdir",), ("rmdir",), ("chown",), ("chmod",)}
@@ -60,7 +60,8 @@ run() {
   echo "… done in $((SECONDS - began)) s"
 }
 """
-_LINE = 76
+LINE = 76
+"""Characters of a line of Base64; a multiple of four."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def _call(command: Command) -> str:
     if command.stdin is not None:
         # Base64 has no underscore: no line of it can end the input. Short lines survive every terminal.
         encoded = base64.b64encode(command.stdin).decode()
-        chunks = [encoded[i : i + _LINE] for i in range(0, len(encoded), _LINE)]
+        chunks = [encoded[i : i + LINE] for i in range(0, len(encoded), LINE)]
         line = "\n".join([f"{line} <<'END_OF_INPUT'", *chunks, "END_OF_INPUT"])
     if command.unless_directory:
         line = f"[[ -d {shlex.quote(command.argv[-1])} ]] || {line}"

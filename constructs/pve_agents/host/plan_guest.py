@@ -10,7 +10,7 @@ from pve_agents.host.facts import Facts, GuestFacts
 from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
 
-__all__ = ["BOOTSTRAP", "GUEST_PATH", "PAYLOAD", "Delivery", "in_guest", "plan_guest"]
+__all__ = ["BOOTSTRAP", "GUEST_PATH", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
 
 PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
 
@@ -18,14 +18,14 @@ GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DELIVERY_SECONDS = 300
 
 # The old directory stays until the new one has its name. Killed between the two renames, the next look finds none, and
-# the new one is put there.
+# the new one is put there. A third word names what has arrived of the archive before.
 _UNPACK = """\
 set -eu
 umask 022
 rm -rf "$1.new" "$1.new.tar.gz"
 mkdir -p "$(dirname "$1")"
 mkdir "$1.new"
-base64 -d >"$1.new.tar.gz"
+if [ -n "${3-}" ]; then cat "$1.parts/$3"; else base64 -d; fi >"$1.new.tar.gz"
 echo "$2  $1.new.tar.gz" | sha256sum -c --status || { echo "the archive did not arrive whole"; exit 1; }
 tar -xzf "$1.new.tar.gz" -C "$1.new" --no-same-owner
 rm -f "$1.new.tar.gz"
@@ -36,7 +36,25 @@ if [ -e "$1" ]; then
   mv -T "$1" "$1.previous"
 fi
 mv -T "$1.new" "$1"
-rm -rf "$1.previous"
+rm -rf "$1.previous" "$1.parts"
+"""
+# Killed anywhere, there is a part more, or none.
+_PART = """\
+set -eu
+umask 022
+mkdir -p "$(dirname "$1")"
+umask 077
+file=$1.parts/$2
+if [ "$3" = 0 ] && [ ! -e "$file" ]; then
+  rm -rf "$1.parts"
+  mkdir "$1.parts"
+  : >"$file"
+fi
+[ -e "$file" ] && size=$(wc -c <"$file") || size=-1
+[ "$size" -ge "$3" ] || { echo "refused: a text before this one is missing"; exit 1; }
+[ "$size" -le "$3" ] || { echo "refused: this text has arrived already"; exit 1; }
+{ cat "$file" && base64 -d; } >"$file.new"
+mv -T "$file.new" "$file"
 """
 # Its directory is root's alone, so that nobody can lead root elsewhere there.
 _WRITE_SECRETS = """\
@@ -75,6 +93,21 @@ def in_guest(wanted: Wanted, *words: str) -> tuple[str, ...]:
     """A command in the container, without anything of the node's environment."""
     clean = ("env", "-i", f"PATH={GUEST_PATH}", "HOME=/root", "LANG=C.UTF-8")
     return ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--", *clean, *words)
+
+
+def deliver_part(wanted: Wanted, name: str, start: int, content: bytes) -> Command:
+    """A part of the payload's archive, to be put behind what has arrived.
+
+    Args:
+        wanted: What is wanted.
+        name: Tells the parts of one archive from all others.
+        start: Where in the archive it begins.
+        content: The part.
+    """
+    directory = wanted.payload.directory if wanted.payload else ""
+    words = in_guest(wanted, "sh", "-c", _PART, "sh", directory, name, str(start))
+    reason = f"{len(content)} bytes of the packed payload, from byte {start} on"
+    return Command(PAYLOAD, words, reason, stdin=content, timeout_seconds=_DELIVERY_SECONDS)
 
 
 def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
