@@ -116,7 +116,8 @@ def _leaving(step: str, wanted: Wanted, say: Say, environment: Mapping[str, str]
     leaving = read_leaving(environment.get("HOST_STEP_LEAVING", ""))
     stays = is_replaced and leaving == Leaving(wanted.vmid, {it.key: it.source for it in wanted.attached})
     if step == "payload" or (step == "bootstrap" and is_replaced) or stays:
-        say("nothing to take back: data and files stay where they are")
+        why = "replaced to run again: nothing is taken back" if is_replaced else "nothing to take back"
+        say(f"{why}, data and files stay where they are")
         return None
     if step == "bootstrap":
         return lambda facts: plan_stop(wanted, facts)
