@@ -88,14 +88,7 @@ def _only_roots(path: str) -> Guard:
 
 
 def paste_away(paste: Paste, plan: Plan, deploy: str, is_there: Judge | None = None) -> int:
-    """Have a plan pasted, if there is anything in it.
-
-    Args:
-        paste: Where.
-        plan: What is to be pasted.
-        deploy: What is the same for all steps of one deploy.
-        is_there: Says what is still to be done; by default, of the container's configuration.
-    """
+    """Have a plan pasted, if there is anything in it, until `is_there` finds no more to do in what the API shows."""
     for note in (*plan.notes, *plan.left):
         paste.say(note)
     if plan.refusals:

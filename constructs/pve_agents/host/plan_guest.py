@@ -96,29 +96,21 @@ def in_guest(wanted: Wanted, *words: str) -> tuple[str, ...]:
 
 
 def deliver_part(wanted: Wanted, name: str, start: int, content: bytes) -> Command:
-    """A part of the payload's archive, to be put behind what has arrived.
-
-    Args:
-        wanted: What is wanted.
-        name: Tells the parts of one archive from all others.
-        start: Where in the archive it begins.
-        content: The part.
-    """
+    """A part of an archive that this name tells from all others, to be put behind what has arrived of it."""
     directory = wanted.payload.directory if wanted.payload else ""
-    words = in_guest(wanted, "sh", "-c", _PART, "sh", directory, name, str(start))
     reason = f"{len(content)} bytes of the packed payload, from byte {start} on"
-    return Command(PAYLOAD, words, reason, stdin=content, timeout_seconds=_DELIVERY_SECONDS)
+    return _delivery(wanted, _PART, (directory, name, str(start)), reason, (content, "a part of the payload"))
+
+
+def _delivery(wanted: Wanted, script: str, words: tuple[str, ...], reason: str, given: tuple[bytes, str]) -> Command:
+    """A script that gets something on its standard input, which is given with what it is in words."""
+    inside, (content, shown) = in_guest(wanted, "sh", "-c", script, "sh", *words), given
+    return Command(PAYLOAD, inside, reason, stdin=content, shown_stdin=shown, timeout_seconds=_DELIVERY_SECONDS)
 
 
 def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
-    """Deliver payload and secrets, and run the bootstrap for what has changed.
-
-    Args:
-        wanted: What is wanted.
-        facts: What is there.
-        delivery: What there is to deliver.
-    """
-    payload = wanted.payload
+    """Deliver payload and secrets, and run the bootstrap for what has changed."""
+    payload, secrets = wanted.payload, wanted.secrets
     if payload is None:
         return Plan()
     if delivery.missing and (facts.guest is None or facts.guest.secrets is None):
@@ -128,48 +120,25 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
     guest = facts.guest or GuestFacts()
     commands = []
     if guest.payload != payload.sha256:
-        words = in_guest(wanted, "sh", "-c", _UNPACK, "sh", payload.directory, payload.sha256)
         reason = f"the payload there is {guest.payload[:12] or 'none'}, and is to be {payload.sha256[:12]}"
-        commands.append(
-            Command(
-                PAYLOAD,
-                words,
-                reason,
-                stdin=delivery.archive,
-                shown_stdin=f"the packed payload, SHA-256 {payload.sha256}",
-                timeout_seconds=_DELIVERY_SECONDS,
-            )
-        )
+        shown = f"the packed payload, SHA-256 {payload.sha256}"
+        words = (payload.directory, payload.sha256)
+        commands.append(_delivery(wanted, _UNPACK, words, reason, (delivery.archive, shown)))
     secrets_sha256 = guest.secrets[2] if guest.secrets else "none"
-    if wanted.secrets and delivery.secrets is not None:
-        secrets = wanted.secrets
+    if secrets and delivery.secrets is not None:
         secrets_sha256 = hashlib.sha256(delivery.secrets).hexdigest()
         if guest.secrets != (f"{secrets.uid}:{secrets.gid}", "600", secrets_sha256):
-            owner = (str(secrets.uid), str(secrets.gid))
-            words = in_guest(wanted, "sh", "-c", _WRITE_SECRETS, "sh", secrets.path, *owner)
-            commands.append(
-                Command(
-                    PAYLOAD,
-                    words,
-                    f"the secrets in {secrets.path} are not these, or not for their owner alone",
-                    stdin=delivery.secrets,
-                    shown_stdin=f"the values of {', '.join(secrets.names)}",
-                    timeout_seconds=_DELIVERY_SECONDS,
-                )
-            )
+            reason = f"the secrets in {secrets.path} are not these, or not for their owner alone"
+            shown = f"the values of {', '.join(secrets.names)}"
+            place = (secrets.path, str(secrets.uid), str(secrets.gid))
+            commands.append(_delivery(wanted, _WRITE_SECRETS, place, reason, (delivery.secrets, shown)))
     done = f"{payload.sha256} {secrets_sha256}"
     is_due = bool(commands) or guest.done != done
     if wanted.bootstrap and (is_due or delivery.run_again):
-        words = in_guest(wanted, "sh", "-c", _RUN, "sh", payload.directory, done)
-        commands.append(
-            Command(
-                BOOTSTRAP,
-                words,
-                "the container is to be what its payload and its secrets say",
-                timeout_seconds=wanted.bootstrap.timeout_seconds,
-                always=not is_due,
-            )
-        )
+        run = in_guest(wanted, "sh", "-c", _RUN, "sh", payload.directory, done)
+        reason = "the container is to be what its payload and its secrets say"
+        seconds = wanted.bootstrap.timeout_seconds
+        commands.append(Command(BOOTSTRAP, run, reason, timeout_seconds=seconds, always=not is_due))
     notes = (f"{_how_to_give(wanted, delivery.missing)}; those that are there stay",) if delivery.missing else ()
     return Plan(tuple(commands), notes=notes, guards=guards(wanted))
 
