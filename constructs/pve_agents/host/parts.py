@@ -18,15 +18,7 @@ __all__ = ["in_parts"]
 
 
 def in_parts(plan: Plan, wanted: Wanted, receipt: Command, length: Callable[[Plan], int], longest: int) -> list[Plan]:
-    """The plan, or plans that do the same one after the other, each with a trace of its end.
-
-    Args:
-        plan: What is to be done.
-        wanted: What is wanted.
-        receipt: Leaves the trace.
-        length: The length in bytes of a plan's text.
-        longest: How long it may be.
-    """
+    """The plan, or plans that do the same one after the other, each text of at most so many bytes and with this receipt."""
     whole = next((it for it in plan.commands if it.step == PAYLOAD and it.stdin), None)
     if whole is None or length(plan) <= longest:
         return [plan]

@@ -145,8 +145,7 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
 
 def _how_to_give(wanted: Wanted, names: tuple[str, ...]) -> str:
     # Where there is a file, nothing but it is read.
-    everything = wanted.secrets.names if wanted.secrets else ()
-    what = "them" if set(names) == set(everything) else ", ".join(everything)
+    what = "them" if set(names) == set(wanted.secret_names) else ", ".join(wanted.secret_names)
     return (
         f"missing secrets: {', '.join(names)}. Write {what} to hermes.env as NAME=VALUE lines, `chmod 600 hermes.env`, and "
         f"deploy with HERMES_ENV_FILE=hermes.env"

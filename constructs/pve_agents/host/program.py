@@ -58,7 +58,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             do = _paste_away if asked.destroy else _paste
             status = do(asked.step, Paste(wanted, say, environment), environment)
         else:
-            node = Node(wanted, shell_from(environment, wanted.secrets.names if wanted.secrets else ()), say)
+            node = Node(wanted, shell_from(environment, wanted.secret_names), say)
             status = (_destroy if asked.destroy else _apply)(asked.step, node, environment)
     except WrongSettingsError as error:
         return _failed(title, str(error), WRONG_SETTINGS)

@@ -150,11 +150,9 @@ class Node:
 
     def _obey_inside(self, script: str, words: list[str], given: bytes) -> None:
         match words:
-            case [place, done] if "/bootstrap" in script:
-                assert place == DIRECTORY
+            case [_, done] if "/bootstrap" in script:
                 self.guest = replace(self.guest, done=done)
-            case [place, sha256, *names] if "tar -xzf" in script:
-                assert place == DIRECTORY
+            case [_, sha256, *names] if "tar -xzf" in script:
                 archive = self.parts.get(names[0], b"") if names else given
                 if hashlib.sha256(archive).hexdigest() != sha256:
                     raise RefusedError("the archive did not arrive whole")
