@@ -36,7 +36,7 @@ if [ -e "$1" ]; then
   mv -T "$1" "$1.previous"
 fi
 mv -T "$1.new" "$1"
-rm -rf "$1.previous" "$1.parts"
+rm -rf "$1.parts" "$1.previous"
 """
 # Killed anywhere, there is a part more, or none.
 _PART = """\
