@@ -19,10 +19,18 @@ _IDENTITY = ("agent", "vmid", "node", "hostname", "tag")
 _PROGRAM = Path(__file__).with_name("host")
 # What it needs besides, of others, too; none of it imports more.
 _SHARED = [Path(__file__).with_name(name) for name in ("node_api.py", "node_devices.py", "secret_values.py")]
-_MAIN = b"""from pve_agents.host.program import run
+_MAIN = b"""import sys
 
+try:
+    from pve_agents.host.program import run
+except KeyboardInterrupt:
+    print("interrupted, and nothing was changed; run it again", file=sys.stderr)
+    sys.exit(130)
 run()
 """
+
+
+_NEW_PROGRAM = "another one only runs each step again: nothing leaves the node or the container"
 
 
 class Host(Construct):
@@ -129,7 +137,12 @@ class HostStep(Construct):
             "Default",
             # A destroy sees of what was nothing but the triggers: they name what it may take back. They lie in the state,
             # whose writer is not believed: where, and what runs there, the program is told by the settings.
-            triggers={"spec": literal(_takes_back(host.spec, owns)), "revision": revision},
+            triggers={
+                "spec": literal(_takes_back(host.spec, owns)),
+                "revision": revision,
+                # For whoever reads a plan that replaces all steps.
+                "program": f"{host.digest[:8]}; {_NEW_PROGRAM}",
+            },
             provisioners=[
                 LocalExecProvisioner(
                     type="local-exec",

@@ -31,7 +31,7 @@ DEPLOY = {
     f"guest-tar -xzf {PAYLOAD}.new.tar.gz -C {PAYLOAD}.new --no-same-owner": 4,
     f"guest-rm -f {PAYLOAD}.new.tar.gz": 5,
     f"guest-mv -T {PAYLOAD}.new {PAYLOAD}": 6,
-    f"guest-rm -rf {PAYLOAD}.previous": 0,  # the payload is there before it
+    f"guest-rm -rf {PAYLOAD}.parts {PAYLOAD}.previous": 0,  # the payload is there before it
     f"guest-mkdir -p -m 0700 {SECRETS}": 1,
     f"guest-chown -h 0:0 {SECRETS}": 2,
     f"guest-rm -f {SECRETS}/hermes.env.new": 3,
@@ -47,7 +47,7 @@ MOVE = {
     "pct reboot 118 --timeout 180": 1,
     f"guest-mv -T {PAYLOAD} {PAYLOAD}.previous": 7,
     f"guest-mv -T {PAYLOAD}.new {PAYLOAD}": 6,
-    f"guest-rm -rf {PAYLOAD}.previous": 9,
+    f"guest-rm -rf {PAYLOAD}.parts {PAYLOAD}.previous": 9,
 }
 
 

@@ -9,7 +9,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
-from tests.deploy.project import FAST, HDD, HERMES_ROOT, STEPS, Project, TerraformRun
+from pve_agents import host_step
+from tests.deploy.project import FAST, HDD, HERMES_ROOT, STEPS, Project, TerraformRun, terraform
 from tests.virtual_node.node import VirtualNode
 
 pytestmark = pytest.mark.terraform
@@ -85,6 +86,24 @@ def test_a_deploy_with_nothing_to_change_looks_once_for_all_steps(done: Project,
     said = run_again(done).said
 
     assert said.count("[hermes] all is as wanted") == len(STEPS)
+    assert reached(virtual_node) == NOTHING_BUT_ONE_LOOK
+
+
+def test_a_plan_that_replaces_all_steps_for_a_new_program_says_that_nothing_leaves(
+    done: Project, virtual_node: VirtualNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_step, "_MAIN", host_step._MAIN + b"# another version\n")
+    done.settings.write_text(f"{done.settings.read_text()}# the same settings\n")
+    done.synthesize()
+
+    shown = done.run(terraform(), f"-chdir={done.stack(HERMES_ROOT)}", "plan", "-no-color", "-input=false").text
+
+    assert "Plan: 4 to add, 0 to change, 4 to destroy" in shown
+    assert len(re.findall(r'~ "program" = "\w{8}; ([^"]+)" -> "\w{8}; \1"', shown)) == len(STEPS)
+    assert "another one only runs each step again: nothing leaves the node or the container" in shown
+    said = done.apply(stack=HERMES_ROOT).said
+    again = "[hermes] replaced to run again: nothing is taken back, data and files stay where they are"
+    assert said.count(again) == len(STEPS)
     assert reached(virtual_node) == NOTHING_BUT_ONE_LOOK
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
+import string
 import subprocess
 import sys
 import time
@@ -18,6 +20,8 @@ from pve_agents.host.facts import look_at
 from pve_agents.host.plan_container import guards
 from pve_agents.host.spec import wanted_from
 from pve_agents.host_step import stage
+from pve_agents.node_api import Node as Api
+from pve_agents.node_api import access
 from pve_agents.payload import GuestFile, Payload
 from tests.virtual_node.client import ApiError, Client
 from tests.virtual_node.host import SSH_FAILED, on_virtual_root, parse_ssh
@@ -38,15 +42,8 @@ class Operator:
         self.node = node
         self.program = directory / "program"
         stage(self.program)
-        payload = Payload(
-            directory="/opt/pve-agents/hermes",
-            files={
-                "bootstrap": GuestFile((ROOT / "scripts/guest/bootstrap").read_text(), mode=0o755),
-                "workspaces": GuestFile("write 10000:10000 /data\nread 10000:10000 /fast\n"),
-            },
-        )
         archive = directory / "payload.tar.gz"
-        archive.write_bytes(payload.archive)
+        payload = self.pack(archive)
         self.spec: dict[str, Any] = {
             "agent": "hermes",
             "vmid": 118,
@@ -76,6 +73,17 @@ class Operator:
             },
             "bootstrap": {"command": "/opt/pve-agents/hermes/bootstrap", "timeout_seconds": 20, "stop_seconds": 20},
         }
+
+    def pack(self, archive: Path, **more: str) -> Payload:
+        """What is delivered."""
+        files = {
+            "bootstrap": GuestFile((ROOT / "scripts/guest/bootstrap").read_text(), mode=0o755),
+            "workspaces": GuestFile("write 10000:10000 /data\nread 10000:10000 /fast\n"),
+            **{name: GuestFile(text) for name, text in more.items()},
+        }
+        payload = Payload(directory="/opt/pve-agents/hermes", files=files)
+        archive.write_bytes(payload.archive)
+        return payload
 
     def environment(self, **variables: str) -> dict[str, str]:
         spec = {"HOST_STEP_SPEC": json.dumps(self.spec)}
@@ -263,6 +271,49 @@ def test_paste(operator: Operator, virtual_node: VirtualNode) -> None:
         with pytest.raises(ApiError) as refused:
             reader.request(method, path, change)
         assert refused.value.code == 403
+
+
+def test_a_payload_that_is_too_long_for_one_paste_comes_in_several(
+    operator: Operator, virtual_node: VirtualNode
+) -> None:
+    letters = random.Random(0).choices(string.ascii_letters, k=150_000)  # noqa: S311
+    payload = operator.pack(Path(operator.spec["payload"]["archive"]), memories="".join(letters))
+    operator.spec["payload"]["sha256"] = hashlib.sha256(payload.archive).hexdigest()
+    with subprocess.Popen(
+        operator.command("payload"),
+        env=operator.environment(PVE_TRANSPORT="paste", PVE_PASTE_DEADLINE_SECONDS="10"),
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as step:
+        assert step.stdout
+        begun, lines = list[str](), list[str]()
+        for line in step.stdout:
+            lines.append(line)
+            if line.startswith("[hermes] # ---- begin"):
+                begun, lines = [*begun, line.strip()], []
+            elif line == "# ---- end: up to here, then Enter\n":
+                pasted = virtual_node.paste("".join(lines))
+                assert pasted.returncode == 0, pasted.stdout + pasted.stderr
+        assert step.wait(30) == 0
+    assert begun == [f"[hermes] # ---- begin hermes, text {number} of 3: paste from here" for number in (1, 2, 3)]
+    place = virtual_node.guest(118, "/opt/pve-agents")
+    assert (place / "hermes" / "memories").read_text() == "".join(letters)
+    assert [path.name for path in place.iterdir()] == ["hermes"]
+
+
+def test_a_push_that_failed_ends_well_and_yet_no_paste_counts_it(operator: Operator, virtual_node: VirtualNode) -> None:
+    """As measured on Proxmox VE: only the task has failed."""
+    api = Api(access(virtual_node.env | {"PROXMOX_VE_INSECURE": "true"}, token="PVE_READ_TOKEN"))
+    for words, said in (
+        ("/nowhere /run/x", "failed to open /nowhere for reading: No such file or directory\n"),
+        ("/dev/null /nowhere/x", "failed to create file: /nowhere/x: No such file or directory\n"),
+    ):
+        failed = operator.ssh("root@127.0.0.1", f"pct push 118 {words}")
+        assert (failed.returncode, failed.stderr) == (0, said)
+    assert api.ended_well("gihyeon", "118", "push_file") == set()
+    operator.root("pct push 118 /dev/null /run/x")
+    assert len(api.ended_well("gihyeon", "118", "push_file")) == 1
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the transport `local` is for root")

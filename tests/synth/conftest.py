@@ -42,6 +42,7 @@ def reviewable(stack: dict[str, Any]) -> Any:
     """The stack without the hashes of each script's text, which say nothing to a reader."""
     text = re.sub(r"(assets/\w+)/[0-9A-F]{32}", r"\1/HASH", json.dumps(stack))
     text = re.sub(r"\b[0-9a-f]{64}\b", "SHA256", text)
+    text = re.sub(r'("program": ")[0-9a-f]{8};', r"\1PROGRAM;", text)
     return json.loads(re.sub(r"(revision[^0-9a-f]{1,8})[0-9a-f]{16}\b", r"\1REVISION", text))
 
 

@@ -236,11 +236,27 @@ def test_ancestors_count_as_far_as_they_propagate(pve: Pve, propagates: int, cod
         ([*OPTIONS, "--template-datastore", "a/b"], "--template-datastore cannot be 'a/b'"),
         ([*OPTIONS, "--stack", "a\nb"], "--stack cannot be 'a\\nb'"),
         ([*OPTIONS, "--timeout", "0"], "--timeout cannot be '0'"),
-        ([*OPTIONS, "--token", "x"], "unrecognized arguments: --token x (see check-token --help)"),
+        ([*OPTIONS, "--token", "x"], "No such option '--token'. (see check-token --help)"),
+        ([*OPTIONS, "--vm", "118"], "No such option '--vm'. Did you mean '--vmid'? (see check-token --help)"),
+        ([*OPTIONS, "118"], "Got unexpected extra argument (118) (see check-token --help)"),
+        ([*OPTIONS, "--pool"], "Option '--pool' requires an argument. (see check-token --help)"),
     ],
 )
 def test_a_wrong_option(options: list[str], message: str) -> None:
     assert refusal(*options, PROXMOX_VE_ENDPOINT="https://pve:8006") == message
+
+
+def test_help_names_each_option_with_its_variable() -> None:
+    for flag in ("-h", "--help"):
+        run = check(flag)
+        assert (run.returncode, run.stderr) == (0, "")
+        for option in ("node", "vmid", "rootfs-datastore", "template-datastore", "pool", "file", "timeout"):
+            assert f"--{option} " in run.stdout
+            assert f"CHECK_TOKEN_{option.replace('-', '_').upper()}" in run.stdout
+
+
+def test_a_variable_makes_a_check_no_other_one(pve: Pve) -> None:
+    assert check(*OPTIONS, PROXMOX_VE_ENDPOINT=pve.url, CHECK_TOKEN_BEFORE_DESTROY="1").stdout.startswith("token ")
 
 
 def test_it_runs_by_itself_with_the_projects_python(pve: Pve) -> None:
@@ -255,7 +271,7 @@ def test_without_the_projects_packages_it_says_how_to_run_it() -> None:
     run = subprocess.run([sys.executable, "-IS", SCRIPT], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr == (
-        "check-token: the Python package pve_agents is missing: put `pipenv run` in front, in the project's folder\n"
+        "check-token: the Python package click is missing: put `pipenv run` in front, in the project's folder\n"
     )
 
 

@@ -329,7 +329,7 @@ IN_HERMES = {
         ),
         "environment-by-name": (
             "environment: {FOO_TOKEN: hunter2}",
-            "environment.FOO_TOKEN: this is a secret by its name; list the name under secrets, and put the value into the environment or .env.",
+            "environment.FOO_TOKEN: this is a secret by its name; list the name under secrets, and put the value into hermes.env.",
         ),
         "document": (
             f'documents: {{SOUL.md: "My key is {KEY}."}}',
@@ -341,7 +341,7 @@ IN_HERMES = {
         ),
         "sidecar-environment-by-name": (
             'sidecars: {browser: {image: "a:1", environment: {FOO_TOKEN: hunter2}}}',
-            "sidecars.browser.environment.FOO_TOKEN: this is a secret by its name; list the name under the sidecar's secrets, and put the value into the environment or .env.",
+            "sidecars.browser.environment.FOO_TOKEN: this is a secret by its name; list the name under the sidecar's secrets, and put the value into hermes.env.",
         ),
         "sidecar-command": (
             'sidecars: {browser: {image: "a:1", command: [--token, hunter2]}}',
@@ -1363,7 +1363,7 @@ IN_HERMES = {
         ),
         "secret": (
             "profiles: {work: {api_server: {port: 8643}, environment: {A_TOKEN: hunter2}}}",
-            "profiles.work.environment.A_TOKEN: this is a secret by its name; list the name under secrets, and put the value into the environment or .env.",
+            "profiles.work.environment.A_TOKEN: this is a secret by its name; list the name under secrets, and put the value into hermes.env.",
         ),
         "image": (
             "profiles: {work: {api_server: {port: 8643}, image: {tag: x}}}",
@@ -1466,7 +1466,7 @@ def test_all_problems_are_said_at_once(refuse: Refuse) -> None:
         f"{place}.environment.OPENAI_MODEL: this is not read by Hermes any more; write settings.model.default.",
         (
             f"{place}.environment.A_TOKEN: this is a secret by its name; "
-            "list the name under secrets, and put the value into the environment or .env."
+            "list the name under secrets, and put the value into hermes.env."
         ),
         f"{place}.image.tag: 1 is not text; write a tag in quotes.",
         f"{place}.sidecars.a1.pid: no sidecar sees the processes of another container; leave it out.",

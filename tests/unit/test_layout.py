@@ -73,6 +73,7 @@ LAYERS = [
     "host.shell",
     "host.step",
     "host.handed",
+    "host.parts",
     "host.paste",
     "host.verify",
     "host.program",

@@ -265,7 +265,25 @@ def test_json(verify: Verify) -> None:
 def test_json_and_quiet_exclude_each_other(verify: Verify) -> None:
     done = verify("--json", "--quiet")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "not allowed with argument" in done.stderr
+    assert done.stderr.endswith("Error: --json and --quiet exclude each other: write one of them\n")
+    assert verify("--json").returncode == verify("--quiet").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("option", "said"), [("--jsn", "No such option '--jsn'."), ("--no-chat=1", "does not take a value.")]
+)
+def test_what_is_no_option_is_refused(verify: Verify, option: str, said: str) -> None:
+    done = verify(option, "hermes")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert verify.ssh.noted("arguments") == ""
+
+
+def test_help_names_the_options(verify: Verify) -> None:
+    for flag in ("-h", "--help"):
+        done = verify(flag)
+        assert done.returncode == 0
+        assert all(option in done.stdout for option in ("--json", "--quiet", "--no-chat"))
 
 
 # --- a verification that did not come to its end

@@ -63,7 +63,7 @@ GUEST_TOOLS = (
         "head",
         "id",
     ),
-    *("ls", "python3", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true"),
+    *("ls", "python3", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true", "wc"),
 )
 DISKS = ("/mnt/pve/hdd", "/media/2tb")
 # The host's ids of an unprivileged container's users (pve-container src/PVE/LXC.pm:801-802).
@@ -497,12 +497,25 @@ class Host(Machine):
         values = dict(zip(options[::2], options[1::2], strict=True))
         self.change(self.arguments)
         place = self.host.in_guest(vmid, target)
-        place.write_bytes(b"" if source == os.devnull else self.real(source).read_bytes())
+        try:
+            content = b"" if source == os.devnull else self.real(source).read_bytes()
+        except OSError as error:
+            return self._push_failed(f"failed to open {source} for reading: {error.strerror}")
+        try:
+            place.write_bytes(content)
+        except OSError as error:
+            return self._push_failed(f"failed to create file: {target}: {error.strerror}")
         if perms := values.get("--perms"):
             place.chmod(int(perms, 8))
         uid, gid = (int(values.get(name, "0")) + GUEST_IDS.start for name in ("--user", "--group"))
         self.state["owners"][self.key(place)] = f"{uid}:{gid}"
         self.api.request("POST", f"{self.lxc}/push_file")
+        return self.finish()
+
+    def _push_failed(self, why: str) -> int:
+        # The real one ends well all the same: only its task has failed.
+        self.api.request("POST", f"{self.lxc}/push_file", {"why": why})
+        print(why, file=sys.stderr)
         return self.finish()
 
     def _exec(self, vmid: str, rest: list[str]) -> int:

@@ -261,9 +261,11 @@ class VirtualPve(FakePve):  # type: ignore[misc]
     async def _push_file(self, request: Any) -> Any:
         if request[USER] != "root@pam":
             raise PveError(403, "Permission check failed")
+        why = (await params(request)).get("why")
 
         async def body() -> None:
-            pass
+            if why:
+                raise TaskError(why)
 
         where = request.match_info
         return ok(await self.task(where["node"], "push_file", where["vmid"], request[USER], body))

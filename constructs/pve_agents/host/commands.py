@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
 
-__all__ = ["ALLOWED", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
+__all__ = ["ALLOWED", "LINE", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
 
 ALLOWED = frozenset(
     {("mkdir",), ("rmdir",), ("chown",), ("chmod",)}
@@ -22,17 +22,26 @@ text that is pasted, to leave a trace."""
 # `run` says a command before it runs and its outcome after it; `within` runs one in a directory that is no link, where
 # no name is looked up any more that somebody could turn elsewhere. No end of a command is a terminal, whose is a pasted
 # text's: lxc-attach would open one in the container, which swallows the end of the input and echoes what is written to it.
-_HEAD = """\
-set -euo pipefail
+# What a command says is indented, a piece of a line that does not end like a line: none can pose as one of ours. What a
+# terminal would obey does not reach the one of a pasted text.
+_HEAD = r"""set -euo pipefail
 umask 022
 export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin
 refuse() { echo "refused: $1" >&2; exit 3; }
 undo=() hint='' # of the next command, if it fails
 within() (cd -P -- "$1" && [ "$PWD" = "$1" ] && "${@:2}")
+set_off() {
+  local line
+  while IFS= read -r -n 3900 line || [ -n "$line" ]; do
+    line=${line//$'\t'/ }
+    line=${line//[$'\1'-$'\37\177']}
+    printf '  %s\n' "${line//$'\302'[$'\200'-$'\237']/?}"
+  done
+}
 run() {
   local word words=() began=$SECONDS status=0
   for word; do
-    if [[ $word == *$'\\n'* ]]; then
+    if [[ $word == *$'\n'* ]]; then
       word='(script)'
     elif [[ ! $word =~ ^[A-Za-z0-9_./:@%+=,-]+$ ]]; then
       word=${word@Q}
@@ -40,7 +49,7 @@ run() {
     words+=("$word")
   done
   if [ "$1" = within ]; then echo "$ (cd -P -- ${words[1]} && ${words[*]:2})"; else echo "$ ${words[*]}"; fi
-  "$@" 2>&1 | cat || status=$?
+  "$@" 2>&1 | set_off || status=$?
   if [ "$status" != 0 ]; then
     echo "… FAILED with status $status after $((SECONDS - began)) s"
     [ -z "$hint" ] || echo "$hint"
@@ -51,7 +60,8 @@ run() {
   echo "… done in $((SECONDS - began)) s"
 }
 """
-_LINE = 76
+LINE = 76
+"""Characters of a line of Base64; a multiple of four."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,7 @@ def _call(command: Command) -> str:
     if command.stdin is not None:
         # Base64 has no underscore: no line of it can end the input. Short lines survive every terminal.
         encoded = base64.b64encode(command.stdin).decode()
-        chunks = [encoded[i : i + _LINE] for i in range(0, len(encoded), _LINE)]
+        chunks = [encoded[i : i + LINE] for i in range(0, len(encoded), LINE)]
         line = "\n".join([f"{line} <<'END_OF_INPUT'", *chunks, "END_OF_INPUT"])
     if command.unless_directory:
         line = f"[[ -d {shlex.quote(command.argv[-1])} ]] || {line}"

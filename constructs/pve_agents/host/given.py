@@ -97,40 +97,32 @@ def _read_file(path: Path) -> Mapping[str, str]:
     of_project = Path("../../..", path)
     if not path.exists() and of_project.exists():
         path = of_project
+    where = f"HERMES_ENV_FILE {path}"
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise WrongSettingsError(
-                f"HERMES_ENV_FILE {path} is no regular file: write the secrets into one, with mode 0600"
-            )
+            raise WrongSettingsError(f"{where} is no regular file: write the secrets into one, with mode 0600")
         # The open file is what is judged, so that it cannot be exchanged between the look and the reading.
         with path.open(encoding="utf-8-sig") as file:
             mode = stat.S_IMODE(fstat(file.fileno()).st_mode)
             if mode & 0o077:
-                raise WrongSettingsError(
-                    f"HERMES_ENV_FILE {path} can be read by others (mode {mode:04o}): "
-                    f"run `chmod 600 {shlex.quote(str(path))}`"
-                )
+                remedy = f"run `chmod 600 {shlex.quote(str(path))}`"
+                raise WrongSettingsError(f"{where} can be read by others (mode {mode:04o}): {remedy}")
             text = file.read(_LONGEST_FILE + 1)
-            if len(text) > _LONGEST_FILE:
-                raise WrongSettingsError(
-                    f"HERMES_ENV_FILE {path} is longer than a file of secrets can be: name another"
-                )
-            bindings = list(parse_stream(StringIO(text)))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise WrongSettingsError(f"cannot read HERMES_ENV_FILE {path}: {reason}") from None
+        raise WrongSettingsError(f"cannot read {where}: {reason}") from None
+    if len(text) > _LONGEST_FILE:
+        raise WrongSettingsError(f"{where} is longer than a file of secrets can be: name another")
+    bindings = list(parse_stream(StringIO(text)))
     for binding in bindings:
+        # Empty lines before it are part of it.
+        original = binding.original.string
+        number = binding.original.line + original[: len(original) - len(original.lstrip())].count("\n")
         if binding.error or (binding.key and binding.value is None):
-            text = binding.original.string
-            # Empty lines before it are part of it.
-            number = binding.original.line + text[: len(text) - len(text.lstrip())].count("\n")
-            raise WrongSettingsError(f"HERMES_ENV_FILE {path}, line {number}: not NAME=VALUE")
-        hidden = next((character for character in binding.key or "" if not character.isprintable()), None)
-        if hidden:
-            raise WrongSettingsError(
-                f"HERMES_ENV_FILE {path}, line {binding.original.line}: the name holds U+{ord(hidden):04X}, which cannot be "
-                "seen: write the line anew"
-            )
+            raise WrongSettingsError(f"{where}, line {number}: not NAME=VALUE")
+        if hidden := next((it for it in binding.key or "" if not it.isprintable()), None):
+            why = f"the name holds U+{ord(hidden):04X}, which cannot be seen: write the line anew"
+            raise WrongSettingsError(f"{where}, line {number}: {why}")
     return {binding.key: binding.value for binding in bindings if binding.key and binding.value is not None}
 
 

@@ -12,27 +12,22 @@ __all__ = ["HandedOn"]
 
 
 class HandedOn:
-    """The answer of a look, in a file that only we can read, for one deploy and the same questions."""
+    """The answer of a look, in a file that only we can read, for the same questions in one deploy.
+
+    What tells deploys apart may be unknown, which is empty; then nothing is handed on.
+    """
 
     def __init__(self, deploy: str, wanted: Wanted) -> None:
-        """Know whose it is.
-
-        Args:
-            deploy: What is the same for all steps of one deploy and no other; if it is empty, nothing is handed on.
-            wanted: What is looked for.
-        """
+        """Know whose it is."""
         self._is_on = bool(deploy)
         self._key = hashlib.sha256(f"{deploy}\0{wanted.node}\0{look_at(wanted)}".encode()).hexdigest().encode()
         self._file = private_directory() / f"look-{wanted.agent}"
 
     def take(self) -> bytes:
         """What the step before saw; nothing if it saw nothing, or asked for something else."""
-        if not self._is_on:
+        if not self._is_on or not self._file.exists():
             return b""
-        try:
-            key, _, answer = self._file.read_bytes().partition(b"\n")
-        except OSError:
-            return b""
+        key, _, answer = self._file.read_bytes().partition(b"\n")
         return answer if key == self._key else b""
 
     def give(self, answer: bytes) -> None:

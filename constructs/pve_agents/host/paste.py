@@ -10,13 +10,14 @@ import hashlib
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
 from pve_agents.host.commands import Command, Guard, Plan, refused, render
 from pve_agents.host.facts import Container, Facts, GuestFacts, PathFact
+from pve_agents.host.parts import in_parts
 from pve_agents.host.plan_container import plan_config, why_not_ours
 from pve_agents.host.plan_directories import STEP as DIRECTORIES
 from pve_agents.host.plan_directories import above
@@ -33,14 +34,16 @@ __all__ = ["PASTE", "Paste", "how_to_stop", "paste_away", "plan_paste"]
 PASTE = "paste"
 """The value of PVE_TRANSPORT."""
 
-LONGEST_PASTE = 131_072
-"""Bytes of one frame, above which the web console closes its connection; a paste is one."""
+LONGEST_PASTE = 131_072 - 64
+"""Bytes of a text that is pasted: 131,072 of one frame, above which the web console closes its connection, without what the
+console and its terminal write around a paste."""
 
 _RECEIPT = "/run/pve-agents.receipt"
 _READ_TOKEN = "PVE_READ_TOKEN"  # noqa: S105 - a name
 _UNSEEN = PathFact("directory")
 Answer = TypeVar("Answer")
 _BEGIN, _END = "# ---- begin {}: paste from here", "# ---- end: up to here, then Enter"
+_STILL = "the text has not come to its end"
 
 
 def plan_paste(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
@@ -52,9 +55,13 @@ def plan_paste(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
     plan = _directories(wanted) + plan_config(wanted, facts) + inside
     if not plan.commands:
         return plan
-    # The trace that the text leaves: a task that a token with Sys.Audit on the node can see.
-    receipt = ("pct", "push", str(wanted.vmid), "/dev/null", _RECEIPT)
-    return plan + Plan((Command(BOOTSTRAP, receipt, "this task tells whoever waits that all of it came to its end"),))
+    return plan + Plan((_receipt(wanted),))
+
+
+def _receipt(wanted: Wanted) -> Command:
+    """The trace that a text leaves: a task that a token with Sys.Audit on the node can see."""
+    words = ("pct", "push", str(wanted.vmid), "/dev/null", _RECEIPT)
+    return Command(BOOTSTRAP, words, "this task tells whoever waits that all of it came to its end")
 
 
 def _directories(wanted: Wanted) -> Plan:
@@ -81,14 +88,7 @@ def _only_roots(path: str) -> Guard:
 
 
 def paste_away(paste: Paste, plan: Plan, deploy: str, is_there: Judge | None = None) -> int:
-    """Have a plan pasted, if there is anything in it.
-
-    Args:
-        paste: Where.
-        plan: What is to be pasted.
-        deploy: What is the same for all steps of one deploy.
-        is_there: Says what is still to be done; by default, of the container's configuration.
-    """
+    """Have a plan pasted, if there is anything in it, until `is_there` finds no more to do in what the API shows."""
     for note in (*plan.notes, *plan.left):
         paste.say(note)
     if plan.refusals:
@@ -167,33 +167,48 @@ class Paste:
         Raises:
             UnreachedError: There was no effect in time.
         """
-        text = render(plan, self.wanted)
         note = private_directory() / f"pasted-{self.wanted.agent}"
         key = hashlib.sha256(f"{deploy}\0{self.wanted}".encode()).hexdigest()
         if deploy and note.exists() and note.read_text() == key:
             self.say("was part of the text that you pasted for this deploy: nothing to paste")
             return
-        leaves_receipt = any(command.argv[:2] == ("pct", "push") for command in plan.commands)
-        before = self._receipts() if leaves_receipt else set()
+        *parts, last = in_parts(plan, self.wanted, _receipt(self.wanted), self._length, LONGEST_PASTE)
+        if self._length(last) > LONGEST_PASTE:
+            raise WrongSettingsError(
+                f"the text to paste has {self._length(last)} bytes, and the web console closes its connection above "
+                f"{LONGEST_PASTE}: use another PVE_TRANSPORT"
+            )
+        for line in how_to_give_secrets(self.wanted):
+            self.say(line)
+        count = len(parts) + 1
+        for number, part in enumerate(parts, 1):
+            self._paste(part, f"-{number}", f", text {number} of {count}", lambda: ())
+        suffix, name = ("", "") if count == 1 else (f"-{count}", f", text {count} of {count}")
+        self._paste(last, suffix, name, lambda: self._missing(is_there))
+        note.write_text(key)
+
+    def _paste(self, plan: Plan, suffix: str, name: str, missing: Callable[[], Iterable[str]]) -> None:
+        """Have one text pasted."""
+        before = self._receipts() if _leaves_receipt(plan) else None
         seconds = self._deadline()
-        self._show(text)
+        self._show(_text(plan, self.wanted), suffix, name)
         self.say(f"waiting up to {seconds} s for its effect")
         end = time.monotonic() + seconds
-        while missing := list(self._missing(is_there, before, leaves_receipt=leaves_receipt)):
+        while still := [*missing(), *([_STILL] if before is not None and not self._receipts() - before else [])]:
             if time.monotonic() >= end:
                 raise UnreachedError(
-                    f"after {seconds} s the effect is not there: {'; '.join(missing)}. Look at what the text printed; this "
+                    f"after {seconds} s the effect is not there: {'; '.join(still)}. Look at what the text printed; this "
                     "can be run again at any time"
                 )
             time.sleep(min(2, seconds / 10))
-        note.write_text(key)
 
-    def _missing(self, is_there: Judge, before: set[str], *, leaves_receipt: bool) -> Iterator[str]:
+    def _length(self, plan: Plan) -> int:
+        return len(_text(plan, self.wanted).encode())
+
+    def _missing(self, is_there: Judge) -> Iterator[str]:
         plan = is_there(self.look())
         yield from (refusal.text for refusal in plan.refusals)
         yield from (command.reason for command in plan.commands)
-        if leaves_receipt and not self._receipts() - before:
-            yield "the text has not come to its end"
 
     def _receipts(self) -> set[str]:
         node = self.wanted.node
@@ -218,21 +233,21 @@ class Paste:
             raise WrongSettingsError("PVE_PASTE_DEADLINE_SECONDS must be a number of seconds")
         return int(text)
 
-    def _show(self, text: str) -> None:
-        # In a bash of its own: `set -e` and `exit` must not end the shell that it is pasted into.
-        text = f"bash -s <<'END_OF_PASTE'\n{text}END_OF_PASTE\n"
-        if len(text.encode()) > LONGEST_PASTE:
-            raise WrongSettingsError(
-                f"the text to paste has {len(text.encode())} bytes, and the web console closes its connection above "
-                f"{LONGEST_PASTE}: shorten the agent's documents, or use another PVE_TRANSPORT"
-            )
-        file = private_directory() / f"paste-{self.wanted.agent}"
+    def _show(self, text: str, suffix: str, name: str) -> None:
+        file = private_directory() / f"paste-{self.wanted.agent}{suffix}"
         file.write_text(text, encoding="utf-8")
-        for line in how_to_give_secrets(self.wanted):
-            self.say(line)
         self.say(f"open the shell of node {self.wanted.node} in the web interface (as root@pam) and paste this:")
-        self.say(f"{_BEGIN.format(self.wanted.agent)}\n{text}{_END}")
+        self.say(f"{_BEGIN.format(self.wanted.agent + name)}\n{text}{_END}")
         self.say(f"Terraform puts its own words before each line: without them it is in the file {file}")
+
+
+def _leaves_receipt(plan: Plan) -> bool:
+    return any(command.argv[:2] == ("pct", "push") for command in plan.commands)
+
+
+def _text(plan: Plan, wanted: Wanted) -> str:
+    # In a bash of its own: `set -e` and `exit` must not end the shell that it is pasted into.
+    return f"bash -s <<'END_OF_PASTE'\n{render(plan, wanted)}END_OF_PASTE\n"
 
 
 def how_to_give_secrets(wanted: Wanted) -> Iterator[str]:

@@ -13,13 +13,7 @@ __all__ = ["plan"]
 
 
 def plan(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
-    """All commands that make node and container what is wanted, in their order; none if they are.
-
-    Args:
-        wanted: What is wanted.
-        facts: What one look saw.
-        delivery: What there is to deliver.
-    """
+    """All commands that make node and container what is wanted, in their order; none if they are."""
     if problem := why_not_ours(wanted, facts):
         # Before the first deploy, a look says all the same what is to be done on the node, or what is in the way there.
         is_first = facts.node == wanted.node and wanted.vmid not in facts.containers and not facts.elsewhere

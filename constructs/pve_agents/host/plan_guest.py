@@ -10,7 +10,7 @@ from pve_agents.host.facts import Facts, GuestFacts
 from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
 
-__all__ = ["BOOTSTRAP", "GUEST_PATH", "PAYLOAD", "Delivery", "in_guest", "plan_guest"]
+__all__ = ["BOOTSTRAP", "GUEST_PATH", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
 
 PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
 
@@ -18,14 +18,14 @@ GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DELIVERY_SECONDS = 300
 
 # The old directory stays until the new one has its name. Killed between the two renames, the next look finds none, and
-# the new one is put there.
+# the new one is put there. A third word names what has arrived of the archive before.
 _UNPACK = """\
 set -eu
 umask 022
 rm -rf "$1.new" "$1.new.tar.gz"
 mkdir -p "$(dirname "$1")"
 mkdir "$1.new"
-base64 -d >"$1.new.tar.gz"
+if [ -n "${3-}" ]; then cat "$1.parts/$3"; else base64 -d; fi >"$1.new.tar.gz"
 echo "$2  $1.new.tar.gz" | sha256sum -c --status || { echo "the archive did not arrive whole"; exit 1; }
 tar -xzf "$1.new.tar.gz" -C "$1.new" --no-same-owner
 rm -f "$1.new.tar.gz"
@@ -36,7 +36,25 @@ if [ -e "$1" ]; then
   mv -T "$1" "$1.previous"
 fi
 mv -T "$1.new" "$1"
-rm -rf "$1.previous"
+rm -rf "$1.parts" "$1.previous"
+"""
+# Killed anywhere, there is a part more, or none.
+_PART = """\
+set -eu
+umask 022
+mkdir -p "$(dirname "$1")"
+umask 077
+file=$1.parts/$2
+if [ "$3" = 0 ] && [ ! -e "$file" ]; then
+  rm -rf "$1.parts"
+  mkdir "$1.parts"
+  : >"$file"
+fi
+[ -e "$file" ] && size=$(wc -c <"$file") || size=-1
+[ "$size" -ge "$3" ] || { echo "refused: a text before this one is missing"; exit 1; }
+[ "$size" -le "$3" ] || { echo "refused: this text has arrived already"; exit 1; }
+{ cat "$file" && base64 -d; } >"$file.new"
+mv -T "$file.new" "$file"
 """
 # Its directory is root's alone, so that nobody can lead root elsewhere there.
 _WRITE_SECRETS = """\
@@ -77,15 +95,22 @@ def in_guest(wanted: Wanted, *words: str) -> tuple[str, ...]:
     return ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--", *clean, *words)
 
 
-def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
-    """Deliver payload and secrets, and run the bootstrap for what has changed.
+def deliver_part(wanted: Wanted, name: str, start: int, content: bytes) -> Command:
+    """A part of an archive that this name tells from all others, to be put behind what has arrived of it."""
+    directory = wanted.payload.directory if wanted.payload else ""
+    reason = f"{len(content)} bytes of the packed payload, from byte {start} on"
+    return _delivery(wanted, _PART, (directory, name, str(start)), reason, (content, "a part of the payload"))
 
-    Args:
-        wanted: What is wanted.
-        facts: What is there.
-        delivery: What there is to deliver.
-    """
-    payload = wanted.payload
+
+def _delivery(wanted: Wanted, script: str, words: tuple[str, ...], reason: str, given: tuple[bytes, str]) -> Command:
+    """A script that gets something on its standard input, which is given with what it is in words."""
+    inside, (content, shown) = in_guest(wanted, "sh", "-c", script, "sh", *words), given
+    return Command(PAYLOAD, inside, reason, stdin=content, shown_stdin=shown, timeout_seconds=_DELIVERY_SECONDS)
+
+
+def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
+    """Deliver payload and secrets, and run the bootstrap for what has changed."""
+    payload, secrets = wanted.payload, wanted.secrets
     if payload is None:
         return Plan()
     if delivery.missing and (facts.guest is None or facts.guest.secrets is None):
@@ -95,56 +120,32 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
     guest = facts.guest or GuestFacts()
     commands = []
     if guest.payload != payload.sha256:
-        words = in_guest(wanted, "sh", "-c", _UNPACK, "sh", payload.directory, payload.sha256)
         reason = f"the payload there is {guest.payload[:12] or 'none'}, and is to be {payload.sha256[:12]}"
-        commands.append(
-            Command(
-                PAYLOAD,
-                words,
-                reason,
-                stdin=delivery.archive,
-                shown_stdin=f"the packed payload, SHA-256 {payload.sha256}",
-                timeout_seconds=_DELIVERY_SECONDS,
-            )
-        )
+        shown = f"the packed payload, SHA-256 {payload.sha256}"
+        words = (payload.directory, payload.sha256)
+        commands.append(_delivery(wanted, _UNPACK, words, reason, (delivery.archive, shown)))
     secrets_sha256 = guest.secrets[2] if guest.secrets else "none"
-    if wanted.secrets and delivery.secrets is not None:
-        secrets = wanted.secrets
+    if secrets and delivery.secrets is not None:
         secrets_sha256 = hashlib.sha256(delivery.secrets).hexdigest()
         if guest.secrets != (f"{secrets.uid}:{secrets.gid}", "600", secrets_sha256):
-            owner = (str(secrets.uid), str(secrets.gid))
-            words = in_guest(wanted, "sh", "-c", _WRITE_SECRETS, "sh", secrets.path, *owner)
-            commands.append(
-                Command(
-                    PAYLOAD,
-                    words,
-                    f"the secrets in {secrets.path} are not these, or not for their owner alone",
-                    stdin=delivery.secrets,
-                    shown_stdin=f"the values of {', '.join(secrets.names)}",
-                    timeout_seconds=_DELIVERY_SECONDS,
-                )
-            )
+            reason = f"the secrets in {secrets.path} are not these, or not for their owner alone"
+            shown = f"the values of {', '.join(secrets.names)}"
+            place = (secrets.path, str(secrets.uid), str(secrets.gid))
+            commands.append(_delivery(wanted, _WRITE_SECRETS, place, reason, (delivery.secrets, shown)))
     done = f"{payload.sha256} {secrets_sha256}"
     is_due = bool(commands) or guest.done != done
     if wanted.bootstrap and (is_due or delivery.run_again):
-        words = in_guest(wanted, "sh", "-c", _RUN, "sh", payload.directory, done)
-        commands.append(
-            Command(
-                BOOTSTRAP,
-                words,
-                "the container is to be what its payload and its secrets say",
-                timeout_seconds=wanted.bootstrap.timeout_seconds,
-                always=not is_due,
-            )
-        )
+        run = in_guest(wanted, "sh", "-c", _RUN, "sh", payload.directory, done)
+        reason = "the container is to be what its payload and its secrets say"
+        seconds = wanted.bootstrap.timeout_seconds
+        commands.append(Command(BOOTSTRAP, run, reason, timeout_seconds=seconds, always=not is_due))
     notes = (f"{_how_to_give(wanted, delivery.missing)}; those that are there stay",) if delivery.missing else ()
     return Plan(tuple(commands), notes=notes, guards=guards(wanted))
 
 
 def _how_to_give(wanted: Wanted, names: tuple[str, ...]) -> str:
     # Where there is a file, nothing but it is read.
-    everything = wanted.secrets.names if wanted.secrets else ()
-    what = "them" if set(names) == set(everything) else ", ".join(everything)
+    what = "them" if set(names) == set(wanted.secret_names) else ", ".join(wanted.secret_names)
     return (
         f"missing secrets: {', '.join(names)}. Write {what} to hermes.env as NAME=VALUE lines, `chmod 600 hermes.env`, and "
         f"deploy with HERMES_ENV_FILE=hermes.env"

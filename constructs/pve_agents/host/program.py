@@ -58,7 +58,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
             do = _paste_away if asked.destroy else _paste
             status = do(asked.step, Paste(wanted, say, environment), environment)
         else:
-            node = Node(wanted, shell_from(environment, wanted.secrets.names if wanted.secrets else ()), say)
+            node = Node(wanted, shell_from(environment, wanted.secret_names), say)
             status = (_destroy if asked.destroy else _apply)(asked.step, node, environment)
     except WrongSettingsError as error:
         return _failed(title, str(error), WRONG_SETTINGS)
@@ -116,7 +116,8 @@ def _leaving(step: str, wanted: Wanted, say: Say, environment: Mapping[str, str]
     leaving = read_leaving(environment.get("HOST_STEP_LEAVING", ""))
     stays = is_replaced and leaving == Leaving(wanted.vmid, {it.key: it.source for it in wanted.attached})
     if step == "payload" or (step == "bootstrap" and is_replaced) or stays:
-        say("nothing to take back: data and files stay where they are")
+        why = "replaced to run again: nothing is taken back" if is_replaced else "nothing to take back"
+        say(f"{why}, data and files stay where they are")
         return None
     if step == "bootstrap":
         return lambda facts: plan_stop(wanted, facts)

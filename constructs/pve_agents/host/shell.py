@@ -63,7 +63,7 @@ class Shell:
             finally:
                 child.kill()
                 writer.join()
-        if self._status(child) == SSH_FAILED and not output:
+        if child.returncode == SSH_FAILED and not output:
             raise UnreachedError(self._failed)
         return output
 
@@ -92,7 +92,7 @@ class Shell:
                 child.terminate()
                 raise
             writer.join()
-        status = self._status(child)
+        status = child.returncode
         if status == SSH_FAILED and self._failed:
             raise UnreachedError(self._failed)
         return status
@@ -104,10 +104,6 @@ class Shell:
             )
         except OSError as error:
             raise UnreachedError(f"cannot run {self._argv[0]}: {error.strerror}") from None
-
-    @staticmethod
-    def _status(child: subprocess.Popen[bytes]) -> int:
-        return child.returncode
 
 
 def _read(child: subprocess.Popen[bytes]) -> bytes:

@@ -14,18 +14,10 @@ from pve_agents.node_devices import part_of_the_node
 __all__ = ["WrongSettingsError", "read_leaving", "read_wanted", "wanted_from"]
 
 _T = TypeVar("_T")
+_Check = Callable[[Any, str], _T]
+"""Takes a value, and where it stands; returns what it means, or raises a WrongSettingsError."""
 
-_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
-_SLOT = r"(?:0|[1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
-_FLAG = r"(?:discard|lazytime|noatime|nodev|noexec|nosuid)"
-_RANGE = r"[ug]:[0-9]+:[0-9]+:[1-9][0-9]*"
-_MOUNT_OPTION = (
-    r"(?:acl|backup|keepattrs|quota|replicate|ro|shared)=[01]"
-    rf"|idmap=(?:passthrough|{_RANGE}(?:;{_RANGE})*)|mountoptions={_FLAG}(?:;{_FLAG})*"
-)
-_DEVICE_OPTION = r"deny-write=[01]|(?:uid|gid)=[0-9]{1,10}|mode=0[0-7]{3}"
-_FEATURE = r"(?:force_rw_sys|fuse|keyctl|mknod|nesting)=[01]|mount=[a-zA-Z0-9_]+(?:;[a-zA-Z0-9_]+)*"
-_LAST_ID = 2**32 - 2
+_AGAIN = "; synthesize the stack again"
 _LONGEST_PATH = 1024
 
 
@@ -48,25 +40,7 @@ def wanted_from(values: object) -> Wanted:
     Raises:
         WrongSettingsError: It is none.
     """
-    spec = _Section.checked(values, "spec")
-    features = spec.mapping("features", _text())
-    for name, value in features.items():
-        spec.require(bool(re.fullmatch(_FEATURE, f"{name}={value}")), "features", f"{name}={value}", "a feature")
-    wanted = Wanted(
-        agent=spec.get("agent", _text(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", "a name")),
-        vmid=spec.get("vmid", _number(100, 999_999_999)),
-        node=spec.get("node", _text(_LABEL, "a node's name")),
-        hostname=spec.get("hostname", _text(_LABEL, "a host name")),
-        tag=spec.get("tag", _text(r"[a-z0-9_][a-z0-9_+.-]*", "a tag")),
-        stop_seconds=spec.get("stop_seconds", _SECONDS),
-        directories=spec.each("directories", _directory),
-        mounts=spec.each("mounts", _mount),
-        devices=spec.each("devices", _device),
-        features=features,
-        payload=spec.optional("payload", _payload),
-        secrets=spec.optional("secrets", _secrets),
-        bootstrap=spec.optional("bootstrap", _bootstrap),
-    )
+    wanted = _WANTED(values, "spec")
     keys, places = [it.key for it in wanted.attached], [it.place for it in wanted.mounts]
     for what, found in (("key", keys), ("place in the container", places)):
         twice = [it for it in found if found.count(it) > 1]
@@ -81,171 +55,171 @@ def read_leaving(text: str) -> Leaving:
     Raises:
         WrongSettingsError: It is none.
     """
-    spec = _Section.checked(_parsed(text), "spec")
-    pairs = [
-        *spec.each("mounts", lambda it: (it.get("key", _KEY), it.get("volume", _PATH))),
-        *spec.each("devices", lambda it: (it.get("key", _KEY), it.get("path", _PATH))),
-    ]
-    return Leaving(vmid=spec.get("vmid", _number(100, 999_999_999)), held=dict(pairs))
-
-
-# --- values
-
-
-def _text(pattern: str = r".*", what: str = "a text") -> Callable[[object], str]:
-    def check(value: object) -> str:
-        if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(pattern, value):
-            raise ValueError(what)
-        return value
-
-    return check
-
-
-def _number(least: int, most: int) -> Callable[[object], int]:
-    def check(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            raise ValueError(f"a number from {least} to {most}")
-        return value
-
-    return check
-
-
-def _path(value: object) -> str:
-    text = _text(r"/[^,=]+", "an absolute path without a comma or an equals sign")(value)
-    if len(text.encode()) > _LONGEST_PATH or text.endswith(" "):
-        raise ValueError(f"a path of at most {_LONGEST_PATH} bytes that does not end in a space")
-    if any(part in {"", ".", ".."} for part in text[1:].split("/")):
-        raise ValueError('a path without an empty, "." or ".." part')
-    return text
-
-
-_PATH = _path
-_KEY = _text(rf"(?:mp|dev){_SLOT}", "a key such as mp0 or dev0")
-_ID = _number(0, _LAST_ID)
-_SECONDS = _number(1, 99_999)
+    return _LEAVING(_parsed(text), "spec")
 
 
 def _parsed(text: str) -> object:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise WrongSettingsError(f"what the step is to do is no JSON: {error}; synthesize the stack again") from None
+        raise WrongSettingsError(f"what the step is to do is no JSON: {error}{_AGAIN}") from None
 
 
-class _Section:
-    """An object of the JSON, whose values are checked as they are taken."""
-
-    def __init__(self, values: Mapping[str, Any], where: str) -> None:
-        self._values, self._where = values, where
-
-    @classmethod
-    def checked(cls, values: object, where: str) -> _Section:
-        if not isinstance(values, dict):
-            raise WrongSettingsError(f"{where} is no JSON object; synthesize the stack again")
-        return cls(values, where)
-
-    def get(self, name: str, check: Callable[[object], _T]) -> _T:
-        if name not in self._values:
-            raise WrongSettingsError(f"{self._where}.{name} is missing; synthesize the stack again")
-        return self._check(name, self._values[name], check)
-
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._values)
-
-    def mapping(self, name: str, check: Callable[[object], _T]) -> Mapping[str, _T]:
-        section = self.checked(self._values.get(name) or {}, f"{self._where}.{name}")
-        return {self._check(name, key, _text()): section.get(key, check) for key in section.names()}
-
-    def each(self, name: str, make: Callable[[_Section], _T]) -> tuple[_T, ...]:
-        values = self._values.get(name) or []
-        if not isinstance(values, list):
-            raise WrongSettingsError(f"{self._where}.{name} is no list; synthesize the stack again")
-        return tuple(make(self.checked(value, f"{self._where}.{name}.{i}")) for i, value in enumerate(values))
-
-    def texts(self, name: str, check: Callable[[object], str]) -> tuple[str, ...]:
-        values = self.get(name, lambda value: value)
-        if not isinstance(values, list):
-            raise WrongSettingsError(f"{self._where}.{name} is no list; synthesize the stack again")
-        return tuple(self._check(f"{name}.{i}", value, check) for i, value in enumerate(values))
-
-    def optional(self, name: str, make: Callable[[_Section], _T]) -> _T | None:
-        return make(self.checked(self._values[name], f"{self._where}.{name}")) if self._values.get(name) else None
-
-    def options(self, pattern: str) -> Mapping[str, str]:
-        options = self.mapping("options", _text())
-        for name, value in options.items():
-            self.require(bool(re.fullmatch(pattern, f"{name}={value}")), "options", f"{name}={value}", "an option")
-        return options
-
-    def require(self, holds: bool, name: str, value: str, what: str) -> None:  # noqa: FBT001 - reads as an assertion
-        if not holds:
-            raise WrongSettingsError(f"{self._where}.{name}: {quoted(value)} is not {what} of Proxmox VE")
-
-    def _check(self, name: str, value: object, check: Callable[[object], _T]) -> _T:
-        try:
-            return check(value)
-        except ValueError as error:
-            text = value if isinstance(value, str) else json.dumps(value)
-            raise WrongSettingsError(f"{self._where}.{name}: {quoted(text)} is not {error}") from None
+# --- what a value can be
 
 
-def _directory(spec: _Section) -> Directory:
-    return Directory(
-        path=spec.get("path", _PATH),
-        uid=spec.get("uid", _ID),
-        gid=spec.get("gid", _ID),
-        mode=int(spec.get("mode", _text(r"[0-7]{3,4}", "a mode such as 0750")), 8),
+def _wrong(value: object, where: str, what: str) -> WrongSettingsError:
+    if value is None:
+        return WrongSettingsError(f"{where} is missing{_AGAIN}")
+    return WrongSettingsError(
+        f"{where}: {quoted(value if isinstance(value, str) else json.dumps(value))} is not {what}"
     )
 
 
-def _mount(spec: _Section) -> Attached:
-    return Attached(
-        key=spec.get("key", _text(rf"mp{_SLOT}", "a key such as mp0")),
-        source=spec.get("volume", _PATH),
-        place=spec.get("path", _PATH),
-        options=spec.options(_MOUNT_OPTION),
-    )
+def _text(pattern: str = r".*", what: str = "a text") -> _Check[str]:
+    def check(value: object, where: str) -> str:
+        if not isinstance(value, str) or not value.isprintable() or not re.fullmatch(pattern, value):
+            raise _wrong(value, where, what)
+        return value
+
+    return check
 
 
-def _node_device(value: object) -> str:
-    path = _text(r"/dev(?:/[A-Za-z0-9_:+-][A-Za-z0-9._:+-]*)+", "a device such as /dev/net/tun")(value)
+def _number(least: int, most: int) -> _Check[int]:
+    def check(value: object, where: str) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise _wrong(value, where, f"a number from {least} to {most}")
+        return value
+
+    return check
+
+
+def _path(value: object, where: str) -> str:
+    text = _text(r"/[^,=]+", "an absolute path without a comma or an equals sign")(value, where)
+    if len(text.encode()) > _LONGEST_PATH or text.endswith(" "):
+        raise _wrong(text, where, f"a path of at most {_LONGEST_PATH} bytes that does not end in a space")
+    if any(part in {"", ".", ".."} for part in text[1:].split("/")):
+        raise _wrong(text, where, 'a path without an empty, "." or ".." part')
+    return text
+
+
+def _node_device(value: object, where: str) -> str:
+    path = _text(r"/dev(?:/[A-Za-z0-9_:+-][A-Za-z0-9._:+-]*)+", "a device such as /dev/net/tun")(value, where)
     if part := part_of_the_node(path):
-        raise ValueError(f"a device for a container: it is {part}")
+        raise _wrong(path, where, f"a device for a container: it is {part}")
     return path
 
 
-def _device(spec: _Section) -> Attached:
-    return Attached(
-        key=spec.get("key", _text(rf"dev{_SLOT}", "a key such as dev0")),
-        source=spec.get("path", _node_device),
-        place="",
-        options=spec.options(_DEVICE_OPTION),
-    )
+def _mode(value: object, where: str) -> int:
+    return int(_text(r"[0-7]{3,4}", "a mode such as 0750")(value, where), 8)
 
 
-def _payload(spec: _Section) -> Payload:
-    return Payload(
-        directory=spec.get("directory", _PATH),
-        archive=spec.get("archive", _text()),
-        sha256=spec.get("sha256", _text(r"[0-9a-f]{64}", "a SHA-256")),
-        checks_timeout_seconds=spec.get("checks_timeout_seconds", _SECONDS),
-    )
+# --- what values are made of; a list, a mapping and what is optional may be left out
 
 
-def _secrets(spec: _Section) -> Secrets:
-    return Secrets(
-        names=spec.texts("names", _text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a variable")),
-        minimum_lengths=spec.mapping("minimum_lengths", _number(0, 10_000)),
-        path=spec.get("path", _PATH),
-        uid=spec.get("uid", _ID),
-        gid=spec.get("gid", _ID),
-        of_compose=spec.texts("of_compose", _text()),
-    )
+def _each(check: _Check[_T]) -> _Check[tuple[_T, ...]]:
+    def checks(values: object, where: str) -> tuple[_T, ...]:
+        if values and not isinstance(values, list):
+            raise WrongSettingsError(f"{where} is no list{_AGAIN}")
+        found = values if isinstance(values, list) else []
+        return tuple(check(value, f"{where}.{number}") for number, value in enumerate(found))
+
+    return checks
 
 
-def _bootstrap(spec: _Section) -> Bootstrap:
-    return Bootstrap(
-        command=spec.get("command", _PATH),
-        timeout_seconds=spec.get("timeout_seconds", _SECONDS),
-        stop_seconds=spec.get("stop_seconds", _SECONDS),
-    )
+def _mapping(check: _Check[_T], pattern: str = "", what: str = "") -> _Check[Mapping[str, _T]]:
+    def checks(values: object, where: str) -> Mapping[str, _T]:
+        found = {_text()(name, where): check(value, f"{where}.{name}") for name, value in _items(values or {}, where)}
+        for option in (f"{name}={value}" for name, value in found.items()):
+            if pattern and not re.fullmatch(pattern, option):
+                raise _wrong(option, where, f"{what} of Proxmox VE")
+        return found
+
+    return checks
+
+
+def _object(make: Callable[..., _T], **checks: _Check[Any]) -> _Check[_T]:
+    def check(values: object, where: str) -> _T:
+        found = dict(_items(values, where))
+        return make(**{name: it(found.get(name), f"{where}.{name}") for name, it in checks.items()})
+
+    return check
+
+
+def _optional(check: _Check[_T]) -> _Check[_T | None]:
+    return lambda value, where: check(value, where) if value else None
+
+
+def _items(values: object, where: str) -> list[tuple[str, object]]:
+    if not isinstance(values, dict):
+        raise WrongSettingsError(f"{where} is no JSON object{_AGAIN}")
+    return list(values.items())
+
+
+# --- what a stack says
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+_SLOT = r"(?:0|[1-9]|[1-9][0-9]|1[0-9][0-9]|2[0-4][0-9]|25[0-5])"
+_FLAG = r"(?:discard|lazytime|noatime|nodev|noexec|nosuid)"
+_RANGE = r"[ug]:[0-9]+:[0-9]+:[1-9][0-9]*"
+_MOUNT_OPTION = (
+    r"(?:acl|backup|keepattrs|quota|replicate|ro|shared)=[01]"
+    rf"|idmap=(?:passthrough|{_RANGE}(?:;{_RANGE})*)|mountoptions={_FLAG}(?:;{_FLAG})*"
+)
+_DEVICE_OPTION = r"deny-write=[01]|(?:uid|gid)=[0-9]{1,10}|mode=0[0-7]{3}"
+_FEATURE = r"(?:force_rw_sys|fuse|keyctl|mknod|nesting)=[01]|mount=[a-zA-Z0-9_]+(?:;[a-zA-Z0-9_]+)*"
+
+_VMID, _ID, _SECONDS = _number(100, 999_999_999), _number(0, 2**32 - 2), _number(1, 99_999)
+_KEY = _text(rf"(?:mp|dev){_SLOT}", "a key such as mp0 or dev0")
+
+_MOUNT = _object(
+    lambda key, volume, path, options: Attached(key=key, source=volume, place=path, options=options),
+    key=_text(rf"mp{_SLOT}", "a key such as mp0"),
+    volume=_path,
+    path=_path,
+    options=_mapping(_text(), _MOUNT_OPTION, "an option"),
+)
+_DEVICE = _object(
+    lambda key, path, options: Attached(key, path, "", options),
+    key=_text(rf"dev{_SLOT}", "a key such as dev0"),
+    path=_node_device,
+    options=_mapping(_text(), _DEVICE_OPTION, "an option"),
+)
+_PAYLOAD = _object(
+    Payload,
+    directory=_path,
+    archive=_text(),
+    sha256=_text(r"[0-9a-f]{64}", "a SHA-256"),
+    checks_timeout_seconds=_SECONDS,
+)
+_SECRETS = _object(
+    Secrets,
+    names=_each(_text(r"[A-Za-z_][A-Za-z0-9_]*", "the name of a variable")),
+    minimum_lengths=_mapping(_number(0, 10_000)),
+    path=_path,
+    uid=_ID,
+    gid=_ID,
+    of_compose=_each(_text()),
+)
+_WANTED = _object(
+    Wanted,
+    agent=_text(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", "a name"),
+    vmid=_VMID,
+    node=_text(_LABEL, "a node's name"),
+    hostname=_text(_LABEL, "a host name"),
+    tag=_text(r"[a-z0-9_][a-z0-9_+.-]*", "a tag"),
+    stop_seconds=_SECONDS,
+    directories=_each(_object(Directory, path=_path, uid=_ID, gid=_ID, mode=_mode)),
+    mounts=_each(_MOUNT),
+    devices=_each(_DEVICE),
+    features=_mapping(_text(), _FEATURE, "a feature"),
+    payload=_optional(_PAYLOAD),
+    secrets=_optional(_SECRETS),
+    bootstrap=_optional(_object(Bootstrap, command=_path, timeout_seconds=_SECONDS, stop_seconds=_SECONDS)),
+)
+_LEAVING = _object(
+    lambda vmid, mounts, devices: Leaving(vmid, dict([*mounts, *devices])),
+    vmid=_VMID,
+    mounts=_each(_object(lambda key, volume: (key, volume), key=_KEY, volume=_path)),
+    devices=_each(_object(lambda key, path: (key, path), key=_KEY, path=_path)),
+)

@@ -99,6 +99,11 @@ class Wanted:
         return self.mounts + self.devices
 
     @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The names of the agent's secrets."""
+        return self.secrets.names if self.secrets else ()
+
+    @property
     def workspaces(self) -> tuple[tuple[Attached, Directory], ...]:
         """What the agent can write: the mounts that are not read-only, with the directory behind each."""
         directories = {directory.path: directory for directory in self.directories}

@@ -91,6 +91,8 @@ class Node:
     guest: GuestFacts = field(default_factory=lambda: GuestFacts(is_whole=True))
     secrets: bytes = b""
     """What its file of secrets holds."""
+    parts: dict[str, bytes] = field(default_factory=dict)
+    """What has arrived of an archive that comes in parts."""
 
     def facts(self) -> Facts:
         """One look at it."""
@@ -140,21 +142,35 @@ class Node:
                 self.containers[self.vmid] = Container(self.vmid, dict(container.configured))
             case ("exec", *_, "--stop") | ("push", "/dev/null", _):
                 pass
-            case ("exec", *_, place, one, other):
-                self._obey_inside(place, one, other, command.stdin)
+            case ("exec", *words):
+                at = words.index("-c")
+                self._obey_inside(words[at + 1], words[at + 3 :], command.stdin or b"")
             case _:
                 raise AssertionError(command.argv)
 
-    def _obey_inside(self, place: str, one: str, other: str, given: bytes | None) -> None:
-        if given is None:
-            self.guest = replace(self.guest, done=other)
-        elif place == "sh":
-            executables = frozenset({"bootstrap", "verify"})
-            self.guest = replace(self.guest, payload=other, done="", executables=executables)
-        else:
-            assert place.startswith("/etc/pve-agents/")
-            self.secrets = given
-            self.guest = replace(self.guest, secrets=(f"{one}:{other}", "600", hashlib.sha256(given).hexdigest()))
+    def _obey_inside(self, script: str, words: list[str], given: bytes) -> None:
+        match words:
+            case [_, done] if "/bootstrap" in script:
+                self.guest = replace(self.guest, done=done)
+            case [_, sha256, *names] if "tar -xzf" in script:
+                archive = self.parts.get(names[0], b"") if names else given
+                if hashlib.sha256(archive).hexdigest() != sha256:
+                    raise RefusedError("the archive did not arrive whole")
+                executables = frozenset({"bootstrap", "verify"})
+                self.guest = replace(self.guest, payload=sha256, done="", executables=executables)
+                self.parts.clear()
+            case [_, name, start] if ".parts/" in script:
+                if start == "0" and name not in self.parts:
+                    self.parts = {name: b""}
+                if len(self.parts.get(name, b"")) != int(start):
+                    raise RefusedError("not its turn")
+                self.parts[name] += given
+            case [path, uid, gid]:
+                assert path.startswith("/etc/pve-agents/")
+                self.secrets = given
+                self.guest = replace(self.guest, secrets=(f"{uid}:{gid}", "600", hashlib.sha256(given).hexdigest()))
+            case _:
+                raise AssertionError(words)
 
     def _kind(self, path: str) -> str:
         return self.paths.get(path, PathFact("")).kind

@@ -18,6 +18,8 @@ from pve_agents.host.commands import ALLOWED, Command, Guard, Plan, render, writ
 from pve_agents.host.paste import plan_paste
 from pve_agents.host.plan import plan
 from pve_agents.host.plan_container import guards
+from pve_agents.host.shell import Shell
+from pve_agents.host.step import Node as RealNode
 from tests.unit.host.model import DELIVERY, SECRETS, WANTED, Node
 
 PCT = """#!/bin/bash
@@ -78,10 +80,10 @@ def test_each_command_is_said_before_it_runs_with_its_outcome_and_time(root: Roo
     assert (done.returncode, done.stderr) == (0, "")
     assert re.sub(r"\d+ s", "0 s", done.stdout).splitlines() == [
         "$ pct set 118 --mp0 '/srv/a b,mp=/data'",
-        "says something",
+        "  says something",
         "… done in 0 s",
         "$ pct reboot 118",
-        "says something",
+        "  says something",
         "… done in 0 s",
     ]
     assert root.called() == ["set 118 --mp0 /srv/a b,mp=/data", "reboot 118"]
@@ -109,6 +111,60 @@ def test_no_end_of_a_command_is_a_terminal_where_a_text_is_pasted(root: Root) ->
     assert output.count(b"says something") == 2
     assert b"is a terminal" not in output
     assert base64.b64encode(SECRETS) not in output
+
+
+FORGERIES = [
+    r"$ pct destroy 200\n",
+    r"\r$ pct destroy 200\n",
+    r"\000\001$ pct destroy 200\n",
+    r"x\n$ pct destroy 200",
+    r"$(printf 'x%.0s' {1..3900})$ pct destroy 200\n",
+    r"$(printf 'x%.0s' {1..4000})$ pct destroy 200\n",
+]
+
+
+@pytest.mark.parametrize("said", FORGERIES, ids=[str(number) for number in range(len(FORGERIES))])
+def test_what_a_container_says_is_never_taken_for_what_root_ran(root: Root, said: str) -> None:
+    """The attack: output that begins as the line before a command does, and a command that then fails."""
+    (root.directory / "bin" / "pct").write_text(f'#!/bin/bash\nprintf "{said}"\necho refused: x\nexit 7\n')
+    heard: list[str] = []
+    text, bash = root.text(pct("exec", "118")), Shell(["env", *assigned(root.environment), "bash", "-s"])
+    node = RealNode(WANTED, bash, heard.append)
+    assert bash.act(text, node._hear) == 3
+    assert node.doing == "pct exec 118"
+    assert [line.partition(" after ")[0] for line in heard if not line.startswith("  ")] == [
+        "$ pct exec 118",
+        "… FAILED with status 7",
+    ]
+    assert any("pct destroy 200" in line for line in heard)
+
+
+def assigned(variables: dict[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def test_no_terminal_that_a_text_is_pasted_into_obeys_a_container(root: Root) -> None:
+    """As xterm.js reads UTF-8: C0, DEL, and C1 in two bytes, whatever remains when one is taken out."""
+    said = r"a\033[6n\007b\177\302\233c\302\302\233\233d\302\007\233e … ü"
+    (root.directory / "bin" / "pct").write_text(f"#!/bin/bash\nprintf '{said}'\n")
+    done = subprocess.run(
+        ["bash", "-s"],
+        input=root.text(pct("exec", "118")).encode(),
+        env=root.environment,
+        capture_output=True,
+        check=True,
+    )
+    (line,) = [line for line in done.stdout.decode(errors="replace").splitlines() if line.startswith("  ")]
+    assert not [character for character in line if not character.isprintable()]
+    assert line.startswith("  a[6nb?c")
+    assert line.endswith("e … ü")
+
+
+def test_a_command_that_never_ends_its_line_fills_no_memory(root: Root) -> None:
+    (root.directory / "bin" / "pct").write_text("#!/bin/bash\nhead -c 100000 /dev/zero | tr '\\0' x\n")
+    lines = root(pct("exec", "118")).stdout.splitlines()
+    assert max(map(len, lines)) <= 3902
+    assert "".join(line[2:] for line in lines[1:-1]) == "x" * 100_000
 
 
 def test_what_fails_ends_it(root: Root) -> None:

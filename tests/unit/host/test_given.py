@@ -14,6 +14,7 @@ from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pve_agents.agents.hermes.variables import variable
 from pve_agents.host.given import Given, read_given
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
@@ -53,6 +54,18 @@ def refused(**environment: str) -> str:
 def test_they_are_taken_from_the_environment_and_nothing_else_is() -> None:
     given = read_given(SECRETS, {KEY: CANARY, "OTHER": CANARY, "PVE_READ_TOKEN": CANARY})
     assert given.file == f"{KEY}={CANARY}\n".encode()
+
+
+def test_the_file_that_the_settings_send_a_secret_to_is_one_that_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match=r"put the value into hermes\.env") as error:
+        list(variable(KEY, CANARY))
+    name = str(error.value).rpartition(" into ")[2]
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(f"{KEY}={CANARY}\n")
+    Path(name).chmod(0o600)
+    assert read_given(SECRETS, {"HERMES_ENV_FILE": name}).missing == ()
 
 
 def test_or_from_a_file_which_is_then_the_only_source(file: File) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import random
 import re
 import subprocess
 from collections.abc import Callable, Mapping
@@ -16,10 +19,11 @@ import pytest
 
 from pve_agents import node_api
 from pve_agents.host import paste as module
-from pve_agents.host.commands import render
+from pve_agents.host.commands import Plan, render
 from pve_agents.host.facts import Container
-from pve_agents.host.paste import LONGEST_PASTE, Paste, plan_paste
-from pve_agents.host.plan_guest import Delivery
+from pve_agents.host.parts import in_parts
+from pve_agents.host.paste import Paste, plan_paste
+from pve_agents.host.plan_guest import Delivery, deliver_part
 from pve_agents.host.program import STEPS, main
 from pve_agents.host.verify import Check, verify
 from pve_agents.host.wanted import Wanted
@@ -344,25 +348,232 @@ def test_what_the_api_shows_to_be_somebody_elses_is_refused_and_not_shown(
     assert "\x1b" not in out
 
 
-def test_a_text_that_the_console_would_not_take_is_not_shown(console: Console, tmp_path: Path) -> None:
-    import hashlib  # noqa: PLC0415
+# --- a text that is too long for one frame
 
-    def deliver(size: int) -> tuple[int, str, str]:
-        archive = bytes(size)
-        (tmp_path / "payload.tar.gz").write_bytes(archive)
+FRAME = 131_072
+BEGUN = re.compile(r"# ---- begin hermes(?:, text (\d) of (\d))?: paste from here\n(.*?)" + END, re.DOTALL)
+
+
+class Texts:
+    """The texts of a deploy with a large archive, and somebody who pastes each of them."""
+
+    def __init__(self, console: Console, size: int) -> None:
+        self.console, self.shown, self.said = console, list[tuple[str, str, str]](), ""
+        archive = random.Random(0).randbytes(size)  # noqa: S311
+        Path(console.spec["payload"]["archive"]).write_bytes(archive)
         console.spec["payload"] |= {"sha256": hashlib.sha256(archive).hexdigest()}
-        return console.step("payload")
+        self.then: Callable[[str], None] = self.paste
+        console.meanwhile = self.look
 
-    status, out, err = deliver(100_000)
+    def look(self) -> None:
+        """Do something with a text that is new."""
+        said = self.console.capsys.readouterr().out
+        self.said += said
+        for found in BEGUN.findall(said):
+            self.shown.append(found)
+            self.then(found[2])
+
+    def paste(self, text: str) -> None:
+        """Paste it."""
+        self.console.root.run("\n".join(text.splitlines()[1:-1]) + "\n")
+
+
+@pytest.mark.parametrize(("size", "count"), [(90_000, 1), (100_000, 3), (300_000, 5)])
+def test_no_text_is_longer_than_a_frame_and_each_is_waited_for(console: Console, size: int, count: int) -> None:
+    texts = Texts(console, size)
+    status, out, err = console.step("payload")
+    assert (status, err) == (0, "")
+    numbers = [(str(number), str(count)) for number in range(1, count + 1)] if count > 1 else [("", "")]
+    assert [it[:2] for it in texts.shown] == numbers
+    assert BEGIN not in out
+    # What the console writes around it: the kind, the length, and the brackets of a paste.
+    assert max(len(f"0:{len(it[2])}:\x1b[200~{it[2]}\x1b[201~".encode()) for it in texts.shown) <= FRAME
+    assert console.node.guest.payload == console.spec["payload"]["sha256"]
+    assert console.node.guest.done
+    assert console.node.parts == {}
+    assert texts.said.count("secrets … not in the text") == 1
+    # All of it that is not the archive is in the last one, where a person can read it.
+    assert [name for name in ("mkdir -m", "pct set", "pct reboot") if name in texts.shown[-1][2]] == [
+        "mkdir -m",
+        "pct set",
+        "pct reboot",
+    ]
+    if count > 1:
+        assert all("pct set" not in text for *_, text in texts.shown[:-1])
+
+
+def test_each_text_lies_in_a_file_of_its_own(console: Console) -> None:
+    texts = Texts(console, 100_000)
+    assert console.step("payload")[0] == 0
+    files = re.findall(r"without them it is in the file (\S+)", texts.said)
+    assert [Path(file).read_text() for file in files] == [text for *_, text in texts.shown]
+
+
+def test_a_part_that_is_never_pasted_is_waited_for_and_the_next_is_not_shown(console: Console) -> None:
+    texts = Texts(console, 100_000)
+    texts.then = lambda _: None
+    status, _, err = console.step("payload")
+    assert status == 4
+    assert "after 60 s the effect is not there: the text has not come to its end. Look at" in err
+    assert [it[0] for it in texts.shown] == ["1"]
+    # What was given up is begun anew, and nothing of it is in the way.
+    texts.then = texts.paste
+    assert console.step("payload")[0] == 0
+    assert [it[0] for it in texts.shown] == ["1", "1", "2", "3"]
+
+
+def test_texts_of_two_runs_do_not_mix(console: Console) -> None:
+    texts = Texts(console, 100_000)
+    texts.then = lambda text: texts.paste(text) if len(texts.shown) == 1 else console.interrupt()
+    assert console.step("payload")[0] == 130
+    old = texts.shown[1][2]
+
+    def mix(text: str) -> None:
+        texts.paste(old)
+        texts.paste(text)
+
+    texts.then = mix
+    texts.shown.clear()
+    assert console.step("payload")[0] == 0
+    assert console.node.guest.payload == console.spec["payload"]["sha256"]
+
+
+@pytest.mark.parametrize("longest", [100, 3000])
+def test_what_no_parting_makes_short_enough_is_not_shown(
+    console: Console, monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    monkeypatch.setattr(module, "LONGEST_PASTE", longest)
+    texts = Texts(console, 30_000)
+    status, out, err = console.step("payload")
     assert status == 2
     assert re.search(
-        rf"the text to paste has 1\d{{5}} bytes, and the web console closes its connection above {LONGEST_PASTE}: shorten "
-        "the agent's documents, or use another PVE_TRANSPORT",
-        err,
+        rf"the text to paste has \d+ bytes, and the web console closes its connection above {longest}: use another", err
     )
-    assert BEGIN not in out
-    console.meanwhile = console.paste
-    assert deliver(90_000)[0] == 0
+    assert texts.shown == []
+    assert "# ---- begin" not in out
+
+
+class Inside:
+    """The scripts of a delivery in parts, in a real shell."""
+
+    def __init__(self, place: Path) -> None:
+        self.place, self.archive = place / "opt" / "agent", place / "archive.tar.gz"
+        (place / "payload").mkdir()
+        (place / "payload" / "bootstrap").write_text("x" * 1000)
+        subprocess.run(["tar", "-czf", self.archive, "-C", place / "payload", "."], check=True)
+        self.content = self.archive.read_bytes()
+        self.plans = self.parted()
+
+    def parted(self) -> list[Plan]:
+        """The texts of another run."""
+        assert WANTED.payload
+        sha256 = hashlib.sha256(self.content).hexdigest()
+        payload = replace(WANTED.payload, directory=str(self.place), sha256=sha256)
+        wanted = replace(WANTED, payload=payload)
+        whole = plan_paste(wanted, Node().facts(), Delivery(archive=self.content))
+        # Three parts, whatever the head of a text is.
+        half = len(self.content) // 3 // 57 + 1
+        fixed = len(render(Plan((deliver_part(wanted, "0" * 16, len(self.content), b""), whole.commands[-1])), wanted))
+
+        def length(plan: Plan) -> int:
+            return len(render(replace(plan, guards=()), wanted))
+
+        found = in_parts(whole, wanted, whole.commands[-1], length, fixed + 77 * half)
+        assert len(found) in {3, 4}
+        return found
+
+    def paste(
+        self, number: int, plans: list[Plan] | None = None, *, half: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run what a text runs inside."""
+        (command,) = [it for it in (plans or self.plans)[number].commands if it.step == "payload"]
+        words = command.argv[command.argv.index("sh") :]
+        given = base64.b64encode(command.stdin or b"").decode()
+        limit = ["timeout", "-s", "KILL", "0.2"] if half else []
+        with subprocess.Popen([*limit, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+            assert run.stdin
+            assert run.stdout
+            run.stdin.write(given[: len(given) // 8 * 4] if half else given)
+            if half:
+                run.stdin.flush()
+                run.wait()
+                return subprocess.CompletedProcess(words, run.returncode, "")
+            run.stdin.close()
+            return subprocess.CompletedProcess(words, run.wait(), run.stdout.read())
+
+    def files(self) -> list[str]:
+        """What there is of the agent."""
+        return sorted(str(path.relative_to(self.place.parent)) for path in self.place.parent.rglob("*"))
+
+
+DELIVERED = ["agent", "agent/.sha256", "agent/bootstrap"]
+MISSING, ARRIVED = "refused: a text before this one is missing\n", "refused: this text has arrived already\n"
+
+
+@pytest.fixture
+def inside(tmp_path: Path) -> Inside:
+    return Inside(tmp_path)
+
+
+def test_parts_in_their_order_make_the_archive_and_leave_nothing(inside: Inside) -> None:
+    assert [inside.paste(number).returncode for number in range(len(inside.plans))] == [0] * len(inside.plans)
+    assert inside.files() == DELIVERED
+
+
+def test_what_has_arrived_is_for_root_alone(inside: Inside) -> None:
+    inside.paste(0)
+    (part,) = Path(f"{inside.place}.parts").iterdir()
+    assert (part.stat().st_mode & 0o777, part.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert inside.place.parent.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_part_that_is_pasted_twice_or_too_early_changes_nothing_and_leaves_no_trace(inside: Inside) -> None:
+    last = len(inside.plans) - 1
+    for number, status, said in (
+        (1, 1, MISSING),
+        (0, 0, ""),
+        (0, 1, ARRIVED),
+        (2, 1, MISSING) if last > 2 else (0, 1, ARRIVED),
+    ):
+        done = inside.paste(number)
+        assert (done.returncode, done.stdout) == (status, said)
+    assert "did not arrive whole" in inside.paste(last).stdout
+    for number in range(1, last):
+        assert inside.paste(number).returncode == 0
+    assert inside.paste(0).stdout == ARRIVED
+    assert inside.paste(last).returncode == 0
+    assert inside.files() == DELIVERED
+
+
+def test_a_part_that_is_killed_in_the_middle_is_pasted_again(inside: Inside) -> None:
+    last = len(inside.plans) - 1
+    inside.paste(0)
+    assert inside.paste(1, half=True).returncode != 0
+    for number in range(1, last + 1):
+        assert inside.paste(number).returncode == 0
+    assert inside.files() == DELIVERED
+
+
+def test_another_run_begins_anew_and_clears_what_one_that_was_given_up_has_left(inside: Inside) -> None:
+    inside.paste(0)
+    others = inside.parted()
+    assert inside.paste(1, others).stdout == MISSING
+    assert inside.paste(0, others).returncode == 0
+    # The old ones find nothing of theirs.
+    assert inside.paste(1).stdout == MISSING
+    assert all(inside.paste(number, others).returncode == 0 for number in range(1, len(others)))
+    assert inside.files() == DELIVERED
+
+
+def test_an_archive_that_somebody_has_changed_on_the_way_is_not_unpacked(inside: Inside) -> None:
+    last = len(inside.plans) - 1
+    for number in range(last):
+        inside.paste(number)
+    (part,) = Path(f"{inside.place}.parts").iterdir()
+    part.write_bytes(part.read_bytes()[:-1] + b"x")
+    done = inside.paste(last)
+    assert (done.returncode, done.stdout) == (1, "the archive did not arrive whole\n")
+    assert not inside.place.exists()
 
 
 # --- what the text itself looks at, in a real bash

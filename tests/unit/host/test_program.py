@@ -422,7 +422,7 @@ def test_ctrl_c_later_says_what_was_running(operator: Operator, monkeypatch: pyt
 
 def test_a_destroy_removes_no_data(operator: Operator) -> None:
     done = operator.destroy("payload")
-    assert (done.status, done.said[1]) == (0, "[hermes] nothing to take back: data and files stay where they are")
+    assert (done.status, done.said[1]) == (0, "[hermes] nothing to take back, data and files stay where they are")
     assert not operator.reached()
 
 
@@ -454,7 +454,7 @@ def test_a_replaced_bootstrap_stops_nothing(operator: Operator) -> None:
     operator.deploy()
     operator.ran()
     done = operator.destroy("bootstrap", replaced=True)
-    assert done.said[1] == "[hermes] nothing to take back: data and files stay where they are"
+    assert done.said[1] == "[hermes] replaced to run again: nothing is taken back, data and files stay where they are"
     assert operator.ran() == []
 
 
