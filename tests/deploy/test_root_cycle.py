@@ -62,18 +62,6 @@ def test_from_nothing_to_a_finished_agent_that_passes_every_check(project: Proje
     )
 
 
-@pytest.mark.cli
-def test_one_command_deploys_both_stacks_one_after_the_other(project: Project, virtual_node: VirtualNode) -> None:
-    options = ("--auto-approve", "--skip-provider-lock", "--output", str(project.out))
-
-    project.run(ROOT / "scripts" / "cdktf", "deploy", "hermes", HERMES_ROOT, *options)
-
-    assert (project.addresses() >= {CONTAINER}, project.addresses(HERMES_ROOT)) == (True, set(STEPS))
-    token_stack_done, root_stack_began = project.state(), virtual_node.host.real(HDD)
-    assert token_stack_done.stat().st_mtime_ns < root_stack_began.stat().st_mtime_ns
-    assert virtual_node.container_config(118)["mp0"] == f"{HDD},mp=/data,replicate=0"
-
-
 def test_a_changed_setting_changes_what_it_names_and_nothing_else(project: Project, virtual_node: VirtualNode) -> None:
     mounts: dict[str, Mapping[str, Any]] = {"mp0": DATA, "mp1": WORK}
     # How the bootstrap takes a change, others test; this one is about the host.
