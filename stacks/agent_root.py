@@ -6,12 +6,11 @@ from cdktf import Annotations, ITerraformDependable, TerraformStack
 from cdktf_cdktf_provider_null.provider import NullProvider
 from constructs import Construct
 
-import pve_agents
 from pve_agents import Agent, GuestPayload, Host, HostStep
 from pve_agents.settings import Backend
 from pve_agents.state_guard import StateGuard
 from stacks.backend import store_state
-from stacks.root_spec import SCRIPTS, STEPS, payload_of, root_spec
+from stacks.root_spec import STEPS, payload_of, root_spec
 
 
 class AgentRootStack(TerraformStack):
@@ -36,12 +35,7 @@ class AgentRootStack(TerraformStack):
 
         for sentence in agent.warnings:
             Annotations.of(self).add_warning(sentence)
-        content = (
-            # Imported here, for which agents without it need not wait.
-            pve_agents.HermesAgent(self, "payload", agent=agent, scripts=SCRIPTS / "guest")
-            if agent.hermes
-            else GuestPayload(self, "payload", name=agent.name, payload=payload_of(agent))
-        )
+        content = GuestPayload(self, "payload", name=agent.name, payload=payload_of(agent))
         spec = root_spec(agent, content.payload, archive=content.path)
         host = Host(self, "host", spec=spec)
         previous: list[ITerraformDependable] = []

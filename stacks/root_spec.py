@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
-from pve_agents.payload import Payload, container_payload
+from pve_agents.payload import GuestFile, Payload, container_payload
 from pve_agents.settings import Agent
 
 STEPS = {
@@ -27,11 +28,14 @@ _STOP_MARGIN_SECONDS = 60
 
 def payload_of(agent: Agent) -> Payload:
     """What goes into the agent's container."""
-    if agent.hermes is None:
-        return container_payload(agent, scripts=SCRIPTS / "guest")
-    from pve_agents.agents.hermes.render import hermes_payload  # noqa: PLC0415 - other agents need not wait for it
-
-    return hermes_payload(agent, scripts=SCRIPTS / "guest")
+    base, app = container_payload(agent, scripts=SCRIPTS / "guest"), agent.app
+    return replace(
+        base,
+        files={**base.files, **{name: GuestFile(text) for name, text in app.files.items()}},
+        secrets=agent.secret_names,
+        minimum_lengths={secret.name: secret.minimum_length for secret in app.secrets if secret.minimum_length},
+        secrets_of_compose=tuple(secret.name for secret in app.secrets if secret.is_read_by_compose),
+    )
 
 
 def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, object]:
@@ -42,7 +46,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
         payload: What goes into its container.
         archive: Path of the packed payload, relative to where the step runs.
     """
-    answers = agent.hermes.all_answers_seconds if agent.hermes else 0
+    answers = agent.section.answers_seconds if agent.section else 0
     stop = agent.stopping.services + _STOP_MARGIN_SECONDS
     return {
         "agent": agent.name,

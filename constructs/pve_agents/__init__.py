@@ -7,8 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pve_agents.agents.hermes.agent import HermesAgent
-    from pve_agents.container import AgentContainer, Container, ExistingContainer
+    from pve_agents.container import AgentContainer
     from pve_agents.guest_payload import GuestPayload
     from pve_agents.host_step import Host, HostStep
     from pve_agents.payload import GuestFile, Payload
@@ -34,14 +33,11 @@ __all__ = [
     "Agent",
     "AgentContainer",
     "BindMount",
-    "Container",
     "Cpu",
     "Disk",
     "Dns",
-    "ExistingContainer",
     "GuestFile",
     "GuestPayload",
-    "HermesAgent",
     "Homelab",
     "Host",
     "HostStep",
@@ -58,19 +54,25 @@ __all__ = [
 ]
 
 # With cdktf comes a Node process, for which who only reads the settings need not wait: each module is imported when
-# something of it is asked for.
-_MODULES = (
-    *("settings", "payload", "guest_payload", "container", "template", "token_check", "vmid_guard", "host_step"),
-    "agents.hermes.agent",
-)
+# something of it is asked for. What stands in none of these comes from the settings.
+_MODULES = {
+    "AgentContainer": "container",
+    "GuestFile": "payload",
+    "GuestPayload": "guest_payload",
+    "Host": "host_step",
+    "HostStep": "host_step",
+    "LxcTemplate": "template",
+    "Payload": "payload",
+    "TokenCheck": "token_check",
+    "VmidGuard": "vmid_guard",
+}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         """Import a public name from where it is."""
-        if name in __all__:
-            for module in map(import_module, (f"pve_agents.{it}" for it in _MODULES)):
-                if name in vars(module):
-                    globals()[name] = vars(module)[name]
-                    return vars(module)[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'settings')}"), name)
+        globals()[name] = value
+        return value

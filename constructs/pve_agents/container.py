@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import jsii
 from cdktf import ITerraformDependable, TerraformResource, TerraformResourceLifecycle
@@ -70,28 +69,6 @@ _ROOT_ONLY = {
     "idmap": "a user id mapping",
 }
 _ROOT_ONLY_FEATURES = ("keyctl", "fuse", "mknod", "mount")
-
-
-class Container(Protocol):
-    """A container as other constructs refer to it."""
-
-    @property
-    def node_name(self) -> NodeName:
-        """The node that it is on."""
-        ...
-
-    @property
-    def vmid(self) -> Vmid:
-        """Its VMID."""
-        ...
-
-
-@dataclass(frozen=True)
-class ExistingContainer:
-    """A container that this app refers to and does not own."""
-
-    node_name: NodeName
-    vmid: Vmid
 
 
 class AgentContainer(Construct):
@@ -288,11 +265,6 @@ class AgentContainer(Construct):
     def own_tag(name: str) -> Tag:
         """The tag that marks a container as its stack's own, by the name of its resource."""
         return f"pve-agents-{name}".lower()
-
-    @staticmethod
-    def from_vmid(*, node_name: NodeName, vmid: Vmid) -> ExistingContainer:
-        """Refer to a container that exists and is not this app's: nothing is created, read or changed."""
-        return ExistingContainer(node_name=node_name, vmid=vmid)
 
 
 def _settled(description: str) -> str:

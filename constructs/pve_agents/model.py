@@ -1,63 +1,28 @@
 """What the models of the settings have in common."""
 
 import difflib
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, get_args
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    GetCoreSchemaHandler,
-    GetJsonSchemaHandler,
-    Strict,
-    ValidationError,
-    ValidationInfo,
-)
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, ErrorDetails, core_schema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, Strict
+from pydantic_core import CoreSchema, core_schema
 
 from pve_agents.types import shown
 
 __all__ = [
-    "MOST_SENTENCES",
     "Flag",
-    "InFile",
-    "Key",
     "Model",
-    "Neighbour",
     "OpenModel",
-    "Place",
-    "ProblemsError",
     "ReadOnly",
-    "Section",
     "Unquoted",
     "at_most",
-    "below",
-    "checked",
     "distinct",
-    "dotted",
-    "few",
-    "flattened",
     "listed",
     "meant",
     "merged",
     "offered",
-    "problem",
 ]
-
-Key = tuple[str | int, ...]
-"""A setting's place: the keys on the way to it."""
-
-
-def dotted(key: Key) -> str:
-    """Return a place as one word, such as ``agents.hermes.vmid``."""
-    return ".".join(str(part) if re.fullmatch(r"[\w-]{1,60}", str(part)) else shown(part) for part in key)
-
 
 Flag = Annotated[bool, Strict()]
 """true or false, and no word for it."""
@@ -66,7 +31,7 @@ Flag = Annotated[bool, Strict()]
 class Model(BaseModel):
     """Settings with known keys, which never change."""
 
-    # What stands in a wrong place may be a secret: no error repeats it by itself.
+    # A misplaced value may be a secret: no error repeats it by itself.
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     synonyms: ClassVar[Mapping[str, str]] = {}
@@ -81,6 +46,14 @@ class Model(BaseModel):
     not_here: ClassVar[Mapping[str, str]] = {}
     """Keys that people write here, and why there is none, with {agent} for the agent's name."""
 
+    required: ClassVar[Mapping[str, str]] = {}
+    """What to write under a key that is missing."""
+
+    @classmethod
+    def known_keys(cls) -> dict[str, Any]:
+        """Return the keys that can be stated, each with its type."""
+        return {name: field.annotation for name, field in cls.model_fields.items() if not field.exclude}
+
 
 class OpenModel(Model):
     """Settings of which some keys are known, and all others are passed on as they are."""
@@ -88,141 +61,10 @@ class OpenModel(Model):
     model_config = ConfigDict(extra="allow")
 
 
-class Section:
-    """Marks a section that is optional: its model is imported when it is stated, since most agents lack most sections."""
-
-    def __init__(self, module: str, name: str) -> None:
-        """Keep the model's place."""
-        self._module, self._name = module, name
-
-    @property
-    def model(self) -> type[Model]:
-        """The section's model."""
-        model: type[Model] = getattr(import_module(self._module), self._name)
-        return model
-
-    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Check with a model that pydantic does not know yet."""
-        return core_schema.with_info_plain_validator_function(self._check)
-
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Describe the model, by reference: what stands alone would be written out."""
-        return handler(core_schema.chain_schema([self.model.__pydantic_core_schema__]))
-
-    def _check(self, value: object, info: ValidationInfo) -> Model:
-        try:
-            return self.model.model_validate(value, context=info.context)
-        except ValidationError as error:
-            raise ProblemsError(error.errors()) from None
-
-
-@dataclass(frozen=True)
-class Place:
-    """The container that a section's software runs in."""
-
-    name: str
-    """Name of the agent."""
-
-    mounts: Mapping[str, bool]
-    """Paths at which directories of the node are mounted, and whether they can be written."""
-
-    memory_mib: int
-    """Memory in MiB."""
-
-    cores: int
-    """Cores."""
-
-    devices: Mapping[str, bool]
-    """Paths of the node's devices in it, and whether user 10000 may read and write them."""
-
-
-@dataclass(frozen=True)
-class Neighbour:
-    """An agent, as another one's section sees it."""
-
-    name: str
-    """Name of the agent."""
-
-    node: str
-    """Node that it is on."""
-
-    mounts: Mapping[str, tuple[str, bool]]
-    """Paths at which directories of the node are mounted, each with the directory, and whether every node has it."""
-
-
-class InFile(str):
-    """Part of a key: what follows stands in a file of its own, of this name."""
-
-    __slots__ = ()
-
-
 class Unquoted(str):
     """A word without quotes, such as ``no``, that other readers of YAML take for true or false."""
 
     __slots__ = ()
-
-
-class ProblemsError(ValueError):
-    """Several things are wrong, each at a key of its own below what was checked.
-
-    Attributes:
-        errors: They, as pydantic describes errors.
-    """
-
-    def __init__(self, errors: Iterable[ErrorDetails]) -> None:
-        """Keep the errors; ``str()`` joins them by line breaks."""
-        self.errors = list(errors)
-        super().__init__(
-            "\n".join(": ".join(filter(None, (dotted(error["loc"]), error["msg"]))) for error in self.errors)
-        )
-
-
-def problem(key: Key, sentence: str, value: object = None) -> ErrorDetails:
-    """Return an error of ours.
-
-    Args:
-        key: Where, below what is checked.
-        sentence: What is wrong, and what to write instead; without a full stop.
-        value: What stands there. Defaults to none.
-    """
-    return ErrorDetails(type="value_error", loc=key, msg=sentence, input=value, ctx={"error": ValueError(sentence)})
-
-
-def below(key: Key, errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
-    """Return errors that were found below a key, with their whole places."""
-    moved = [error.copy() for error in errors]
-    for error in moved:
-        error["loc"] = (*key, *error["loc"])
-    return moved
-
-
-def flattened(errors: Iterable[ErrorDetails]) -> list[ErrorDetails]:
-    """Return errors with those that stand for several taken apart."""
-    flat = []
-    for error in errors:
-        several = error.get("ctx", {}).get("error")
-        inner = flattened(below(error["loc"], several.errors)) if isinstance(several, ProblemsError) else [error]
-        flat += inner
-    return flat
-
-
-MOST_SENTENCES = 20
-"""How many sentences somebody reads before correcting the first."""
-
-_LONGEST_SENTENCE = 2000
-
-
-def few(sentences: Sequence[str], about_the_rest: str, left: int = 0) -> list[str]:
-    """Return as many sentences as somebody reads, each of them no longer than a screen.
-
-    Args:
-        sentences: All of them.
-        about_the_rest: A last sentence, with {} for how many are left and {are} for the verb.
-        left: How many there are besides. Defaults to none.
-    """
-    kept = [it if len(it) <= _LONGEST_SENTENCE else f"{it[:_LONGEST_SENTENCE]} …" for it in sentences[:MOST_SENTENCES]]
-    left += len(sentences) - len(kept)
-    return [*kept, about_the_rest.format(left, are="is" if left == 1 else "are")] if left else kept
 
 
 def meant(model: type[Model], name: str, value: object, cutoff: float = 0.6) -> str | None:
@@ -245,8 +87,8 @@ def offered(model: type[Model], value: object) -> list[str]:
     """
     return [
         key
-        for key, field in model.model_fields.items()
-        if not field.exclude and key not in model.opens and (isinstance(value, bool) or not _is_flag(field.annotation))
+        for key, annotation in model.known_keys().items()
+        if key not in model.opens and (isinstance(value, bool) or not _is_flag(annotation))
     ]
 
 
@@ -286,7 +128,7 @@ def listed(names: object) -> object:
         ValueError: They do not. The phrase never repeats what stands there, which may be a secret.
     """
     if not isinstance(names, list | tuple):
-        raise ValueError("this is not a list; write the names of environment variables, such as [LITELLM_API_KEY]")  # noqa: TRY004 - pydantic's way
+        raise ValueError("this is not a list; write the names of environment variables, such as [MODEL_API_KEY]")  # noqa: TRY004 - pydantic's way
     return names
 
 
@@ -311,27 +153,3 @@ class ReadOnly:
 
 def _read_only(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(mapping))
-
-
-def checked(
-    values: Mapping[Any, Any] | Sequence[Any], check: Callable[[Any, Any], Iterable[tuple[Any, Any]]]
-) -> list[tuple[Any, Any]]:
-    """Check each item, so that all that is wrong is said at once.
-
-    Args:
-        values: A mapping, or a list with its positions as keys.
-        check: Returns the items that become of one, given its key and its value; raises ``ValueError``.
-
-    Raises:
-        ProblemsError: Something is wrong.
-    """
-    found: list[tuple[Any, Any]] = []
-    errors = []
-    for key, value in values.items() if isinstance(values, Mapping) else enumerate(values):
-        try:
-            found += check(key, value)
-        except ValueError as error:
-            errors.append(problem((key,), str(error)))
-    if errors:
-        raise ProblemsError(errors)
-    return found

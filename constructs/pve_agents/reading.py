@@ -4,7 +4,7 @@ import re
 import stat
 from pathlib import Path
 
-from pve_agents.model import Key
+from pve_agents.problems import Key
 
 __all__ = ["LONGEST_FILE", "MOST_LEVELS", "MOST_VALUES", "bad_character", "read_file", "tree_fault"]
 

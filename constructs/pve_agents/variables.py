@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pve_agents.model import Key
+from pve_agents.problems import Key
 from pve_agents.types import shown
 
 __all__ = ["FILE_VARIABLE", "in_json", "set_by_variables", "unquoted", "variables"]

@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from pve_agents.model import Unquoted, dotted
+from pve_agents.model import Unquoted
+from pve_agents.problems import dotted
 from pve_agents.reading import MOST_LEVELS, MOST_VALUES, bad_character
 from pve_agents.types import shown
 

@@ -29,7 +29,7 @@ from dotenv import dotenv_values
 
 from pve_agents import load_settings
 from pve_agents.agents.hermes.render import hermes_files
-from pve_agents.agents.hermes.settings import DATA
+from pve_agents.agents.hermes.settings import DATA, Hermes
 from pve_agents.model import merged
 from tests.lab.services import Handler, Request, Telegram, Upstream
 
@@ -147,9 +147,10 @@ class RealHermes:
             service: Which of its services.
         """
         agent = self._agent(hermes)
-        assert agent.hermes
-        files = {name: file.text for name, file in hermes_files(agent, agent.hermes).items()}
-        profile = agent.hermes.services(agent.name)[service]
+        section = Hermes.of(agent)
+        assert section
+        files = {name: file.text for name, file in hermes_files(agent, section).items()}
+        profile = section.services(agent.name)[service]
         given = {
             "LITELLM_API_KEY": "sk-of-the-test",
             "TELEGRAM_BOT_TOKEN": self.around.telegram.token,

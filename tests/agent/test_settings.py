@@ -9,6 +9,7 @@ import pytest
 
 from pve_agents import load_settings
 from pve_agents.agents.hermes.render import hermes_files
+from pve_agents.agents.hermes.settings import Hermes
 from tests.agent.hermes import Around, RealHermes
 
 LIMITS = """
@@ -145,10 +146,11 @@ def test_a_config_file_means_what_it_means_to_hermes_itself(hermes: RealHermes, 
     (tmp_path / "mine.yaml").write_text(f"model: {{provider: litellm, default: m}}\n{server}{words}")
     (tmp_path / "homelab.yaml").write_text("agents: {hermes: {hermes: {config_file: mine.yaml}}}\n")
     agent = load_settings(tmp_path).agents["hermes"]
-    assert agent.hermes
+    section = Hermes.of(agent)
+    assert section
     hermes.deliver({})
     managed = hermes.managed / "config.yaml"
-    managed.write_text(hermes_files(agent, agent.hermes)["services/hermes/managed/config.yaml"].text)
+    managed.write_text(hermes_files(agent, section)["services/hermes/managed/config.yaml"].text)
     declared = hermes.ask_python(READ)
 
     managed.unlink()

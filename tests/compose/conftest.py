@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from pve_agents import load_settings
+from pve_agents.agents.hermes.settings import Hermes
 from stacks.root_spec import payload_of
 from tests.compose.real import arrives
 
@@ -40,9 +41,10 @@ def deployed(tmp_path: Path) -> Deployed:
     def of_section(hermes: Mapping[str, Any]) -> dict[str, Any]:
         (tmp_path / "homelab.yaml").write_text(yaml.safe_dump({"agents": {"hermes": {"hermes": hermes}}}))
         agent = load_settings(tmp_path).agents["hermes"]
-        assert agent.hermes
+        section = Hermes.of(agent)
+        assert section
         text = payload_of(agent).files["docker-compose.yml"].text
-        services = [*agent.hermes.services(agent.name), *agent.hermes.sidecars]
+        services = [*section.services(agent.name), *section.sidecars]
         revisions = {f"REVISION_{name.upper().replace('-', '_')}": f"{i:064x}" for i, name in enumerate(services)}
         return dict(arrives(text, tmp_path, revisions)["services"])
 

@@ -315,8 +315,3 @@ def test_a_token_may_mount_a_volume_of_a_datastore() -> None:
 def test_the_l1_is_the_default_child() -> None:
     _, container = container_in_a_stack()
     assert container.node.default_child is container.resource
-
-
-def test_a_container_of_somebody_else_is_only_referred_to() -> None:
-    existing = AgentContainer.from_vmid(node_name="gihyeon", vmid=200)
-    assert (existing.node_name, existing.vmid) == ("gihyeon", 200)

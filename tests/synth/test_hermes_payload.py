@@ -13,7 +13,7 @@ import yaml
 from syrupy.assertion import SnapshotAssertion
 
 from pve_agents import SettingsError, load_settings
-from pve_agents.agents.hermes.render import hermes_payload
+from pve_agents.agents.hermes.app import app
 from stacks.root_spec import payload_of
 from tests.scripts import compose_reader
 from tests.yaml_readers import MISREAD, READERS, as_core, same
@@ -122,7 +122,7 @@ def test_an_agent_without_hermes_has_its_workspaces_only(render: Render) -> None
 def test_hermes_files_are_of_agents_that_run_hermes_only(tmp_path: Path) -> None:
     (tmp_path / "homelab.yaml").write_text(yaml.safe_dump({"agents": {"bare": {"vmid": 119}}}))
     with pytest.raises(ValueError, match="the agent bare runs no Hermes"):
-        hermes_payload(load_settings(tmp_path).agents["bare"], scripts=PROJECT / "scripts" / "guest")
+        app(load_settings(tmp_path).agents["bare"])
 
 
 def test_the_key_goes_to_litellm_by_a_provider_of_its_own(render: Render) -> None:

@@ -39,7 +39,6 @@ def told(directory: Path, stack: dict[str, Any], values: dict[str, Any]) -> dict
     container = stack["resource"][CONTAINER]["hermes"]
     plan = re.search(r"^stop_seconds=(\d+)$", files["plan"], re.MULTILINE)
     assert plan
-    assert agent.hermes
     longest = max(Stop(it["stop_grace_period"]).seconds for it in services)
     assert int(plan[1]) == longest
     return {

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from pve_agents.agents.hermes.settings import Hermes
 from pve_agents.settings import Homelab, SettingsError, load_settings
 
 DATA = "/mnt/pve/hdd/hermes"
@@ -127,7 +128,7 @@ def test_two_agents_are_no_one_and_the_same_bot(tmp_path: Path) -> None:
     written = re.search(r"secrets: (\{.*\})", message)
     assert written
     own = {"platforms": TELEGRAM, "secrets": yaml.safe_load(written[1])}
-    scribe = load(tmp_path, hermes={"hermes": {"platforms": TELEGRAM}}, scribe=second(own)).agents["scribe"].hermes
+    scribe = Hermes.of(load(tmp_path, hermes={"hermes": {"platforms": TELEGRAM}}, scribe=second(own)).agents["scribe"])
     assert scribe
     assert scribe.secret_map["TELEGRAM_BOT_TOKEN"] == "SCRIBE_TELEGRAM_BOT_TOKEN"
 

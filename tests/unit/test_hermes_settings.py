@@ -17,7 +17,8 @@ from pve_agents.agents.hermes.docker import RELEASE, VERSION, Image
 from pve_agents.agents.hermes.platforms import ApiServer
 from pve_agents.agents.hermes.settings import Hermes, Profile
 from pve_agents.model import Model
-from pve_agents.settings import Agent, Homelab, SettingsError, json_schema, load_settings
+from pve_agents.settings import Agent, Homelab, SettingsError, load_settings
+from pve_agents.settings.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "homelab.example.yaml"
@@ -55,7 +56,7 @@ def section(text: str, rest: str = "") -> str:
 @pytest.fixture
 def load(homelab: Callable[[str], Homelab]) -> Load:
     def from_text(text: str) -> Hermes:
-        hermes = homelab(section(text)).agents["hermes"].hermes
+        hermes = Hermes.of(homelab(section(text)).agents["hermes"])
         assert hermes
         return hermes
 
@@ -175,7 +176,7 @@ IN_HERMES = {
         ),
         "key-as-key-env": (
             "settings: {providers: {litellm: {key_env: hunter2}}}",
-            "settings.providers.litellm.key_env: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "settings.providers.litellm.key_env: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "key-env-reserved": (
             "settings: {providers: {litellm: {key_env: PROXMOX_VE_API_TOKEN}}}",
@@ -231,19 +232,19 @@ IN_HERMES = {
     "names of secrets": {
         "lower-case": (
             'settings: {foo: {bar: "${lower}"}}',
-            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "default-value": (
             'settings: {foo: {bar: "${A:-b}"}}',
-            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "empty": (
             'settings: {foo: {bar: "${}"}}',
-            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "unclosed": (
             'settings: {foo: {bar: "${A b"}}',
-            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "reserved": (
             'settings: {foo: [{bar: "x ${HOME} y"}]}',
@@ -251,11 +252,11 @@ IN_HERMES = {
         ),
         "two-in-one": (
             'settings: {foo: {bar: "${HOST_NAME}:${port}"}}',
-            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "settings.foo.bar: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "key-env-anywhere": (
             "settings: {auxiliary: {vision: {key_env: hunter2}}}",
-            "settings.auxiliary.vision.key_env: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "settings.auxiliary.vision.key_env: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
     },
     "literal secrets": {
@@ -659,7 +660,7 @@ IN_HERMES = {
         ),
         "lower-case": (
             "environment: {foo: x}",
-            "environment.foo: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "environment.foo: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "path": (
             "environment: {PATH: x}",
@@ -681,19 +682,19 @@ IN_HERMES = {
         ),
         "value": (
             "secrets: [hunter2]",
-            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "value-of-a-mapping": (
             "secrets: {FOO: hunter2}",
-            "secrets.FOO: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.FOO: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "value-as-a-key": (
             "secrets: {hunter2: FOO}",
-            "secrets: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "number": (
             "secrets: [1]",
-            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "setting": ("secrets: [API_SERVER_PORT]", "secrets.API_SERVER_PORT: this is set here; write api_server.port."),
         "dead": (
@@ -969,7 +970,7 @@ IN_HERMES = {
         ),
         "auth-value": (
             "auth: {secret: hunter2}",
-            "auth.secret: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "auth.secret: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
     },
     "limits": {
@@ -1273,11 +1274,11 @@ IN_HERMES = {
         ),
         "secrets-text": (
             'sidecars: {browser: {image: "a:1", secrets: hunter2}}',
-            "sidecars.browser.secrets: this is not a list; write the names of environment variables, such as [LITELLM_API_KEY].",
+            "sidecars.browser.secrets: this is not a list; write the names of environment variables, such as [MODEL_API_KEY].",
         ),
         "secrets-value": (
             'sidecars: {browser: {image: "a:1", secrets: [hunter2]}}',
-            "sidecars.browser.secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "sidecars.browser.secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "volume-name": (
             'sidecars: {browser: {image: "a:1", volumes: ["data:/x"]}}',
@@ -1520,7 +1521,7 @@ def test_a_mount_leaves_hermes_its_own_directories(refuse: Refuse, mounts: str, 
 
 def test_only_what_is_stated_must_fit_a_small_container(homelab: Callable[[str], Homelab], refuse: Refuse) -> None:
     small = "memory: {dedicated_mib: 2048}, cpu: {cores: 1}, "
-    hermes = homelab(section("profiles: {work: {api_server: {port: 8643}}}", small)).agents["hermes"].hermes
+    hermes = Hermes.of(homelab(section("profiles: {work: {api_server: {port: 8643}}}", small)).agents["hermes"])
     assert hermes
     for profile in hermes.services("hermes").values():
         assert (profile.limits.memory, profile.limits.cpus) == (None, None)
@@ -1534,7 +1535,7 @@ def test_only_what_is_stated_must_fit_a_small_container(homelab: Callable[[str],
             "write less, or null for no limit."
         ),
     ]
-    roomy = homelab(section("limits: {memory: 2G, cpus: 1}", small)).agents["hermes"].hermes
+    roomy = Hermes.of(homelab(section("limits: {memory: 2G, cpus: 1}", small)).agents["hermes"])
     assert roomy
     assert (roomy.limits.memory, roomy.limits.cpus) == ("2g", 1)
 
@@ -1554,7 +1555,7 @@ def test_documents_are_read_from_where_the_settings_are(
     place.mkdir()
     (place / "mine.yaml").write_text(section(text.replace("{file: AGENTS.md}", "{file: ../AGENTS.md}")))
     monkeypatch.setenv("HOMELAB_FILE", "elsewhere/mine.yaml")
-    found = load_settings(tmp_path).agents["hermes"].hermes
+    found = Hermes.of(load_settings(tmp_path).agents["hermes"])
     assert found
     assert found.documents == expected
 
@@ -1764,7 +1765,7 @@ def test_variables_change_hermes(tmp_path: Path, load: Load, monkeypatch: pytest
     monkeypatch.setenv(f"{H}__SETTINGS__PROVIDERS__LITELLM__BASE_URL", "http://litellm.home.arpa:4000")
     monkeypatch.setenv(f"{H}__PLATFORMS__TELEGRAM__ALLOWED_USERS", "[123456]")
     monkeypatch.setenv(f"{H}__PROFILES__WORK__API_SERVER__PORT", "8643")
-    for hermes in (load_settings(tmp_path).agents["hermes"].hermes, load("image: {tag: latest}, shm_size: 2g")):
+    for hermes in (Hermes.of(load_settings(tmp_path).agents["hermes"]), load("image: {tag: latest}, shm_size: 2g")):
         assert hermes
         assert hermes.image.tag == "v2026.7.20"
         assert hermes.config["providers"] == {
@@ -1781,7 +1782,7 @@ def test_variables_change_hermes(tmp_path: Path, load: Load, monkeypatch: pytest
 def test_a_variable_takes_hermes_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(H, "null")
     agent = load_settings(tmp_path).agents["hermes"]
-    assert (agent.hermes, agent.secrets) == (None, ())
+    assert (agent.section, agent.secrets) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -1877,7 +1878,7 @@ ENVIRONMENT = {
 
 def test_without_a_file_hermes_has_its_defaults(tmp_path: Path) -> None:
     agent = load_settings(tmp_path).agents["hermes"]
-    hermes = agent.hermes
+    hermes = Hermes.of(agent)
     assert hermes
     assert hermes.config == CONFIG
     assert hermes.managed_environment == ENVIRONMENT
@@ -1942,9 +1943,9 @@ def test_hermes_alone_has_hermes_by_default(homelab: Callable[[str], Homelab]) -
     agents = homelab(
         "agents: {hermes: {hermes: null}, bare: {vmid: 119}, second: {vmid: 120, hermes: {}}, third: {vmid: 121}}"
     ).agents
-    assert [name for name, agent in agents.items() if agent.hermes] == ["second"]
+    assert [name for name, agent in agents.items() if agent.section] == ["second"]
     assert agents["hermes"].secrets == ()
-    second = agents["second"].hermes
+    second = Hermes.of(agents["second"])
     assert second
     # It has no mounts.
     assert second.workspace == "/opt/data/workspace"
@@ -1953,9 +1954,9 @@ def test_hermes_alone_has_hermes_by_default(homelab: Callable[[str], Homelab]) -
 
 def test_secrets_of_the_agent_are_besides_those_of_hermes(homelab: Callable[[str], Homelab]) -> None:
     agent = homelab(section("", "secrets: [FIRECRAWL_API_KEY], ")).agents["hermes"]
-    assert agent.hermes
+    assert (hermes := Hermes.of(agent))
     assert agent.secrets == ("FIRECRAWL_API_KEY",)
-    assert agent.hermes.secret_names("hermes") == ("LITELLM_API_KEY", "API_SERVER_KEY")
+    assert hermes.secret_names("hermes") == ("LITELLM_API_KEY", "API_SERVER_KEY")
 
 
 @pytest.mark.parametrize(
@@ -1977,7 +1978,7 @@ def test_the_workspace_is_in_the_first_mount_that_can_be_written(
     homelab: Callable[[str], Homelab], mounts: str, workspace: str
 ) -> None:
     text = section("profiles: {work: {api_server: {port: 8643}}}", f"mounts: {{{mounts}}}, ")
-    hermes = homelab(text).agents["hermes"].hermes
+    hermes = Hermes.of(homelab(text).agents["hermes"])
     assert hermes
     main, work = hermes.services("hermes").values()
     assert main.workspace == workspace
@@ -2488,7 +2489,7 @@ def test_what_is_written_out_loads_the_same(tmp_path: Path, homelab: Callable[[s
         first = homelab(section(text, "memory: {dedicated_mib: 3000}, "))
         again = homelab(yaml.safe_dump(first.model_dump(mode="json"), sort_keys=False))
         assert again == first
-        before, after = (it.agents["hermes"].hermes for it in (first, again))
+        before, after = (Hermes.of(it.agents["hermes"]) for it in (first, again))
         assert before
         assert after
         assert after.services("hermes") == before.services("hermes")
@@ -2500,7 +2501,7 @@ def test_what_is_written_out_loads_the_same(tmp_path: Path, homelab: Callable[[s
 )
 def test_an_error_never_repeats_what_was_given(wrong: Any) -> None:
     with pytest.raises(pydantic.ValidationError) as refusal:
-        Agent(name="hermes", vmid=118, hermes=wrong)
+        Agent.model_validate({"name": "hermes", "vmid": 118, "hermes": wrong})
     assert "hermes" in str(refusal.value)
     for secret in ("hunter2", KEY):
         assert secret not in str(refusal.value)
@@ -2512,7 +2513,7 @@ def test_hermes_may_be_built_in_python() -> None:
         settings=Settings(platform_toolsets={"cli": ("web",)}),
     )
     assert hermes.workspace is None
-    placed = Agent(name="scribe", vmid=119, hermes=hermes).hermes
+    placed = Hermes.of(Agent.model_validate({"name": "scribe", "vmid": 119, "hermes": hermes}))
     assert placed
     assert [it.workspace for it in placed.services("scribe").values()] == ["/opt/data/workspace"] * 2
     assert placed.services("scribe")["scribe-work"].config["platform_toolsets"] == {"cli": ["web"]}
@@ -2586,8 +2587,8 @@ def test_the_example_states_every_setting_of_hermes() -> None:
 
 
 def test_the_example_shows_the_defaults_of_what_it_comments(homelab: Callable[[str], Homelab]) -> None:
-    hermes = homelab(EXAMPLE.read_text(encoding="utf-8")).agents["hermes"].hermes
-    default = Homelab().agents["hermes"].hermes
+    hermes = Hermes.of(homelab(EXAMPLE.read_text(encoding="utf-8")).agents["hermes"])
+    default = Hermes.of(Homelab().agents["hermes"])
     assert hermes
     assert default
     assert hermes == default
@@ -2606,7 +2607,7 @@ def test_what_the_default_release_changes_is_written_down() -> None:
 def test_what_the_example_shows_in_comments_loads(tmp_path: Path, homelab: Callable[[str], Homelab]) -> None:
     (tmp_path / "documents").mkdir()
     (tmp_path / "documents" / "AGENTS.md").write_text("x")
-    hermes = homelab(commented(EXAMPLE.read_text(encoding="utf-8"))).agents["hermes"].hermes
+    hermes = Hermes.of(homelab(commented(EXAMPLE.read_text(encoding="utf-8"))).agents["hermes"])
     assert hermes
     assert hermes.platforms.enabled == ("telegram", "discord", "slack")
     assert (hermes.audio and hermes.auth and hermes.documents and hermes.environment) is not None

@@ -25,7 +25,7 @@ def directory(tmp_path: Path) -> Path:
 def load(directory: Path, hermes: dict[str, Any], **agent: Any) -> Hermes:
     settings = {"agents": {"hermes": {**agent, "hermes": hermes}}}
     (directory / "homelab.yaml").write_text(yaml.safe_dump(settings))
-    loaded = load_settings(directory).agents["hermes"].hermes
+    loaded = Hermes.of(load_settings(directory).agents["hermes"])
     assert loaded
     return loaded
 

@@ -26,7 +26,7 @@ NOWHERE = "Hermes reads this nowhere, and the agent would keep every tool"
 
 def load(directory: Path, hermes: dict[str, Any]) -> Hermes:
     (directory / "homelab.yaml").write_text(yaml.safe_dump({"agents": {"hermes": {"hermes": hermes}}}))
-    loaded = load_settings(directory).agents["hermes"].hermes
+    loaded = Hermes.of(load_settings(directory).agents["hermes"])
     assert loaded
     return loaded
 

@@ -11,6 +11,7 @@ import yaml
 
 from pve_agents import Homelab, SettingsError, load_settings
 from pve_agents.agents.hermes.render import hermes_files
+from pve_agents.agents.hermes.settings import Hermes
 from tests.yaml_readers import same
 
 NEEDED = """\
@@ -46,8 +47,9 @@ def refused(directory: Path, hermes: str, config: str = "") -> str:
 
 def delivered(homelab: Homelab) -> dict[str, Any]:
     agent = homelab.agents["hermes"]
-    assert agent.hermes
-    tree: dict[str, Any] = yaml.safe_load(hermes_files(agent, agent.hermes)["services/hermes/managed/config.yaml"].text)
+    hermes = Hermes.of(agent)
+    assert hermes
+    tree: dict[str, Any] = yaml.safe_load(hermes_files(agent, hermes)["services/hermes/managed/config.yaml"].text)
     return tree
 
 
@@ -123,7 +125,7 @@ def test_a_word_in_a_list_of_settings_is_refused_where_it_stands(directory: Path
 
 def test_words_stay_words_where_they_are_known_or_no_settings(directory: Path) -> None:
     homelab = load(directory, 'restart: no, settings: {approvals: {mode: off}}, environment: {DEBUG: on, "NO": yes}')
-    hermes = homelab.agents["hermes"].hermes
+    hermes = Hermes.of(homelab.agents["hermes"])
     assert hermes
     assert (hermes.restart, hermes.environment["DEBUG"], hermes.environment["NO"]) == ("no", "on", "yes")
     assert delivered(homelab)["approvals"]["mode"] == "off"

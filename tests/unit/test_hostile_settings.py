@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pve_agents.reading import LONGEST_FILE, MOST_LEVELS, MOST_VALUES
-from pve_agents.settings import Agent, BindMount, SettingsError, _directory_problems, load_settings
+from pve_agents.settings import Agent, BindMount, SettingsError, load_settings
+from pve_agents.settings.homelab import directory_problems
 from stacks.root_spec import payload_of, root_spec
 
 EXAMPLE = (Path(__file__).parents[2] / "homelab.example.yaml").read_text(encoding="utf-8")
@@ -86,7 +87,7 @@ def bomb(start: str, line: str) -> str:
 
 
 SIDE = "agents.hermes.hermes.sidecars.side"
-NO_HOSTNAME = "is not a hostname; write letters, digits and hyphens, such as hermes or hermes.example.net."
+NO_HOSTNAME = "is not a hostname; write letters, digits and hyphens, such as agent1 or agent1.example.net."
 NOWHERE = "which no setting can have; write it without."
 WRONG = {
     "labels-text": (
@@ -203,9 +204,9 @@ def many_mounts(name: str, *, first: str) -> Agent:
 
 def test_the_directories_of_many_agents_are_compared_in_time() -> None:
     agents = {f"a{i}": many_mounts(f"a{i}", first=f"/mnt/a{i}/0") for i in range(40)}
-    assert list(_directory_problems(agents)) == []
+    assert list(directory_problems(agents)) == []
     around = {**agents, "a7": many_mounts("a7", first="/mnt/a3")}
-    assert len(list(_directory_problems(around))) == 256
+    assert len(list(directory_problems(around))) == 256
 
 
 def test_labels_are_the_same_in_both_spellings(tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def read(tmp_path: Path) -> Read:
 @pytest.fixture
 def load(read: Read) -> Callable[[str], Hermes]:
     def of(text: str) -> Hermes:
-        hermes = read(f"agents: {{hermes: {{hermes: {{{text}}}}}}}").agents["hermes"].hermes
+        hermes = Hermes.of(read(f"agents: {{hermes: {{hermes: {{{text}}}}}}}").agents["hermes"])
         assert hermes
         return hermes
 
@@ -92,7 +92,7 @@ A = "HOMELAB_AGENTS__HERMES"
     [
         ("TAGS", "ai,lab", 'write JSON such as ["first", "second"]'),
         ("TAGS", "[ai, lab]", 'write JSON such as ["first", "second"]'),
-        ("SECRETS", "OTHER_KEY_OF_MINE", 'such as ["LITELLM_API_KEY"]'),
+        ("SECRETS", "OTHER_KEY_OF_MINE", 'such as ["MODEL_API_KEY"]'),
         ("HERMES__SECRETS", "OTHER_KEY_OF_MINE", 'such as ["FIRECRAWL_API_KEY"]'),
         ("DNS__SERVERS", "1.1.1.1", 'such as ["first", "second"]'),
         ("CPU", "two", 'write JSON such as {"key": "value"}, or leave cpu out'),
@@ -116,7 +116,7 @@ def test_what_is_advised_for_a_variable_is_json(
         ("TAGS", '["first", "second"]', lambda agent: agent.tags == ("first", "second")),
         ("SECRETS", '["LITELLM_API_KEY"]', lambda agent: agent.secrets == ("LITELLM_API_KEY",)),
         ("HOSTNAME", '"118"', lambda agent: agent.hostname == "118"),
-        ("HERMES__ENVIRONMENT", '{"A": "5"}', lambda agent: agent.hermes.environment == {"A": "5"}),
+        ("HERMES__ENVIRONMENT", '{"A": "5"}', lambda agent: agent.section.environment == {"A": "5"}),
         ("CPU", '{"cores": 3}', lambda agent: agent.cpu.cores == 3),
     ],
 )

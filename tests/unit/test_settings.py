@@ -28,9 +28,9 @@ from pve_agents.settings import (
     SettingsError,
     Startup,
     Template,
-    json_schema,
     load_settings,
 )
+from pve_agents.settings.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "homelab.example.yaml"
@@ -96,20 +96,20 @@ IN_AN_AGENT = {
         "node-number": ("node: 1", "node: 1 is not text; write a node name in quotes."),
         "hostname-underscore": (
             "hostname: my_agent",
-            'hostname: "my_agent" is not a hostname; write letters, digits and hyphens, such as hermes or hermes.example.net.',
+            'hostname: "my_agent" is not a hostname; write letters, digits and hyphens, such as agent1 or agent1.example.net.',
         ),
         "hostname-hyphen-first": (
             "hostname: -x",
-            'hostname: "-x" is not a hostname; write letters, digits and hyphens, such as hermes or hermes.example.net.',
+            'hostname: "-x" is not a hostname; write letters, digits and hyphens, such as agent1 or agent1.example.net.',
         ),
         "hostname-number": ("hostname: 118", "hostname: 118 is not text; write a hostname in quotes."),
         "hostname-long": (
             "hostname: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            'hostname: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…" is not a hostname; write letters, digits and hyphens, such as hermes or hermes.example.net.',
+            'hostname: "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…" is not a hostname; write letters, digits and hyphens, such as agent1 or agent1.example.net.',
         ),
         "hostname-null": (
             "hostname: null",
-            "hostname: null is not a hostname; write letters, digits and hyphens, such as hermes or hermes.example.net.",
+            "hostname: null is not a hostname; write letters, digits and hyphens, such as agent1 or agent1.example.net.",
         ),
         "datastore": (
             "disk: {datastore: 1disk!}",
@@ -510,7 +510,7 @@ IN_AN_AGENT = {
         ),
         "no-host-path": (
             "mounts: {mp0: {guest_path: /x}}",
-            "mounts.mp0.host_path: this is missing; write the directory on the node, such as /mnt/pve/hdd/hermes.",
+            "mounts.mp0.host_path: this is missing; write the directory on the node, such as /mnt/pve/hdd/agent.",
         ),
         "no-guest-path": (
             "mounts: {mp0: {host_path: /mnt/pve/hdd/x}}",
@@ -616,23 +616,23 @@ IN_AN_AGENT = {
         ),
         "etc": (
             "mounts: {mp0: {host_path: /etc/x, guest_path: /x}}",
-            'mounts.mp0.host_path: "/etc/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+            'mounts.mp0.host_path: "/etc/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/agent.',
         ),
         "var": (
             "mounts: {mp0: {host_path: /var/log, guest_path: /x}}",
-            'mounts.mp0.host_path: "/var/log" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+            'mounts.mp0.host_path: "/var/log" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/agent.',
         ),
         "pve": (
             "mounts: {mp0: {host_path: /var/lib/pve-cluster/x, guest_path: /x}}",
-            'mounts.mp0.host_path: "/var/lib/pve-cluster/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+            'mounts.mp0.host_path: "/var/lib/pve-cluster/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/agent.',
         ),
         "vz": (
             "mounts: {mp0: {host_path: /var/lib/vz/images, guest_path: /x}}",
-            'mounts.mp0.host_path: "/var/lib/vz/images" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+            'mounts.mp0.host_path: "/var/lib/vz/images" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/agent.',
         ),
         "tmp": (
             "mounts: {mp0: {host_path: /tmp/x, guest_path: /x}}",
-            'mounts.mp0.host_path: "/tmp/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes.',
+            'mounts.mp0.host_path: "/tmp/x" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/agent.',
         ),
         "dev": (
             "mounts: {mp0: {host_path: /dev/sda, guest_path: /x}}",
@@ -870,15 +870,15 @@ IN_AN_AGENT = {
     "names-of-secrets": {
         "null": (
             "secrets:",
-            "secrets: this is not a list; write the names of environment variables, such as [LITELLM_API_KEY].",
+            "secrets: this is not a list; write the names of environment variables, such as [MODEL_API_KEY].",
         ),
         "text": (
             "secrets: LITELLM_API_KEY=hunter2",
-            "secrets: this is not a list; write the names of environment variables, such as [LITELLM_API_KEY].",
+            "secrets: this is not a list; write the names of environment variables, such as [MODEL_API_KEY].",
         ),
         "mapping": (
             "secrets: {LITELLM_API_KEY: hunter2}",
-            "secrets: this is not a list; write the names of environment variables, such as [LITELLM_API_KEY].",
+            "secrets: this is not a list; write the names of environment variables, such as [MODEL_API_KEY].",
         ),
         "value": (
             "secrets: [LITELLM_API_KEY=hunter2]",
@@ -886,27 +886,27 @@ IN_AN_AGENT = {
         ),
         "item-mapping": (
             "secrets: [LITELLM_API_KEY: hunter2]",
-            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "lower": (
             "secrets: [hunter2]",
-            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "key": (
             "secrets: [sk-hunter2hunter2]",
-            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "digit": (
             "secrets: [1PASSWORD]",
-            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "long": (
             "secrets: [AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA]",
-            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "number": (
             "secrets: [12345678]",
-            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as LITELLM_API_KEY, and never the secret itself.",
+            "secrets.0: this is not the name of an environment variable; write at most 64 upper-case letters, digits and underscores, such as MODEL_API_KEY, and never the secret itself.",
         ),
         "aws": (
             "secrets: [AKIAIOSFODNN7HUNTER2]",
@@ -1014,7 +1014,7 @@ IN_AN_AGENT = {
         ),
         "pasted": (
             "hostname: root@pam!x=11111111-1111-1111-1111-111111111111",
-            "hostname: the value, hidden because it may be a secret, is not a hostname; write letters, digits and hyphens, such as hermes or hermes.example.net.",
+            "hostname: the value, hidden because it may be a secret, is not a hostname; write letters, digits and hyphens, such as agent1 or agent1.example.net.",
         ),
     },
     "unknown": {
@@ -1598,7 +1598,7 @@ NO_SETTING = "there is no such setting;"
             [
                 (
                     f"{H}__SECRETS__LITELLM_API_KEY: agents.hermes.secrets: this is not a list; "
-                    'write the names of environment variables, such as ["LITELLM_API_KEY"].'
+                    'write the names of environment variables, such as ["MODEL_API_KEY"].'
                 )
             ],
             id="value-of-a-secret",
@@ -1651,7 +1651,7 @@ def test_without_a_file_the_settings_are_the_seed(tmp_path: Path) -> None:
     homelab = load_settings(tmp_path)
     assert homelab.backend == LocalBackend()
     # Hermes has a test of its own.
-    assert {name: agent.model_dump(mode="json", exclude={"hermes"}) for name, agent in homelab.agents.items()} == {
+    assert {name: agent.model_dump(mode="json", exclude={"section"}) for name, agent in homelab.agents.items()} == {
         "hermes": {
             "node": "gihyeon",
             "vmid": 118,
@@ -1702,12 +1702,12 @@ def test_without_a_file_the_settings_are_the_seed(tmp_path: Path) -> None:
 def test_another_agent_differs_by_what_is_its_own(load: Load) -> None:
     agents = load("agents: {hermes: {}, librarian: {vmid: 119}}").agents
     hermes, librarian = (agents[name].model_dump() for name in ("hermes", "librarian"))
+    assert hermes.keys() - librarian.keys() == {"hermes"}
     assert {key: value for key, value in librarian.items() if value != hermes[key]} == {
         "vmid": 119,
         "hostname": "librarian",
         "description": "librarian, managed by Terraform",
         "mounts": {},
-        "hermes": None,
         "secrets": (),
     }
 
@@ -2053,7 +2053,7 @@ def test_the_example_is_the_defaults(load: Load) -> None:
 
 def test_the_example_states_every_setting() -> None:
     hermes = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))["agents"]["hermes"]
-    assert hermes.keys() == Agent.model_fields.keys() - {"name"}
+    assert hermes.keys() == Agent.known_keys().keys()
     assert hermes["mounts"]["mp0"].keys() == BindMount.model_fields.keys()
     for section, fields in hermes.items():
         if isinstance(fields, dict) and section not in {"mounts", "devices", "hermes"}:

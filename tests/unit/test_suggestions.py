@@ -97,7 +97,7 @@ def test_who_names_some_is_led_to_the_list_of_them(
     # What it says is accepted.
     text = json.dumps({"agents": {"hermes": {"hermes": {"platforms": {platform: {"allowed_users": [who]}}}}}})
     (tmp_path / "homelab.yaml").write_text(text)
-    hermes = load_settings(tmp_path).agents["hermes"].hermes
+    hermes = Hermes.of(load_settings(tmp_path).agents["hermes"])
     assert hermes
     assert hermes.managed_environment[f"{platform.upper()}_ALLOW_ALL_USERS"] == "false"
 

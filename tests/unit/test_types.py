@@ -214,7 +214,7 @@ HOST_STATE = (
 )
 def test_what_is_the_hosts_own_is_no_host_path(path: str) -> None:
     assert refusal(HostPath, path) == (
-        f'"{path}" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/hermes'
+        f'"{path}" belongs to the system of the host; write another directory, such as /mnt/pve/hdd/agent'
     )
 
 
@@ -350,14 +350,6 @@ RESERVED = {
     "changes what every shell in the guest does": ["IFS", "ENV", "BASH_ENV"],
     "puts foreign code into every program of the guest": ["LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT"],
     "changes the Python that the agent runs on": ["PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP"],
-    "decides where Hermes keeps its memory, and this project sets it": ["HERMES_HOME"],
-    "decides where Hermes finds what is declared here, and this project sets it": [
-        "HERMES_MANAGED",
-        "HERMES_MANAGED_DIR",
-    ],
-    "decides where Hermes may write, and this project sets it": ["HERMES_WRITE_SAFE_ROOT"],
-    "is ignored by Hermes, which then sends the key to a third party": ["OPENAI_BASE_URL"],
-    "makes Hermes pass over the endpoint that is declared here": ["CUSTOM_BASE_URL"],
     "is for the operator, never for an agent": [
         *("PROXMOX_VE_API_TOKEN", "PVE_SSH", "TF_HTTP_PASSWORD", "HOMELAB_FILE", "HOST_STEP_SPEC", "PG_CONN_STR"),
         "HERMES_ENV_FILE",

@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from pydantic_core import ErrorDetails
-
-from pve_agents.model import Key, problem
+from pve_agents.problems import Key, Problem
 from pve_agents.types import shown
 
 __all__ = ["dollar_problems", "network_problems", "sidecar_problems", "variable_problem", "with_signs_doubled"]
@@ -87,7 +85,7 @@ _LOG_DRIVERS = ("json-file", "local", "none")
 _FOREIGN_LABELS = ("com.docker.", "pve-agents.")
 
 
-def sidecar_problems(sidecar: Mapping[object, object]) -> Iterator[ErrorDetails]:
+def sidecar_problems(sidecar: Mapping[object, object]) -> Iterator[Problem]:
     """Find the words of Compose's that a sidecar may not have.
 
     Args:
@@ -95,7 +93,7 @@ def sidecar_problems(sidecar: Mapping[object, object]) -> Iterator[ErrorDetails]
     """
     for name in sidecar:
         if reason := _REFUSED.get(str(name)):
-            yield problem((str(name),), reason, sidecar[name])
+            yield Problem((str(name),), reason, sidecar[name])
     known = {name: value for name, value in sidecar.items() if name not in _REFUSED}
     yield from _unknown(known, (), (*_CHECKED, *_PASSED_ON), "a sidecar")
     yield from _unknown(known.get("healthcheck"), ("healthcheck",), _OF_HEALTHCHECK, "a healthcheck")
@@ -106,22 +104,22 @@ def sidecar_problems(sidecar: Mapping[object, object]) -> Iterator[ErrorDetails]
     yield from dollar_problems({key: it for key, it in known.items() if key not in {"environment", "secrets"}})
 
 
-def _unknown(values: object, place: Key, known: Iterable[str], what: str) -> Iterator[ErrorDetails]:
+def _unknown(values: object, place: Key, known: Iterable[str], what: str) -> Iterator[Problem]:
     for name in values if isinstance(values, Mapping) else ():
         if name in known:
             continue
         close = difflib.get_close_matches(str(name).lower(), known, n=1)
         remedy = f"did you mean {close[0]}?" if close else f"leave it out, or write one of {', '.join(known)}"
-        yield problem((*place, str(name)), f"{what} has no such key here; {remedy}")
+        yield Problem((*place, str(name)), f"{what} has no such key here; {remedy}")
 
 
-def _deploy_problems(deploy: object) -> Iterator[ErrorDetails]:
+def _deploy_problems(deploy: object) -> Iterator[Problem]:
     yield from _unknown(deploy, ("deploy",), ("resources",), "deploy of a sidecar")
     resources = deploy.get("resources") if isinstance(deploy, Mapping) else None
     yield from _unknown(resources, ("deploy", "resources"), ("limits", "reservations"), "resources")
     for name, part in resources.items() if isinstance(resources, Mapping) else ():
         if isinstance(part, Mapping) and "devices" in part:
-            yield problem(
+            yield Problem(
                 ("deploy", "resources", str(name), "devices"),
                 "a GPU comes by the paths of its devices, such as /dev/dri/renderD128; write devices of the sidecar",
             )
@@ -129,20 +127,20 @@ def _deploy_problems(deploy: object) -> Iterator[ErrorDetails]:
         yield from _unknown(part, ("deploy", "resources", str(name)), _OF_RESOURCES, str(name))
 
 
-def _logging_problems(logging: object) -> Iterator[ErrorDetails]:
+def _logging_problems(logging: object) -> Iterator[Problem]:
     yield from _unknown(logging, ("logging",), ("driver", "options"), "logging")
     driver = logging.get("driver", _LOG_DRIVERS[0]) if isinstance(logging, Mapping) else _LOG_DRIVERS[0]
     if driver not in _LOG_DRIVERS:
-        yield problem(
+        yield Problem(
             ("logging", "driver"), f"{shown(driver)} takes the log elsewhere; write {', '.join(_LOG_DRIVERS)}", driver
         )
 
 
-def _label_problems(labels: object, place: Key) -> Iterator[ErrorDetails]:
+def _label_problems(labels: object, place: Key) -> Iterator[Problem]:
     for label in labels if isinstance(labels, Mapping | list | tuple) else ():
         if isinstance(label, str) and label.startswith(_FOREIGN_LABELS):
             name = label.partition("=")[0]
-            yield problem((*place, name), "Docker and this project know their containers by it; leave it out")
+            yield Problem((*place, name), "Docker and this project know their containers by it; leave it out")
 
 
 # The keys of a network ------------------------------------------------------------------------------------------------
@@ -159,7 +157,7 @@ _OF_IPAM = ("config", "driver")
 _OF_SUBNET = ("aux_addresses", "gateway", "ip_range", "subnet")
 
 
-def network_problems(network: object) -> Iterator[ErrorDetails]:
+def network_problems(network: object) -> Iterator[Problem]:
     """Find the words of Compose's that a network may not have.
 
     Args:
@@ -168,16 +166,16 @@ def network_problems(network: object) -> Iterator[ErrorDetails]:
     if network is None:
         return
     if not isinstance(network, Mapping):
-        yield problem((), f"{shown(network)} is not a mapping; write keys and values, or {{}}", network)
+        yield Problem((), f"{shown(network)} is not a mapping; write keys and values, or {{}}", network)
         return
     for name in network:
         if reason := _NETWORK_REFUSED.get(str(name)):
-            yield problem((str(name),), reason, network[name])
+            yield Problem((str(name),), reason, network[name])
     known = {name: value for name, value in network.items() if name not in _NETWORK_REFUSED}
     yield from _unknown(known, (), _OF_NETWORK, "a network")
     if (driver := known.get("driver")) not in {None, "bridge"}:
         sentence = f"{shown(driver)} leads past the LXC container's own network; write bridge, or leave it out"
-        yield problem(("driver",), sentence, driver)
+        yield Problem(("driver",), sentence, driver)
     options = known.get("driver_opts")
     for name in options if isinstance(options, Mapping) else ():
         if not str(name).startswith("com.docker.network.") or str(name) == "com.docker.network.bridge.name":
@@ -185,12 +183,12 @@ def network_problems(network: object) -> Iterator[ErrorDetails]:
                 "this names a device of the network's; leave it out, or write another option of the bridge's, such as "
                 "com.docker.network.driver.mtu"
             )
-            yield problem(("driver_opts", str(name)), sentence)
+            yield Problem(("driver_opts", str(name)), sentence)
     ipam = known.get("ipam")
     yield from _unknown(ipam, ("ipam",), _OF_IPAM, "ipam")
     if isinstance(ipam, Mapping) and ipam.get("driver", "default") != "default":
         sentence = f"{shown(ipam['driver'])} is no driver that Docker brings; write default, or leave it out"
-        yield problem(("ipam", "driver"), sentence)
+        yield Problem(("ipam", "driver"), sentence)
     subnets = ipam.get("config") if isinstance(ipam, Mapping) else None
     for i, subnet in enumerate(subnets if isinstance(subnets, list | tuple) else ()):
         yield from _unknown(subnet, ("ipam", "config", i), _OF_SUBNET, "a subnet")
@@ -203,7 +201,7 @@ def network_problems(network: object) -> Iterator[ErrorDetails]:
 _SIGN = re.compile(r"\$\$|\$(?P<variable>\{|[^\W\d])?")
 
 
-def dollar_problems(value: object, key: Key = ()) -> Iterator[ErrorDetails]:
+def dollar_problems(value: object, key: Key = ()) -> Iterator[Problem]:
     """Find the variables of Compose's, of which there are none here; ``$$`` is the sign itself, as is a lone one.
 
     Args:
@@ -217,7 +215,7 @@ def dollar_problems(value: object, key: Key = ()) -> Iterator[ErrorDetails]:
         for i, it in enumerate(value):
             yield from dollar_problems(it, (*key, i))
     elif isinstance(value, str) and (sentence := variable_problem(value)):
-        yield problem(key, sentence, value)
+        yield Problem(key, sentence, value)
 
 
 def _has_variable(text: str) -> bool:

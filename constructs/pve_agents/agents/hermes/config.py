@@ -10,11 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
-from pydantic_core import ErrorDetails
 
+from pve_agents.agents.hermes.names import EnvName, env_name
 from pve_agents.agents.hermes.tools import PLATFORMS, Names, PlatformName, tool_problems
-from pve_agents.model import Flag, Key, OpenModel, Unquoted, below, distinct, meant, merged, problem
-from pve_agents.types import EnvName, Number, Text, env_name, holds_token, is_credential_name, plain_url, shown
+from pve_agents.model import Flag, OpenModel, Unquoted, distinct, meant, merged
+from pve_agents.problems import Key, Problem, below
+from pve_agents.types import Number, Text, holds_token, is_credential_name, plain_url, shown
 
 __all__ = [
     "BUILT_IN_PROVIDERS",
@@ -629,7 +630,7 @@ def references(value: object, key: Key = ()) -> Iterator[tuple[Key, str]]:
             yield key, found[1]
 
 
-def tree_problems(tree: Mapping[str, Any]) -> list[ErrorDetails]:
+def tree_problems(tree: Mapping[str, Any]) -> list[Problem]:
     """Say what is wrong with a tree as a whole, whose single values are right.
 
     Args:
@@ -646,11 +647,11 @@ def tree_problems(tree: Mapping[str, Any]) -> list[ErrorDetails]:
     ]
 
 
-def _block_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+def _block_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     for name in PLATFORMS:
         if name in tree and not isinstance(tree[name], Mapping | None):
             sentence = f"{shown(tree[name])} is not a mapping; write keys and values, or leave {name} out"
-            yield problem((name,), sentence, tree[name])
+            yield Problem((name,), sentence, tree[name])
 
 
 def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -658,23 +659,23 @@ def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _reference_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+def _reference_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     for key, name in references(tree):
         try:
             env_name(name)
         except ValueError as error:
-            yield problem(key, str(error))
+            yield Problem(key, str(error))
 
 
-def _model_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+def _model_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     model = _mapping(tree, "model")
     if "model" in model:
-        yield problem(("model", "model"), "Hermes calls this default; write default", model["model"])
+        yield Problem(("model", "model"), "Hermes calls this default; write default", model["model"])
     yield from _known_provider(tree, ("model", "provider"), model["provider"])
     fallbacks = tree.get("fallback_providers") or []
     if not isinstance(fallbacks, list):
         sentence = f"{shown(fallbacks)} is not a list; write one such as [{{provider: openrouter, model: hermes}}]"
-        yield problem(("fallback_providers",), sentence, fallbacks)
+        yield Problem(("fallback_providers",), sentence, fallbacks)
         fallbacks = []
     for i, fallback in enumerate(fallbacks):
         if isinstance(fallback, Mapping) and "provider" in fallback:
@@ -682,7 +683,7 @@ def _model_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
     if model["provider"] == "custom" and "custom" not in _mapping(tree, "providers"):
         for key, without in _CUSTOM_NEEDS.items():
             if key not in model:
-                yield problem(("model", key), f"the provider custom needs one, {without}")
+                yield Problem(("model", key), f"the provider custom needs one, {without}")
     elif "base_url" in model:
         yield from _second_base_url(tree, model["provider"], model["base_url"])
 
@@ -695,33 +696,33 @@ _CUSTOM_NEEDS = {
 }
 
 
-def _second_base_url(tree: Mapping[str, Any], provider: str, base_url: str) -> Iterator[ErrorDetails]:
+def _second_base_url(tree: Mapping[str, Any], provider: str, base_url: str) -> Iterator[Problem]:
     key = ("model", "base_url")
     if named(provider) in _mapping(tree, "providers"):
-        yield problem(key, f"the provider {named(provider)} has a base_url of its own; write it there", base_url)
+        yield Problem(key, f"the provider {named(provider)} has a base_url of its own; write it there", base_url)
     elif provider == "openai-api":
-        yield problem(
+        yield Problem(
             key,
             "Hermes would still send the key to api.openai.com for its side tasks; name the server under providers",
             base_url,
         )
 
 
-def _terminal_problems(terminal: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+def _terminal_problems(terminal: Mapping[str, Any]) -> Iterator[Problem]:
     backend = terminal.get("backend", "local")
     if backend == "docker":
-        yield problem(
+        yield Problem(
             ("terminal", "backend"),
             "docker needs Docker's socket, and who speaks to Docker is root in the LXC container; write local",
             backend,
         )
     elif backend != "local" and "cwd" not in terminal:
-        yield problem(
+        yield Problem(
             ("terminal", "cwd"), f"backend: {backend} has its directories elsewhere; write the working directory there"
         )
 
 
-def _known_provider(tree: Mapping[str, Any], key: Key, provider: object) -> Iterator[ErrorDetails]:
+def _known_provider(tree: Mapping[str, Any], key: Key, provider: object) -> Iterator[Problem]:
     providers = _mapping(tree, "providers")
     if not isinstance(provider, str) or named(provider) in providers:
         return
@@ -736,42 +737,42 @@ def _known_provider(tree: Mapping[str, Any], key: Key, provider: object) -> Iter
         reason = f"needs an address; write providers.{provider}.base_url, or"
     else:
         reason = "is neither a key of providers nor built into Hermes; write a built-in one such as openrouter, or"
-    yield problem(key, f"{shown(provider)} {reason} {names}", provider)
+    yield Problem(key, f"{shown(provider)} {reason} {names}", provider)
 
 
-def _provider_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+def _provider_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     for name, provider in _mapping(tree, "providers").items():
         key = ("providers", name, "base_url")
         if name == "auto":
-            yield problem(key[:2], "auto lets Hermes choose a provider; write another name")
+            yield Problem(key[:2], "auto lets Hermes choose a provider; write another name")
         elif name in BUILT_IN_PROVIDERS and "base_url" in provider:
-            yield problem(
+            yield Problem(
                 key, f"{name} is built into Hermes, which would pass over this; give the server a name of its own"
             )
         elif name not in BUILT_IN_PROVIDERS and "base_url" not in provider:
-            yield problem(key, "this is missing; write where the server is, such as http://10.1.10.22:4000/v1")
+            yield Problem(key, "this is missing; write where the server is, such as http://10.1.10.22:4000/v1")
         if "key_env" in provider and "api_key" in provider:
-            yield problem(("providers", name), "key_env and api_key are both given; keep key_env")
+            yield Problem(("providers", name), "key_env and api_key are both given; keep key_env")
 
 
 _BY_URL = ("headers", "transport", "auth")
 _BY_COMMAND = ("args", "env")
 
 
-def _mcp_problems(name: str, server: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+def _mcp_problems(name: str, server: Mapping[str, Any]) -> Iterator[Problem]:
     key = ("mcp_servers", name)
     if ("command" in server) == ("url" in server):
         found = "are both given; keep one of them" if "url" in server else "are both missing; write one of them"
-        yield problem(key, f"command and url {found}")
+        yield Problem(key, f"command and url {found}")
     elif foreign := [it for it in (_BY_URL if "command" in server else _BY_COMMAND) if it in server]:
         other = "url" if "command" in server else "command"
-        yield problem(key, f"only a server with {other} has {' or '.join(foreign)}; leave it out")
+        yield Problem(key, f"only a server with {other} has {' or '.join(foreign)}; leave it out")
     tools = _mapping(server, "tools")
     stated = [tools.get(it) for it in ("include", "exclude")] + [it in tools for it in ("resources", "prompts")]
     if "tools" in server and not any(stated):
-        yield problem((*key, "tools"), "include and exclude are both empty; write names in one, or leave tools out")
+        yield Problem((*key, "tools"), "include and exclude are both empty; write names in one, or leave tools out")
     if both := [it for it in tools.get("include", ()) if it in tools.get("exclude", ())]:
-        yield problem((*key, "tools"), f"include and exclude both have {', '.join(both)}; keep each in one of them")
+        yield Problem((*key, "tools"), f"include and exclude both have {', '.join(both)}; keep each in one of them")
 
 
 def names_needed(tree: Mapping[str, Any]) -> Sequence[str]:
@@ -795,13 +796,13 @@ def near_misses(model: OpenModel, key: Key = ()) -> Iterator[tuple[Key, str]]:
                 yield from near_misses(it, (*key, name, inner) if inner else (*key, name))
 
 
-def unquoted_words(model: OpenModel) -> list[ErrorDetails]:
+def unquoted_words(model: OpenModel) -> list[Problem]:
     """Say which words Hermes would get as text, and take for true, that mean true or false in its own file.
 
     Args:
         model: Settings; what they know the type of is checked already.
     """
-    found: list[ErrorDetails] = []
+    found: list[Problem] = []
     for name, value in {
         **{it: getattr(model, it) for it in type(model).model_fields},
         **(model.model_extra or {}),
@@ -811,7 +812,7 @@ def unquoted_words(model: OpenModel) -> list[ErrorDetails]:
     return found
 
 
-def words_in(value: object, *, is_known: bool = False) -> list[ErrorDetails]:
+def words_in(value: object, *, is_known: bool = False) -> list[Problem]:
     """Say the same of a part of the settings.
 
     Args:
@@ -830,4 +831,4 @@ def words_in(value: object, *, is_known: bool = False) -> list[ErrorDetails]:
     sentence = (
         f'{value} is text here, which Hermes may take for true; write {flag}, or "{value}" where the word is meant'
     )
-    return [problem((), sentence, value)]
+    return [Problem((), sentence, value)]

@@ -5,16 +5,18 @@ https://hermes-agent.nousresearch.com/docs/user-guide/docker
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
 from pve_agents.agents.hermes.compose_words import sidecar_problems, variable_problem
 from pve_agents.agents.hermes.config import HttpUrl
+from pve_agents.agents.hermes.names import EnvName
 from pve_agents.guest_places import place
-from pve_agents.model import Model, OpenModel, ProblemsError, ReadOnly, at_most, checked, distinct, listed
+from pve_agents.model import Model, OpenModel, ReadOnly, at_most, distinct, listed
+from pve_agents.problems import ProblemsError, checked
 from pve_agents.stopping import LEAST_SECONDS, MOST_SECONDS
-from pve_agents.types import EnvName, Number, Text, is_credential_name, lies_in, shown
+from pve_agents.types import Number, Text, is_credential_name, lies_in, shown
 
 __all__ = [
     "DATA",
@@ -269,6 +271,10 @@ class Logging(Model):
 class Audio(Model):
     """Bridge to the sound of a desktop."""
 
+    required: ClassVar[Mapping[str, str]] = {
+        "pulse_cookie": "where PulseAudio's cookie is in the container, such as /mnt/pulse/cookie"
+    }
+
     pulse_socket: _Path = "/mnt/pulse"
     """Directory of PulseAudio's socket in the container, from a mount. Defaults to /mnt/pulse."""
 
@@ -320,6 +326,8 @@ _PORT = r"(?:[0-9]{1,5}(?:-[0-9]{1,5})?)"
 
 class Sidecar(OpenModel):
     """Another service beside Hermes, in the words of Compose; what is not named here is passed on to it."""
+
+    required: ClassVar[Mapping[str, str]] = {"image": "the image with its tag, such as redis:8.2"}
 
     image: Annotated[
         str,

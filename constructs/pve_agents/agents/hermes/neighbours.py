@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from pve_agents.model import Neighbour
+from pve_agents.agents.kind import Neighbour
 from pve_agents.types import lies_in, shown
 
 __all__ = ["Holder", "neighbour_problems"]

@@ -14,7 +14,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 
 from pve_agents.agents.hermes.config import HttpUrl
 from pve_agents.agents.hermes.messengers import MESSENGERS, Messenger
-from pve_agents.model import Flag, Model, ProblemsError, distinct, merged, problem
+from pve_agents.model import Flag, Model, distinct, merged
+from pve_agents.problems import Problem, ProblemsError
 from pve_agents.types import Number, Text, is_credential_name, plain_url, shown
 
 __all__ = ["ApiServer", "Dashboard", "Discord", "Platform", "Platforms", "Slack", "Telegram"]
@@ -175,7 +176,7 @@ class Dashboard(Model):
         errors = []
         if self.enabled and self.auth is None and not ipaddress.ip_address(self.host).is_loopback:
             errors.append(
-                problem(
+                Problem(
                     ("auth",),
                     f"the dashboard would listen on {self.host} with nobody asked for a password, and Hermes refuses "
                     "to start it so; write auth: basic and username, or host: 127.0.0.1",
@@ -185,9 +186,9 @@ class Dashboard(Model):
             for key in needs:
                 value = getattr(self, key)
                 if auth == self.auth and value is None:
-                    errors.append(problem((key,), f"auth: {auth} needs this; write it"))
+                    errors.append(Problem((key,), f"auth: {auth} needs this; write it"))
                 if auth != self.auth and value is not None:
-                    errors.append(problem((key,), f"this belongs to auth: {auth}; write that too, or leave it out"))
+                    errors.append(Problem((key,), f"this belongs to auth: {auth}; write that too, or leave it out"))
         if errors:
             raise ProblemsError(errors)
         return self

@@ -10,14 +10,13 @@ import json
 import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from pve_agents.agents.hermes.compose_words import with_signs_doubled
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
-from pve_agents.payload import GuestFile, Payload, container_payload
+from pve_agents.payload import GuestFile
 from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
@@ -37,8 +36,6 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container with a network of its
 # Where Hermes reads these; all others are read in its working directory (hermes-agent 0.19, section "Documents").
 _HOME_DOCUMENTS = {"SOUL.md": "SOUL.md", "USER.md": "memories/USER.md", "MEMORY.md": "memories/MEMORY.md"}
 _HEALTH_MARGIN_SECONDS = 60
-# Hermes opens no listener, and says so only in its log, when the key is shorter (hermes-agent 0.19).
-_API_SERVER_KEY_LENGTH = 16
 _ASOUND = """\
 pcm.!default {
     type pulse
@@ -50,33 +47,6 @@ pcm.!default {
 pcm.pulse { type pulse }
 ctl.!default { type pulse }
 """
-
-
-def hermes_payload(agent: Agent, *, scripts: Path) -> Payload:
-    """Return what goes into the container of an agent that runs Hermes.
-
-    Args:
-        agent: The agent's settings, with a section ``hermes``.
-        scripts: The directory of the scripts that run in the container: ``bootstrap``, ``verify`` and what they use.
-
-    Raises:
-        ValueError: The agent runs no Hermes.
-    """
-    if agent.hermes is None:
-        raise ValueError(f"the agent {agent.name} runs no Hermes")
-    base = container_payload(agent, scripts=scripts)
-    return replace(
-        base,
-        files={**base.files, **hermes_files(agent, agent.hermes)},
-        secrets=tuple(dict.fromkeys([*agent.hermes.secret_names(agent.name), *base.secrets])),
-        minimum_lengths={
-            profile.secret_map["API_SERVER_KEY"]: _API_SERVER_KEY_LENGTH
-            for profile in agent.hermes.services(agent.name).values()
-        },
-        secrets_of_compose=tuple(
-            dict.fromkeys(name for sidecar in agent.hermes.sidecars.values() for name in sidecar.secrets)
-        ),
-    )
 
 
 def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:

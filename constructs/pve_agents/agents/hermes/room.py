@@ -3,13 +3,35 @@
 from collections.abc import Iterator, Sequence
 
 from pve_agents.agents.hermes.docker import Audio, in_bytes
-from pve_agents.model import Key, Place
+from pve_agents.agents.kind import Container
+from pve_agents.problems import Key
 from pve_agents.types import lies_in
 
-__all__ = ["place_warnings", "room_warnings"]
+__all__ = ["container_warnings", "place_warnings", "room_warnings"]
+
+_LEAST_MIB = 1024
+_LEAST_GIB = 16
+_USER = 10000
 
 
-def room_warnings(limits: Sequence[str | None], audio: Audio | None, container: Place) -> Iterator[tuple[Key, str]]:
+def container_warnings(container: Container) -> Iterator[tuple[Key, str]]:
+    """Find what the container may lack for Hermes.
+
+    Args:
+        container: The container.
+
+    Yields:
+        The place of each below the agent, and a sentence without its full stop.
+    """
+    if container.memory_mib < _LEAST_MIB:
+        yield ("memory", "dedicated_mib"), f"Hermes needs {_LEAST_MIB} MiB at least; write more"
+    if container.disk_gib < _LEAST_GIB:
+        yield ("disk", "size_gib"), f"the image of Hermes alone takes more than 5 GiB; write {_LEAST_GIB} or more"
+    if not container.keyctl:
+        yield ("keyctl",), "Docker in an unprivileged container wants it; write true"
+
+
+def room_warnings(limits: Sequence[str | None], audio: Audio | None, container: Container) -> Iterator[tuple[Key, str]]:
     """Find what fits into the container, and yet may not be what is wanted there.
 
     Args:
@@ -27,9 +49,12 @@ def room_warnings(limits: Sequence[str | None], audio: Audio | None, container: 
             f"may end for want of what another uses; write lower limits, or memory.dedicated_mib: {together}"
         )
         yield ("limits", "memory"), sentence
-    for path, is_open in container.devices.items():
-        if not is_open:
-            yield (), f"Hermes runs as user 10000, who cannot read and write {path}; write uid: 10000 for it in devices"
+    for path, is_open_to in container.devices.items():
+        if not is_open_to(_USER):
+            yield (
+                (),
+                f"Hermes runs as user {_USER}, who cannot read and write {path}; write uid: {_USER} for it in devices",
+            )
     paths = {"pulse_socket": audio.pulse_socket, "pulse_cookie": audio.pulse_cookie} if audio else {}
     for key, path in paths.items():
         if not any(lies_in(path, mount) for mount in container.mounts):
@@ -39,7 +64,7 @@ def room_warnings(limits: Sequence[str | None], audio: Audio | None, container: 
             )
 
 
-def place_warnings(data_directory: str, container: Place) -> Iterator[tuple[Key, str]]:
+def place_warnings(data_directory: str, container: Container) -> Iterator[tuple[Key, str]]:
     """Find a data directory that the agent could put a link in the place of.
 
     Args:

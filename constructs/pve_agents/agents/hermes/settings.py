@@ -6,7 +6,7 @@ https://hermes-agent.nousresearch.com/docs/user-guide/docker
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -24,7 +24,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from pve_agents.agents.hermes.compose_words import network_problems
 from pve_agents.agents.hermes.config import (
@@ -62,33 +61,20 @@ from pve_agents.agents.hermes.docker import (
     overlap,
 )
 from pve_agents.agents.hermes.messengers import MESSENGER_LOGINS, listeners, wanted
+from pve_agents.agents.hermes.names import EnvName, env_name
 from pve_agents.agents.hermes.neighbours import Holder, neighbour_problems
 from pve_agents.agents.hermes.platforms import ApiServer, Dashboard, Discord, Platforms, Slack, Telegram
-from pve_agents.agents.hermes.room import place_warnings, room_warnings
+from pve_agents.agents.hermes.room import container_warnings, place_warnings, room_warnings
 from pve_agents.agents.hermes.shown_places import link_problems, mount_problems, split
 from pve_agents.agents.hermes.tools import tool_warnings
 from pve_agents.agents.hermes.variables import Secrets, variable
+from pve_agents.agents.kind import Container, Kind, Neighbour
 from pve_agents.guest_places import is_withheld
-from pve_agents.model import (
-    Flag,
-    InFile,
-    Key,
-    Model,
-    Neighbour,
-    Place,
-    ProblemsError,
-    ReadOnly,
-    at_most,
-    below,
-    checked,
-    dotted,
-    flattened,
-    merged,
-    problem,
-)
+from pve_agents.model import Flag, Model, ReadOnly, at_most, merged
+from pve_agents.problems import InFile, Key, Problem, ProblemsError, below, checked, dotted
 from pve_agents.reading import read_file
 from pve_agents.stopping import DEFAULT_SECONDS, Stopping
-from pve_agents.types import EnvName, GuestPath, Text, holds_token, lies_in, shown
+from pve_agents.types import GuestPath, Text, holds_token, lies_in, shown
 from pve_agents.yaml_text import parse_yaml_1_1
 
 __all__ = ["DATA", "Auth", "Hermes", "Profile"]
@@ -231,11 +217,11 @@ _REMEDIES = {
 }
 
 
-def _found_secrets(area: str, tree: object) -> Iterator[ErrorDetails]:
+def _found_secrets(area: str, tree: object) -> Iterator[Problem]:
     for key, value in literal_secrets(tree, (area,)):
         # A sidecar's are names; what is no list there is refused without being shown.
         if area != "sidecars" or "secrets" not in key:
-            yield problem(key, f"this seems to be a secret; {_REMEDIES[area]}{_without_a_key(key)}", value)
+            yield Problem(key, f"this seems to be a secret; {_REMEDIES[area]}{_without_a_key(key)}", value)
 
 
 def _without_a_key(key: Key) -> str:
@@ -425,7 +411,7 @@ class Profile(Model):
         if isinstance(values, Mapping):
             errors = list(cls._secrets_in(values))
             if values.get("extra_args"):
-                errors.append(problem(("extra_args",), _DROPPED))
+                errors.append(Problem(("extra_args",), _DROPPED))
             # An empty one stood in older examples.
             values = {key: value for key, value in values.items() if key != "extra_args"}
         profile = None
@@ -433,27 +419,27 @@ class Profile(Model):
             profile = handler(values)
         except ValidationError as error:
             # What a setting says by itself is nearer to the point.
-            found = flattened(error.errors())
-            said = {it["loc"] for it in found}
-            errors = [it for it in errors if it["loc"] not in said] + found
+            found = Problem.all_of(error)
+            said = {it.key for it in found}
+            errors = [it for it in errors if it.key not in said] + found
         else:
-            said = {it["loc"] for it in errors}
-            errors += [it for it in profile._problems(info) if it["loc"] not in said]  # noqa: SLF001 - our own
+            said = {it.key for it in errors}
+            errors += [it for it in profile._problems(info) if it.key not in said]  # noqa: SLF001 - our own
         if errors or profile is None:
             raise ProblemsError(errors)
         return profile
 
     @classmethod
-    def _secrets_in(cls, values: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+    def _secrets_in(cls, values: Mapping[str, Any]) -> Iterator[Problem]:
         for area in ("settings", "environment"):
             yield from _found_secrets(area, _plain(values.get(area)))
         platforms = _plain(values.get("platforms"))
         for name, platform in platforms.items() if isinstance(platforms, Mapping) else ():
             if isinstance(platform, Mapping):
                 for it in _found_secrets("platforms", platform.get("extra")):
-                    yield problem(("platforms", name, "extra", *it["loc"][1:]), it["msg"], it["input"])
+                    yield Problem(("platforms", name, "extra", *it.key[1:]), it.sentence, it.value)
 
-    def _problems(self, info: ValidationInfo) -> list[ErrorDetails]:
+    def _problems(self, info: ValidationInfo) -> list[Problem]:
         """Say what is wrong although each setting is right by itself."""
         errors = below(("settings",), unquoted_words(self.settings))
         for name, stated in self.platforms.stated.items():
@@ -461,14 +447,14 @@ class Profile(Model):
         if self.config_file is not None:
             errors += self._read_config(self.config_file, info)
         errors += [
-            problem(("secrets", name), "environment has this name too; keep one of them")
+            Problem(("secrets", name), "environment has this name too; keep one of them")
             for name in self.secrets
             if name in self.environment
         ]
         for name, platform in (("telegram", Telegram), ("discord", Discord), ("slack", Slack)):
             if name not in self.platforms.enabled and (found := [it for it in platform.needs if it in self.secrets]):
                 errors.append(
-                    problem(
+                    Problem(
                         ("secrets", found[0]),
                         f"this turns {platform.label} on with nothing said about who may talk to the agent; "
                         f"write platforms.{name}",
@@ -481,22 +467,22 @@ class Profile(Model):
         for key, port in self.ports.items():
             if (other := first.setdefault(port, key)) != key:
                 has = "the API server has" if other == ("api_server", "port") else f"{dotted(other)} is"
-                errors.append(problem(key, f"{has} the port {port}; write another one"))
+                errors.append(Problem(key, f"{has} the port {port}; write another one"))
         return errors
 
-    def _read_config(self, path: str, info: ValidationInfo) -> list[ErrorDetails]:
+    def _read_config(self, path: str, info: ValidationInfo) -> list[Problem]:
         if self.settings.stated:
-            return [problem(("config_file",), "settings are given too; keep one of them", path)]
+            return [Problem(("config_file",), "settings are given too; keep one of them", path)]
         try:
             raw = _read(path, info)
         except ValueError as error:
-            return [problem(("config_file",), str(error), path)]
+            return [Problem(("config_file",), str(error), path)]
         errors = []
         try:
             # As Hermes itself would read it.
             tree = parse_yaml_1_1(raw)
         except ValueError as error:
-            errors = [problem((), str(error))]
+            errors = [Problem((), str(error))]
         else:
             # Once more for the words, in which a number is spelled as the file has it.
             errors = _file_problems(tree) and _file_problems(parse_yaml_1_1(raw, as_written=True))
@@ -513,21 +499,21 @@ _FILE_NEEDS: Mapping[tuple[str, ...], str] = MappingProxyType(
 )
 
 
-def _file_problems(tree: object) -> list[ErrorDetails]:
+def _file_problems(tree: object) -> list[Problem]:
     """Say what is wrong with a config.yaml of Hermes', to which no default is added."""
     if not isinstance(tree, dict):
-        return [problem((), f"the file holds {shown(tree)}, not a mapping; write keys such as model")]
-    errors = [problem(it["loc"][1:], it["msg"]) for it in _found_secrets("config_file", tree)]
+        return [Problem((), f"the file holds {shown(tree)}, not a mapping; write keys such as model")]
+    errors = [Problem(it.key[1:], it.sentence) for it in _found_secrets("config_file", tree)]
     try:
         Settings.model_validate(tree)
     except ValidationError as error:
-        return errors + flattened(error.errors())
+        return errors + Problem.all_of(error)
     for place, write in _FILE_NEEDS.items():
         there: Any = tree
         for part in place:
             there = there.get(part) if isinstance(there, Mapping) else None
         if there is None:
-            errors.append(problem(place, f"this is missing; write {write}"))
+            errors.append(Problem(place, f"this is missing; write {write}"))
     return errors or tree_problems(tree)
 
 
@@ -542,7 +528,7 @@ _ROOMY_MIB = 4096
 _ROOMY_CORES = 2
 
 
-class Hermes(Profile):
+class Hermes(Profile, Kind):
     """Hermes Agent in Docker, in the agent's container. What is a profile's belongs to the main one."""
 
     synonyms: ClassVar[Mapping[str, str]] = {
@@ -596,7 +582,7 @@ class Hermes(Profile):
     """Further profiles by name, whose settings start from those here. Defaults to none."""
 
     @property
-    def all_answers_seconds(self) -> int:
+    def answers_seconds(self) -> int:
         """Time in seconds that the answers of all profiles may take, one after the other."""
         return self.answer_seconds * (1 + len(self.profiles))
 
@@ -634,29 +620,34 @@ class Hermes(Profile):
             )
         )
 
-    def holders(self, agent: Neighbour) -> list[Holder]:
-        """Return what another agent's Hermes may clash with.
+    def variable_name(self, name: str) -> str:
+        """Return the name of a variable that Hermes may have.
 
-        Args:
-            agent: The agent of this one.
+        Raises:
+            ValueError: It may not. The phrase says why.
         """
+        return env_name(name)
+
+    @classmethod
+    def neighbour_problems(cls, neighbours: Sequence[tuple[Neighbour, Self]]) -> Iterator[str]:
+        """Say what two agents that run Hermes cannot both have."""
+        holders = [hermes._holders(agent) for agent, hermes in neighbours]  # noqa: SLF001 - our own
+        for mine, theirs in combinations(holders, 2):
+            for one, another in product(mine, theirs):
+                yield from neighbour_problems(one, another)
+
+    def _holders(self, agent: Neighbour) -> list[Holder]:
         holders = []
         for place, profile in self._by_place():
             tokens = {name: profile.secret_map[name] for name in profile.logins}
             holders.append(Holder(agent, dotted((agent.name, "hermes", *place)), profile.data_directory, tokens))
         return holders
 
-    def neighbour_problems(self, mine: Sequence[Holder], theirs: Sequence[Holder]) -> Iterator[str]:
-        """Say what this one and another agent's Hermes both have, although each must have its own.
+    def container_warnings(self, container: Container) -> Iterator[tuple[Key, str]]:
+        """Find what the container may lack for it."""
+        yield from container_warnings(container)
 
-        Args:
-            mine: This one's holders.
-            theirs: The other one's.
-        """
-        for one, another in product(mine, theirs):
-            yield from neighbour_problems(one, another)
-
-    def warnings(self, container: Place | None = None) -> Iterator[tuple[Key, str]]:
+    def warnings(self, container: Container | None = None) -> Iterator[tuple[Key, str]]:
         """Find what may be meant, and yet is worth a second look.
 
         Args:
@@ -685,21 +676,21 @@ class Hermes(Profile):
             for key, sentence in _second_looks(profile):
                 yield (*place, *key), sentence
 
-    def fitted(self, place: Place) -> Self:
+    def fitted(self, container: Container) -> Self:
         """Return a copy with the defaults that follow from the container.
 
         Args:
-            place: The container.
+            container: The container.
 
         Raises:
             ProblemsError: Something does not fit into it.
         """
-        writable = [path for path, can_write in place.mounts.items() if can_write]
+        writable = [path for path, can_write in container.mounts.items() if can_write]
         workspace = f"{writable[0] if writable else DATA}/workspace"
         own = f"{workspace}-{{}}" if writable else workspace
-        profiles = {name: self._placed(it, place, own.format(name)) for name, it in self.profiles.items()}
-        fitted = self._placed(self, place, workspace).model_copy(update={"profiles": MappingProxyType(profiles)})
-        errors = [*fitted._misfits(place, [DATA, *writable])]  # noqa: SLF001 - our own
+        profiles = {name: self._placed(it, container, own.format(name)) for name, it in self.profiles.items()}
+        fitted = self._placed(self, container, workspace).model_copy(update={"profiles": MappingProxyType(profiles)})
+        errors = [*fitted._misfits(container, [DATA, *writable])]  # noqa: SLF001 - our own
         if errors:
             raise ProblemsError(errors)
         return fitted
@@ -723,7 +714,7 @@ class Hermes(Profile):
         for name, profile in self.profiles.items():
             yield ("profiles", name), self._complete(name, profile)
 
-    def _placed(self, profile: _P, place: Place, workspace: str) -> _P:
+    def _placed(self, profile: _P, container: Container, workspace: str) -> _P:
         """Return a profile with the defaults that follow from the container."""
         update: dict[str, Any] = {}
         stated = merged(self.settings.stated, profile.settings.stated)
@@ -735,8 +726,8 @@ class Hermes(Profile):
             terminal = profile.settings.terminal.model_copy(update={"cwd": workspace})
             update["settings"] = profile.settings.model_copy(update={"terminal": terminal})
         unfit = {
-            "memory": place.memory_mib < _ROOMY_MIB and "memory" not in profile.limits.model_fields_set,
-            "cpus": place.cores < _ROOMY_CORES and "cpus" not in profile.limits.model_fields_set,
+            "memory": container.memory_mib < _ROOMY_MIB and "memory" not in profile.limits.model_fields_set,
+            "cpus": container.cores < _ROOMY_CORES and "cpus" not in profile.limits.model_fields_set,
         }
         if any(unfit.values()):
             update["limits"] = profile.limits.model_copy(update={name: None for name, does in unfit.items() if does})
@@ -757,44 +748,44 @@ class Hermes(Profile):
         return MappingProxyType(apart)
 
     @classmethod
-    def _secrets_in(cls, values: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+    def _secrets_in(cls, values: Mapping[str, Any]) -> Iterator[Problem]:
         yield from super()._secrets_in(values)
         for area in ("sidecars", "networks"):
             yield from _found_secrets(area, _plain(values.get(area)))
 
-    def _problems(self, info: ValidationInfo) -> list[ErrorDetails]:
+    def _problems(self, info: ValidationInfo) -> list[Problem]:
         errors = super()._problems(info)
         of_main = tree_problems(self.settings.tree) if self.config_file is None else []
         errors += below(("settings",), of_main)
-        said = {(it["loc"], it["msg"]) for it in of_main}
+        said = {(it.key, it.sentence) for it in of_main}
         for name, profile in self.profiles.items():
             if profile.config_file is None:
                 # What it inherits is said once, where it stands.
-                found = [it for it in self._inherited_problems(name, profile) if (it["loc"], it["msg"]) not in said]
+                found = [it for it in self._inherited_problems(name, profile) if (it.key, it.sentence) not in said]
                 errors += below(("profiles", name, "settings"), found)
         for name, network in self.networks.items():
             errors += below(("networks", name), network_problems(network))
         return [*errors, *self._network_problems(), *self._clashes()]
 
-    def _inherited_problems(self, name: str, profile: Profile) -> list[ErrorDetails]:
+    def _inherited_problems(self, name: str, profile: Profile) -> list[Problem]:
         try:
             return tree_problems(self._complete(name, profile).settings.tree)
         except ValidationError as error:
-            return error.errors()
+            return Problem.all_of(error)
 
-    def _network_problems(self) -> Iterator[ErrorDetails]:
+    def _network_problems(self) -> Iterator[Problem]:
         if self.network_mode == "bridge":
             for place, profile in self._profiles():
                 # Docker lets the port through only where the dashboard listens on the container's outside.
                 if profile.dashboard.enabled and profile.dashboard.auth is None:
-                    yield problem(
+                    yield Problem(
                         (*place, "dashboard", "auth"),
                         "with network_mode: bridge Hermes starts no dashboard that nobody is asked a password for; "
                         "write auth: basic and username",
                     )
             for name, sidecar in self.sidecars.items():
                 if unknown := [it for it in sidecar.networks if it not in {*self.networks, "default"}]:
-                    yield problem(
+                    yield Problem(
                         ("sidecars", name, "networks"),
                         f"{', '.join(unknown)} is not under networks; write it there too",
                     )
@@ -804,13 +795,13 @@ class Hermes(Profile):
             "leave it out, or write network_mode: bridge"
         )
         if self.networks:
-            yield problem(("networks",), reason)
+            yield Problem(("networks",), reason)
         for name, sidecar in self.sidecars.items():
             for key in ("networks", "ports"):
                 if getattr(sidecar, key):
-                    yield problem(("sidecars", name, key), reason)
+                    yield Problem(("sidecars", name, key), reason)
 
-    def _clashes(self) -> Iterator[ErrorDetails]:
+    def _clashes(self) -> Iterator[Problem]:
         """Find what two profiles cannot both have."""
         profiles = self._profiles()
         ports: dict[int, tuple[Key, Key]] = {}
@@ -821,11 +812,11 @@ class Hermes(Profile):
                 # What two of one profile have in common is said with it.
                 if owner != place:
                     taken = dotted((*owner, *first))
-                    yield problem((*place, *key), f"{taken} is {port} too; give each its own", port)
+                    yield Problem((*place, *key), f"{taken} is {port} too; give each its own", port)
             directory, where = profile.data_directory, (*place, "data_directory")
             for other, first in directories.items():
                 if overlap(directory, [other]):
-                    yield problem(
+                    yield Problem(
                         where,
                         f"{shown(directory)} is not apart from {dotted(first)}, {shown(other)}, and two gateways destroy "
                         "each other's data; write directories that lie side by side",
@@ -837,26 +828,26 @@ class Hermes(Profile):
             foreign = [directory for directory, owner in directories.items() if owner[:-1] != place]
             for i, volume in enumerate(profile.volumes):
                 if overlap(volume.partition(":")[0], foreign):
-                    yield problem(
+                    yield Problem(
                         (*place, "volumes", i),
                         f"{shown(volume)} shows the data of another profile; leave it out",
                         volume,
                     )
 
-    def _shared_tokens(self) -> Iterator[ErrorDetails]:
+    def _shared_tokens(self) -> Iterator[Problem]:
         first: dict[str, Key] = {}
         for place, profile in self._profiles():
             prefix = f"{place[1]}_".upper() if place else ""
             for name in profile.logins:
                 source = profile.secrets.get(name, prefix + name)
                 if first.setdefault(source, place) != place:
-                    yield problem(
+                    yield Problem(
                         (*place, "secrets", name),
                         f"another profile has the token {source} too, and each would take messages from the other; "
                         "give each its own",
                     )
 
-    def _link_problems(self, place: Place) -> Iterator[ErrorDetails]:
+    def _link_problems(self, container: Container) -> Iterator[Problem]:
         lists = [((*key, "volumes"), it.volumes) for key, it in self._profiles()]
         lists += [(("sidecars", name, "volumes"), it.volumes) for name, it in self.sidecars.items()]
         volumes = [((*key, i), volume) for key, its in lists for i, volume in enumerate(its)]
@@ -865,33 +856,33 @@ class Hermes(Profile):
             sources += [(("audio", key), getattr(self.audio, key)) for key in ("pulse_socket", "pulse_cookie")]
         shown_ones = sorted(split(volume) for _, volume in volumes)
         others = dict(shown_ones) | {it.data_directory: True for _, it in self._profiles()}
-        yield from link_problems(sources, place.mounts, others)
+        yield from link_problems(sources, container.mounts, others)
 
-    def _misfits(self, place: Place, writable: Sequence[str]) -> Iterator[ErrorDetails]:
+    def _misfits(self, container: Container, writable: Sequence[str]) -> Iterator[Problem]:
         """Find what does not fit into the container."""
-        yield from mount_problems([*place.mounts])
-        yield from self._link_problems(place)
-        services = self.services(place.name)
+        yield from mount_problems([*container.mounts])
+        yield from self._link_problems(container)
+        services = self.services(container.name)
         for name, sidecar in self.sidecars.items():
-            if name in services or f"{place.name}-{name}" in services:
-                yield problem(("sidecars", name), "a profile's service has this name; write another one")
+            if name in services or f"{container.name}-{name}" in services:
+                yield Problem(("sidecars", name), "a profile's service has this name; write another one")
             if unknown := [it for it in sidecar.depends_on if it not in {*services, *self.sidecars}]:
                 known = ", ".join([*services, *self.sidecars])
-                yield problem(
+                yield Problem(
                     ("sidecars", name, "depends_on"), f"{', '.join(unknown)} is no service here; they are {known}"
                 )
             for i, device in enumerate(sidecar.devices):
-                if (path := device.partition(":")[0]) not in place.devices:
-                    yield problem(
+                if (path := device.partition(":")[0]) not in container.devices:
+                    yield Problem(
                         ("sidecars", name, "devices", i),
-                        f"{shown(path)} is no device of the agent; write it under agents.{place.name}.devices too",
+                        f"{shown(path)} is no device of the agent; write it under agents.{container.name}.devices too",
                         device,
                     )
         for (key, _), profile in zip(self._by_place(), services.values(), strict=True):
-            yield from below(key, _misfits(profile, place, writable))
-            inside = [path for path in place.mounts if lies_in(profile.data_directory, path)]
+            yield from below(key, _misfits(profile, container, writable))
+            inside = [path for path in container.mounts if lies_in(profile.data_directory, path)]
             if inside and self.profiles:
-                yield problem(
+                yield Problem(
                     (*key, "data_directory"),
                     f"{shown(profile.data_directory)} lies in the mount {shown(inside[0])}, which every profile has; "
                     "write a directory outside the mounts",
@@ -902,36 +893,36 @@ class Hermes(Profile):
 Profile.not_here = dict.fromkeys(Hermes.model_fields, "all profiles share this; write it beside profiles")
 
 
-def _misfits(profile: Profile, place: Place, writable: Sequence[str]) -> Iterator[ErrorDetails]:
+def _misfits(profile: Profile, container: Container, writable: Sequence[str]) -> Iterator[Problem]:
     limits = profile.limits
-    if limits.memory and in_bytes(limits.memory) > place.memory_mib * 2**20:
-        yield problem(
+    if limits.memory and in_bytes(limits.memory) > container.memory_mib * 2**20:
+        yield Problem(
             ("limits", "memory"),
-            f"{limits.memory} is more than the container's {place.memory_mib} MiB; write less, or null for no limit",
+            f"{limits.memory} is more than the container's {container.memory_mib} MiB; write less, or null for no limit",
             limits.memory,
         )
-    if limits.cpus and limits.cpus > place.cores:
-        yield problem(
+    if limits.cpus and limits.cpus > container.cores:
+        yield Problem(
             ("limits", "cpus"),
-            f"{limits.cpus:g} is more than the container's {place.cores} cores; write less, or null for no limit",
+            f"{limits.cpus:g} is more than the container's {container.cores} cores; write less, or null for no limit",
             limits.cpus,
         )
     for i, volume in enumerate(profile.volumes):
         target = volume.split(":")[1]
-        if target in place.mounts:
-            yield problem(("volumes", i), f"{shown(target)} is a mount of the agent; write another place", volume)
+        if target in container.mounts:
+            yield Problem(("volumes", i), f"{shown(target)} is a mount of the agent; write another place", volume)
     terminal = profile.config["terminal"]
     if terminal.get("backend", "local") == "local":
         yield from _cwd_problems(profile, str(profile.workspace), writable)
     elif lost := [name for name in profile.documents if name not in HOME_DOCUMENTS]:
-        yield problem(
+        yield Problem(
             ("documents", lost[0]),
             f"this belongs into the working directory, and terminal.backend: {terminal['backend']} has it elsewhere; "
             "leave it out",
         )
 
 
-def _cwd_problems(profile: Profile, cwd: str, writable: Sequence[str]) -> Iterator[ErrorDetails]:
+def _cwd_problems(profile: Profile, cwd: str, writable: Sequence[str]) -> Iterator[Problem]:
     place = ("settings",) if profile.config_file is None else ("config_file", InFile(profile.config_file))
     plain = re.fullmatch(r"/[^\x00-\x1f\x7f:]+", cwd) and not {"", ".", ".."} & set(cwd[1:].split("/"))
     if not plain:
@@ -940,7 +931,7 @@ def _cwd_problems(profile: Profile, cwd: str, writable: Sequence[str]) -> Iterat
         reason = f"is not in a directory that Hermes may write, which are {', '.join(writable)}"
     else:
         return
-    yield problem(
+    yield Problem(
         (*place, "terminal", "cwd"), f"{shown(cwd)} {reason}; write one such as {writable[-1]}/workspace", cwd
     )
 

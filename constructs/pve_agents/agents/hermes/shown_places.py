@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from pydantic_core import ErrorDetails
-
 from pve_agents.agents.hermes.docker import RESERVED_TARGETS, overlap
 from pve_agents.guest_places import is_withheld
-from pve_agents.model import Key, problem
+from pve_agents.problems import Key, Problem
 from pve_agents.types import lies_in, shown
 
 __all__ = ["link_problems", "mount_problems", "split"]
@@ -18,7 +16,7 @@ def split(volume: str) -> tuple[str, bool]:
     return source, mode != ["ro"]
 
 
-def mount_problems(mounts: Sequence[str]) -> Iterator[ErrorDetails]:
+def mount_problems(mounts: Sequence[str]) -> Iterator[Problem]:
     """Find mounts that Hermes, who sees all of them, must not have.
 
     Args:
@@ -26,11 +24,11 @@ def mount_problems(mounts: Sequence[str]) -> Iterator[ErrorDetails]:
     """
     for path in mounts:
         if overlap(path, RESERVED_TARGETS):
-            yield problem(
+            yield Problem(
                 (), f"the mount {shown(path)} would hide what Hermes has there; give the mount another guest_path"
             )
         elif is_withheld(path):
-            yield problem(
+            yield Problem(
                 (),
                 f"the mount {shown(path)} would show the agent a place of the container's system; "
                 "give the mount another guest_path, such as /data",
@@ -39,7 +37,7 @@ def mount_problems(mounts: Sequence[str]) -> Iterator[ErrorDetails]:
 
 def link_problems(
     sources: Sequence[tuple[Key, str]], mounts: Mapping[str, bool], others: Mapping[str, bool]
-) -> Iterator[ErrorDetails]:
+) -> Iterator[Problem]:
     """Find what lies where an agent can put a link in its place, which Docker follows as root to any place.
 
     Args:
@@ -56,4 +54,4 @@ def link_problems(
                 f"to anywhere in the LXC container; write {nearest} itself, or a directory outside of it, such as "
                 "/srv/books"
             )
-            yield problem(key, sentence, source)
+            yield Problem(key, sentence, source)

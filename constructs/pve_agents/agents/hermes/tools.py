@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import AfterValidator
-from pydantic_core import ErrorDetails
 
-from pve_agents.model import Key, distinct, problem
+from pve_agents.model import distinct
+from pve_agents.problems import Key, Problem
 from pve_agents.types import Text, shown
 
 __all__ = ["PLATFORMS", "TOOLSETS", "Names", "PlatformName", "tool_problems", "tool_warnings"]
@@ -100,7 +100,7 @@ _OF_NO_EFFECT: Mapping[Key, str] = MappingProxyType(
 _HARMLESS: Mapping[Key, tuple[object, ...]] = MappingProxyType({("toolsets",): (["hermes-cli"], None)})
 
 
-def tool_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
+def tool_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     """Find what the author of a configuration believes to hold, and Hermes passes over.
 
     Args:
@@ -108,13 +108,13 @@ def tool_problems(tree: Mapping[str, Any]) -> Iterator[ErrorDetails]:
     """
     for key, sentence in _OF_NO_EFFECT.items():
         if (found := _at(tree, key, _MISSING)) is not _MISSING and found not in _HARMLESS.get(key, ()):
-            yield problem(key, sentence, found)
+            yield Problem(key, sentence, found)
     servers = tree.get("mcp_servers") or {}
     for i, name in enumerate(_at(tree, ("agent", "disabled_toolsets"), None) or ()):
         if name not in TOOLSETS and name not in servers:
             close = difflib.get_close_matches(name, TOOLSETS, n=1, cutoff=0.75)
             write = close[0] if close else f"one of {', '.join(TOOLSETS)}"
-            yield problem(
+            yield Problem(
                 ("agent", "disabled_toolsets", i),
                 f"{shown(name)} is no toolset that Hermes takes away, and its tools would stay; write {write}",
                 name,

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
-from pve_agents.model import ReadOnly, checked
-from pve_agents.types import env_name, is_credential_name, shown
+from pve_agents.agents.hermes.names import env_name
+from pve_agents.model import ReadOnly
+from pve_agents.problems import checked
+from pve_agents.types import is_credential_name, shown
 
 __all__ = ["Secrets", "variable"]
 

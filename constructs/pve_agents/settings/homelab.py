@@ -1,0 +1,127 @@
+"""All settings, and what no two agents may both have."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import PurePosixPath
+from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from pve_agents.agents.kind import Kind, Neighbour, default_agents
+from pve_agents.model import Model, ReadOnly, at_most
+from pve_agents.settings.agent import Agent
+from pve_agents.settings.backend import Backend, LocalBackend
+from pve_agents.settings.storage import nested_problem
+from pve_agents.types import shown
+
+__all__ = ["Homelab", "directory_problems"]
+
+_MOST_AGENTS = 200
+
+
+def _named(agents: object) -> object:
+    if agents is None or agents == {}:
+        raise ValueError(
+            f"there is no agent; write at least one, or leave agents out for {', '.join(default_agents())}"
+        )
+    if not isinstance(agents, Mapping):
+        return agents
+    for name, agent in agents.items():
+        if isinstance(agent, Mapping) and "name" in agent:
+            raise ValueError(f"{name} has a key name, and its own key is its name; leave name out")
+    return {name: {**agent, "name": name} if isinstance(agent, Mapping) else agent for name, agent in agents.items()}
+
+
+_UNIQUE: Mapping[str, Callable[[Agent], str | int | None]] = MappingProxyType(
+    {
+        "VMID": lambda agent: agent.vmid,
+        "hostname": lambda agent: agent.hostname.lower(),
+        "address": lambda agent: None if agent.network.is_dhcp else agent.network.address.partition("/")[0],
+        "MAC address": lambda agent: agent.network.mac_address,
+    }
+)
+
+
+def _met_on_a_node(agents: Mapping[str, Agent]) -> Iterator[tuple[Agent, str, Agent, str]]:
+    """Yield the mounts of two agents whose directories are the same or lie one in the other, in the agents' order."""
+    places = [(i, agent, key) for i, agent in enumerate(agents.values()) for key in agent.mounts]
+    by_path: dict[str, list[int]] = {}
+    for n, (_, agent, key) in enumerate(places):
+        by_path.setdefault(agent.mounts[key].host_path, []).append(n)
+    pairs = set()
+    for n, (i, agent, key) in enumerate(places):
+        # Each looks up its parents, since comparing all with all takes minutes for some thousands.
+        path = PurePosixPath(agent.mounts[key].host_path)
+        for other in (it for above in (path, *path.parents) for it in by_path.get(str(above), ())):
+            if places[other][0] != i:
+                pairs.add((min(n, other), max(n, other)))
+    for n, other in sorted(pairs, key=lambda pair: (places[pair[0]][0], places[pair[1]][0], pair)):
+        yield (*places[n][1:], *places[other][1:])
+
+
+def directory_problems(agents: Mapping[str, Agent]) -> Iterator[str]:
+    """Say which directories two agents cannot both have."""
+    for one, key, other, other_key in _met_on_a_node(agents):
+        mount, its = one.mounts[key], other.mounts[other_key]
+        # Another node has directories of its own, unless both are said to be everywhere.
+        if one.node != other.node and not (mount.shared and its.shared):
+            continue
+        name, its_name = f"{one.name}.mounts.{key}", f"{other.name}.mounts.{other_key}"
+        owner, its_owner = (f"{m.host_uid}:{m.host_gid} with mode {m.mode}" for m in (mount, its))
+        if mount.host_path != its.host_path:
+            yield nested_problem((name, mount), (its_name, its))
+        elif owner != its_owner:
+            yield (
+                f"{name} and {its_name} both have the host_path {shown(mount.host_path)}, which on the node would "
+                f"belong to {owner} and to {its_owner}; "
+                "give both the same owner and mode, or each agent its own directory"
+            )
+
+
+def _neighbour_problems(agents: Mapping[str, Agent]) -> Iterator[str]:
+    by_kind: dict[type[Kind], list[tuple[Neighbour, Kind]]] = {}
+    for agent in agents.values():
+        if agent.section:
+            by_kind.setdefault(type(agent.section), []).append((agent.neighbour, agent.section))
+    for kind, neighbours in by_kind.items():
+        yield from kind.neighbour_problems(neighbours)
+
+
+def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
+    problems = [
+        f"{name} is the key of the agent {agent.name}; use the agent's name as its key"
+        for name, agent in agents.items()
+        if name != agent.name
+    ]
+    for what, value_of in _UNIQUE.items():
+        first: dict[str | int, str] = {}
+        for name, agent in agents.items():
+            value = value_of(agent)
+            if value is not None and first.setdefault(value, name) != name:
+                problems.append(f"{first[value]} and {name} both have the {what} {value}; give each agent its own")
+    problems += directory_problems(agents)
+    problems += _neighbour_problems(agents)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return agents
+
+
+class Homelab(Model):
+    """All settings."""
+
+    backend: Backend = LocalBackend()
+    """Where Terraform keeps its state. Defaults to a file beside the app."""
+
+    agents: Annotated[
+        Mapping[str, Agent],
+        BeforeValidator(_named),
+        at_most(_MOST_AGENTS, "agents"),
+        AfterValidator(_apart),
+        ReadOnly(),
+    ] = Field(default_factory=lambda: {name: {} for name in default_agents()}, validate_default=True)
+    """Agents by name. Defaults to those that a kind brings along."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth a second look, a sentence each."""
+        return tuple(sentence for agent in self.agents.values() for sentence in agent.warnings)

@@ -1,0 +1,106 @@
+"""Domain types: what Proxmox VE calls things, and which spellings it accepts.
+
+Each type is an ``Annotated`` alias for a pydantic field. A value that does not fit raises ``ValueError`` with a whole
+phrase: what is wrong with the value, and what to write instead.
+
+Reference: https://pve.proxmox.com/pve-docs/chapter-pct.html
+"""
+
+from pve_agents.types.credentials import EnvName, SshPublicKey, env_name
+from pve_agents.types.guest import (
+    AgentName,
+    Checksum,
+    CpuCores,
+    CpuLimit,
+    DatastoreId,
+    Description,
+    DiskGibibytes,
+    MemoryMebibytes,
+    NodeName,
+    PoolId,
+    Seconds,
+    StartupOrder,
+    SwapMebibytes,
+    Tag,
+    TemplateFileId,
+    TemplateUrl,
+    Vmid,
+)
+from pve_agents.types.marks import Number, Text
+from pve_agents.types.network import (
+    Bridge,
+    DnsServer,
+    Domain,
+    Gateway,
+    GuestAddress,
+    Hostname,
+    MacAddress,
+    Mtu,
+    VlanId,
+    plain_url,
+)
+from pve_agents.types.storage import (
+    DeviceKey,
+    DeviceMode,
+    DevicePath,
+    FileMode,
+    GuestId,
+    GuestPath,
+    HostPath,
+    IdMap,
+    MountKey,
+    id_on_disk,
+    is_system_state,
+    lies_in,
+)
+from pve_agents.types.words import holds_token, is_credential_name, shown
+
+__all__ = [
+    "AgentName",
+    "Bridge",
+    "Checksum",
+    "CpuCores",
+    "CpuLimit",
+    "DatastoreId",
+    "Description",
+    "DeviceKey",
+    "DeviceMode",
+    "DevicePath",
+    "DiskGibibytes",
+    "DnsServer",
+    "Domain",
+    "EnvName",
+    "FileMode",
+    "Gateway",
+    "GuestAddress",
+    "GuestId",
+    "GuestPath",
+    "HostPath",
+    "Hostname",
+    "IdMap",
+    "MacAddress",
+    "MemoryMebibytes",
+    "MountKey",
+    "Mtu",
+    "NodeName",
+    "Number",
+    "PoolId",
+    "Seconds",
+    "SshPublicKey",
+    "StartupOrder",
+    "SwapMebibytes",
+    "Tag",
+    "TemplateFileId",
+    "TemplateUrl",
+    "Text",
+    "VlanId",
+    "Vmid",
+    "env_name",
+    "holds_token",
+    "id_on_disk",
+    "is_credential_name",
+    "is_system_state",
+    "lies_in",
+    "plain_url",
+    "shown",
+]
