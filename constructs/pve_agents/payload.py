@@ -29,7 +29,7 @@ class Payload:
     """What the root stack puts into a root-owned directory of the container."""
 
     directory: str
-    """Where in the container, e.g. ``/opt/pve-agents/hermes``; nothing else lives there."""
+    """Where in the container, e.g. ``/opt/pve-agents/librarian``; nothing else lives there."""
 
     files: Mapping[str, GuestFile]
     """The files by their path below the directory."""

@@ -10,7 +10,7 @@ _PLACEHOLDERS = (
     r".*(…|[.]{3})",
     r"(sk-)?x{3,}",
     r"[*]+",
-    # Hermes itself takes some of these for no key. It takes what others have for keyless servers, such as EMPTY.
+    # Some software takes some of these for no key. It takes what others have for keyless servers, such as EMPTY.
     r"placeholder|example|dummy|secret|password|token|todo|none|null",
 )
 

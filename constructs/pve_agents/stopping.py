@@ -4,7 +4,7 @@ An agent that is killed in the middle of a write may lose its memory. Each layer
 time is over, so that each has to be given more than the one inside it:
 
 ====================  =============================================================================================
-gateway               what runs in Hermes' own container; ``S6_KILL_FINISH_MAXTIME`` of its supervisor
+gateway               the agent itself, under the supervisor of its Docker container
 service               a Docker container: Compose's ``stop_grace_period``, and ``--timeout`` where Compose stops it
 engine                Docker's daemon, when it is stopped itself: ``shutdown-timeout`` in daemon.json
 unit                  systemd in the LXC container: ``TimeoutStopSec`` of docker.service
@@ -18,7 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DEFAULT_SECONDS = 120
-"""Hermes' own budget is up to 90 seconds: 60, or its drain if that is longer, and 30 (hermes-agent 0.21)."""
+"""What an agent gets that may take 90 seconds by itself, with what is around it."""
 
 NODE_SECONDS = 180
 """What a node that shuts down gives a container whose startup options do not say ``down`` (pve-manager, Nodes.pm)."""

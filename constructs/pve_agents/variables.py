@@ -1,6 +1,6 @@
 """``HOMELAB_...`` variables: each sets one key of the settings.
 
-``HOMELAB_AGENTS__HERMES__VMID=119`` is ``agents.hermes.vmid``. A value is JSON where it is JSON (``119``, ``true``,
+``HOMELAB_AGENTS__LIBRARIAN__VMID=119`` is ``agents.librarian.vmid``. A value is JSON where it is JSON (``119``, ``true``,
 ``null``, ``["ai", "agent"]``) and text otherwise. An agent's hyphens become underscores in a variable's name.
 """
 

@@ -1,4 +1,4 @@
-"""YAML that every reader takes for the same: Hermes reads version 1.1, Docker Compose 1.2 and a little of its own."""
+"""YAML that every reader takes for the same: much software reads version 1.1, Docker Compose 1.2 and a little of its own."""
 
 import re
 from typing import Any

@@ -26,7 +26,7 @@ _TOKEN = re.compile(
     r"(?:sk-|hf_|gsk_|gh[pousr]_|glpat-)(?=[A-Za-z0-9_-]*[0-9])[A-Za-z0-9_-]{16,}"
     r"|(?:xox[a-z]-|xapp-|github_pat_|AIza)[A-Za-z0-9_-]{8,}"
     r"|AKIA[A-Z0-9]{12,}"
-    r"|[0-9]{6,}:[A-Za-z0-9_-]{30,}"  # a Telegram bot's
+    r"|[0-9]{6,}:[A-Za-z0-9_-]{30,}"  # a bot's at a messenger
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"  # a JSON web token
     r")"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY"
@@ -46,7 +46,7 @@ def holds_token(text: str) -> bool:
 
 
 def is_credential_name(name: str) -> bool:
-    """Tell whether a key names a secret, such as ``api_token``, ``password`` or ``litellm_api_key``."""
+    """Tell whether a key names a secret, such as ``api_token``, ``password`` or ``my_api_key``."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).replace("-", "_").lower()
     return bool(_CREDENTIAL_NAME.search(snake))
 

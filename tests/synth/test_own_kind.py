@@ -1,0 +1,204 @@
+"""A kind of agent is a folder: the one of docs/kinds.md is made in a temporary one, and no file outside of it is touched."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import re
+import socket
+import sys
+import tarfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pve_agents import SettingsError, agents, load_settings
+from pve_agents.settings.schema import json_schema
+from stacks.root_spec import payload_of, root_spec
+from tests.synth.conftest import Synthesize
+
+PROJECT = Path(__file__).parents[2]
+PAGE = (PROJECT / "docs" / "kinds.md").read_text()
+FILES = dict(
+    re.findall(r"^## [^\n]*`echo/([\w.]+)`\n(?:(?!^## ).*\n)*?```python\n((?:(?!```).*\n)*)", PAGE, re.MULTILINE)
+)
+MOUNTS = {"mp0": {"host_path": "/mnt/pve/hdd/librarian", "guest_path": "/data"}}
+
+Load = Callable[..., Any]
+
+
+@pytest.fixture
+def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The kind's folder, found beside those of this project."""
+    folder = tmp_path / "kinds" / "echo"
+    folder.mkdir(parents=True)
+    for name, text in FILES.items():
+        (folder / name).write_text(text)
+    monkeypatch.setattr(agents, "__path__", [*agents.__path__, str(folder.parent)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importlib.invalidate_caches()
+    yield folder
+    for name in [name for name in sys.modules if name.startswith("pve_agents.agents.echo")]:
+        del sys.modules[name]
+    vars(agents).pop("echo", None)
+
+
+@pytest.fixture
+def load(kind: Path, tmp_path: Path) -> Load:  # noqa: ARG001 - it is there
+    def settings(**by_name: Any) -> Any:
+        (tmp_path / "homelab.yaml").write_text(yaml.safe_dump({"agents": by_name}))
+        return load_settings(tmp_path).agents
+
+    return settings
+
+
+def librarian(**stated: Any) -> dict[str, Any]:
+    return {"vmid": 119, "mounts": MOUNTS, "echo": {}, **stated}
+
+
+def refused(load: Load, **by_name: Any) -> list[str]:
+    with pytest.raises(SettingsError) as error:
+        load(**by_name)
+    return [message.removeprefix("homelab.yaml: ") for message in error.value.messages]
+
+
+def test_the_page_has_the_whole_kind() -> None:
+    assert FILES.keys() == {"settings.py", "app.py", "check.py"}
+
+
+@pytest.mark.usefixtures("kind")
+def test_an_agent_of_a_new_kind_is_synthesized(synthesize: Synthesize, tmp_path: Path) -> None:
+    settings = {"agents": {"librarian": librarian(echo={"port": 7070})}}
+    assert synthesize(settings, stack="librarian")["resource"]["proxmox_virtual_environment_container"]["librarian"]
+    spec = synthesize(settings, stack="librarian-root")["locals"]["spec"]
+    assert spec["secrets"]["names"] == ["ECHO_TOKEN"]
+    assert spec["secrets"]["minimum_lengths"] == {"ECHO_TOKEN": 16}
+    archive = tmp_path / "cdktf.out" / "payload" / "librarian.tar.gz"
+    with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as tar:
+        texts = {name: file.read().decode() for name in tar.getnames() if (file := tar.extractfile(name))}
+    assert json.loads(texts["echo.json"]) == {"port": 7070}
+    assert texts["checks/echo.py"] == FILES["check.py"]
+    assert texts["workspaces"] == "write 10000:10000 /data\n"
+
+
+def test_its_check_checks(kind: Path, load: Load, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        agent = load(librarian=librarian(echo={"port": server.getsockname()[1]}))["librarian"]
+        (tmp_path / "echo.json").write_text(payload_of(agent).files["echo.json"].text)
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection:
+                connection.sendall(connection.recv(5))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        module = importlib.import_module("pve_agents.agents.echo.check")
+        assert module.check(tmp_path) == "ping"
+        thread.join()
+    assert Path(str(module.__file__)).parent == kind
+
+
+def test_a_root_step_waits_for_its_answers(load: Load) -> None:
+    agents_ = load(librarian=librarian(), empty={"vmid": 120})
+    seconds = {}
+    for name, agent in agents_.items():
+        spec: Any = root_spec(agent, payload_of(agent), archive="x")
+        seconds[name] = spec["payload"]["checks_timeout_seconds"]
+    assert seconds["librarian"] == seconds["empty"] + 5
+
+
+def test_what_is_wrong_in_its_section_is_said_where_it_stands(load: Load) -> None:
+    assert refused(load, librarian=librarian(echo={"port": 80, "prot": 7070})) == [
+        "agents.librarian.echo.port: 80 is not a port; write a whole number from 1024 to 65535.",
+        "agents.librarian.echo.prot: there is no such setting; did you mean port?",
+    ]
+    assert refused(load, librarian=librarian(echo=7007)) == [
+        "agents.librarian.echo: 7007 is not a mapping; write keys and values, or leave echo out."
+    ]
+
+
+def test_its_keys_and_those_of_other_kinds_are_suggested(load: Load) -> None:
+    assert refused(load, librarian=librarian(ehco={}))[0].endswith("there is no such setting; did you mean echo?")
+    assert refused(load, librarian=librarian(port=7070)) == [
+        "agents.librarian.port: there is no such setting; did you mean echo.port?"
+    ]
+    assert "keyctl, echo, hermes, secrets" in refused(load, librarian=librarian(zzz={}))[0]
+
+
+def test_a_secret_in_its_section_is_led_to_the_variable_that_the_kind_names(load: Load) -> None:
+    (message,) = refused(load, librarian=librarian(echo={"token": "hunter2"}))
+    assert message.endswith("put this one into the environment or .env, as ECHO_TOKEN.")
+
+
+def test_an_agent_is_of_one_kind(load: Load) -> None:
+    assert refused(load, librarian=librarian(hermes={})) == [
+        "agents.librarian.hermes: an agent is of one kind, and this one is echo already; leave one of them out."
+    ]
+    assert load(librarian=librarian(hermes=None))["librarian"].section.kind == "echo"
+
+
+def test_an_agent_called_after_another_kind_may_be_of_this_one(load: Load) -> None:
+    agent = load(hermes={"echo": {}})["hermes"]
+    assert (agent.vmid, agent.section.kind, agent.secrets) == (118, "echo", ("ECHO_TOKEN",))
+
+
+def test_nobody_states_a_section_under_the_name_that_it_has_inside(load: Load) -> None:
+    assert refused(load, librarian={"vmid": 119, "section": {"echo": {}}})[0].startswith(
+        "agents.librarian.section: there is no such setting; "
+    )
+
+
+def test_what_it_misses_in_its_container_is_said_at_its_section(load: Load) -> None:
+    assert refused(load, librarian=librarian(mounts={})) == [
+        "agents.librarian.echo: there is no mount that it may write its log to; write one under mounts."
+    ]
+
+
+def test_what_its_container_may_lack_is_said_where_it_is_set(load: Load) -> None:
+    assert load(librarian=librarian(memory={"dedicated_mib": 128}))["librarian"].warnings == (
+        "agents.librarian.memory.dedicated_mib: the service needs 256 MiB at least; write more.",
+    )
+
+
+def test_what_two_agents_of_it_cannot_both_have_is_said(load: Load) -> None:
+    other = {"vmid": 120, "mounts": {"mp0": {**MOUNTS["mp0"], "host_path": "/mnt/pve/hdd/other"}}}
+    assert refused(load, librarian=librarian(), other=librarian(**other)) == [
+        "agents: librarian and other both have the port 7007; give each its own."
+    ]
+    assert load(librarian=librarian(), other=librarian(**other, echo={"port": 7008}))
+
+
+def test_a_kind_with_a_default_brings_an_agent_along(kind: Path, tmp_path: Path) -> None:
+    (kind / "default.yaml").write_text(yaml.safe_dump({"vmid": 130, "mounts": MOUNTS}))
+    homelab = load_settings(tmp_path)
+    assert [(agent.name, agent.vmid, agent.section and agent.section.kind) for agent in homelab.agents.values()] == [
+        ("echo", 130, "echo"),
+        ("hermes", 118, "hermes"),
+    ]
+
+
+@pytest.mark.usefixtures("kind")
+def test_a_variable_sets_a_key_of_its_section(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOMELAB_AGENTS__LIBRARIAN__ECHO__PORT", "7171")
+    assert load(librarian=librarian())["librarian"].section.port == 7171
+
+
+@pytest.mark.usefixtures("kind")
+def test_the_schema_describes_it() -> None:
+    schema = json_schema()
+    echo = schema["$defs"]["Agent"]["properties"]["echo"]
+    assert echo["description"] == "A service that answers with what it is asked. Defaults to none."
+    assert schema["$defs"]["Echo"]["properties"]["port"]["description"].startswith("Port that it listens on")
+
+
+def test_settings_are_the_same_when_they_are_read_again(load: Load) -> None:
+    agent = load(librarian=librarian(echo={"port": 7070}))["librarian"]
+    again = yaml.safe_load(yaml.safe_dump(agent.model_dump(mode="json")))
+    assert again["echo"] == {"port": 7070}
+    assert load(librarian=again)["librarian"] == agent
