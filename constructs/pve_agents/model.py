@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, Strict
 from pydantic_core import CoreSchema, core_schema
@@ -48,6 +48,13 @@ class Model(BaseModel):
 
     required: ClassVar[Mapping[str, str]] = {}
     """What to write under a key that is missing."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a changed copy, which has nothing of what was worked out from the old values."""
+        copied = super().model_copy(update=update, deep=deep)
+        for name in vars(copied).keys() - type(copied).model_fields.keys():
+            del vars(copied)[name]
+        return copied
 
     @classmethod
     def known_keys(cls) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from pve_agents import SettingsError, load_settings
-from pve_agents.agents.hermes.config import BUILT_IN_PROVIDERS, KEYLESS_PROVIDERS, PROVIDER_ALIASES
+from pve_agents.agents.hermes.providers import BUILT_IN_PROVIDERS, KEYLESS_PROVIDERS, PROVIDER_ALIASES
 from tests.agent.hermes import Around, RealHermes
 
 DEFAULTS = """

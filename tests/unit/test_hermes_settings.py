@@ -12,9 +12,10 @@ import pydantic
 import pytest
 import yaml
 
-from pve_agents.agents.hermes.config import BUILT_IN_PROVIDERS, PROVIDER_ALIASES, Settings
+from pve_agents.agents.hermes.config import Settings
 from pve_agents.agents.hermes.docker import RELEASE, VERSION, Image
 from pve_agents.agents.hermes.platforms import ApiServer
+from pve_agents.agents.hermes.providers import BUILT_IN_PROVIDERS, PROVIDER_ALIASES
 from pve_agents.agents.hermes.settings import Hermes, Profile
 from pve_agents.model import Model
 from pve_agents.settings import Agent, Homelab, SettingsError, load_settings
