@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from pve_agents.agents.app import app_of
 from pve_agents.payload import GuestFile, Payload, container_payload
 from pve_agents.settings import Agent
 
@@ -28,7 +29,7 @@ _STOP_MARGIN_SECONDS = 60
 
 def payload_of(agent: Agent) -> Payload:
     """What goes into the agent's container."""
-    base, app = container_payload(agent, scripts=SCRIPTS / "guest"), agent.app
+    base, app = container_payload(agent, scripts=SCRIPTS / "guest"), app_of(agent)
     return replace(
         base,
         files={**base.files, **{name: GuestFile(text) for name, text in app.files.items()}},

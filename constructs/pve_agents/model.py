@@ -1,6 +1,5 @@
 """What the models of the settings have in common."""
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self, get_args
@@ -8,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Self, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, Strict
 from pydantic_core import CoreSchema, core_schema
 
+from pve_agents.problems import likeliest
 from pve_agents.types import shown
 
 __all__ = [
@@ -83,8 +83,7 @@ def meant(model: type[Model], name: str, value: object, cutoff: float = 0.6) -> 
         value: What was written as its value.
         cutoff: How much alike the names must be, up to 1. Defaults to 0.6.
     """
-    close = difflib.get_close_matches(name.lower(), offered(model, value), n=1, cutoff=cutoff)
-    return close[0] if close else None
+    return likeliest(name.lower(), offered(model, value), cutoff)
 
 
 def offered(model: type[Model], value: object) -> list[str]:

@@ -11,7 +11,18 @@ from pydantic import ValidationError
 
 from pve_agents.types import shown
 
-__all__ = ["MOST_SENTENCES", "InFile", "Key", "Problem", "ProblemsError", "below", "checked", "dotted", "few"]
+__all__ = [
+    "MOST_SENTENCES",
+    "InFile",
+    "Key",
+    "Problem",
+    "ProblemsError",
+    "below",
+    "checked",
+    "dotted",
+    "few",
+    "likeliest",
+]
 
 Key = tuple[str | int, ...]
 """A setting's place: the keys on the way to it."""
@@ -126,3 +137,17 @@ def few(sentences: Sequence[str], about_the_rest: str, left: int = 0) -> list[st
     kept = [it if len(it) <= _LONGEST_SENTENCE else f"{it[:_LONGEST_SENTENCE]} …" for it in sentences[:MOST_SENTENCES]]
     left += len(sentences) - len(kept)
     return [*kept, about_the_rest.format(left, are="is" if left == 1 else "are")] if left else kept
+
+
+def likeliest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """Return the one of the known names that is most like a name, if any is.
+
+    Args:
+        name: What was written.
+        known: What there is.
+        cutoff: How much alike they must be, up to 1. Defaults to 0.6.
+    """
+    import difflib  # noqa: PLC0415 - where all names are known, nobody waits for it
+
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return close[0] if close else None

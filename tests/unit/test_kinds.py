@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from pve_agents import load_settings
+from pve_agents.agents.app import app_of
 from pve_agents.agents.hermes.names import env_name
-from pve_agents.agents.kind import app_of, default_agents, default_of, kinds, model_of
+from pve_agents.agents.kind import default_agents, default_of, kinds, model_of
 
 PROJECT = Path(__file__).parents[2]
 KINDS = PROJECT / "constructs" / "pve_agents" / "agents"

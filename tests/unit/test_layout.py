@@ -110,6 +110,7 @@ LAYERS = [
     "host.paste",
     "host.verify",
     "host.program",
+    "agents.app",
     "agents.hermes.render",
     "agents.hermes.app",
 ]
@@ -149,7 +150,7 @@ def test_settings_import_only_the_software_that_they_state(agent: str, there: li
     script = (
         "import sys, stacks.root_spec; from pathlib import Path; from pve_agents import load_settings\n"
         "load_settings(Path(sys.argv[1]))\n"
-        "print(sorted({it.split('.')[2] for it in sys.modules if it.startswith('pve_agents.agents.')} - {'kind'}))"
+        "print(sorted({it.split('.')[2] for it in sys.modules if it.startswith('pve_agents.agents.')} - {'app', 'kind'}))"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)

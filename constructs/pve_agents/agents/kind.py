@@ -9,11 +9,10 @@ any file of settings there is such an agent. None of them is read for an agent o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
@@ -26,16 +25,13 @@ from pve_agents.stopping import Stopping
 from pve_agents.yaml_text import parse_yaml
 
 __all__ = [
-    "App",
     "Container",
     "Kind",
     "KindOf",
     "Neighbour",
     "OfKind",
     "OneSection",
-    "Secret",
     "Sections",
-    "app_of",
     "default_agents",
     "default_of",
     "kinds",
@@ -43,33 +39,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Secret:
-    """A secret that a container gets."""
-
-    name: str
-    """Name of the variable that holds it where the agent is deployed, and under which it is delivered."""
-
-    minimum_length: int = 0
-    """How many characters it has at least. Defaults to none."""
-
-    is_read_by_compose: bool = False
-    """Whether Compose reads it from a file, where it takes no backslash before a quote or at the end."""
-
-
-@dataclass(frozen=True)
-class App:
-    """What a container of a kind gets, beside what any container gets."""
-
-    files: Mapping[str, str]
-    """Texts by their path in the payload; what checks the software is one of them, and none holds a secret."""
-
-    secrets: Sequence[Secret] = ()
-    """What it needs besides."""
-
-
-@dataclass(frozen=True)
-class Container:
+class Container(NamedTuple):
     """The container that a kind's software runs in, as its section sees it."""
 
     name: str
@@ -94,8 +64,7 @@ class Container:
     """Whether it may use the kernel's keyring."""
 
 
-@dataclass(frozen=True)
-class Neighbour:
+class Neighbour(NamedTuple):
     """An agent, as others of its kind see it."""
 
     name: str
@@ -203,14 +172,6 @@ def model_of(kind: str) -> type[Kind]:
     name = "".join(map(str.capitalize, kind.split("_")))
     model: type[Kind] = getattr(import_module(f"{agents.__name__}.{kind}.settings"), name)
     return model
-
-
-def app_of(agent: OfKind) -> App:
-    """Return what an agent's container gets of its kind."""
-    if agent.section is None:
-        return App(files={})
-    app: App = import_module(f"{agents.__name__}.{agent.section.kind}.app").app(agent)
-    return app
 
 
 def default_agents() -> tuple[str, ...]:

@@ -14,18 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from pve_agents.agents.kind import (
-    App,
-    Container,
-    Kind,
-    KindOf,
-    Neighbour,
-    OneSection,
-    Sections,
-    app_of,
-    default_of,
-    kinds,
-)
+from pve_agents.agents.kind import Container, Kind, KindOf, Neighbour, OneSection, Sections, default_of, kinds
 from pve_agents.model import Flag, Model, distinct, listed
 from pve_agents.problems import Key, Problem, ProblemsError, checked, dotted, few
 from pve_agents.settings.container import Cpu, Disk, Dns, Memory, Network, Startup, Template
@@ -213,11 +202,6 @@ class Agent(Model):
             )
             raise ProblemsError([Problem(("startup", "down_delay_seconds"), sentence, down)])
         return self
-
-    @property
-    def app(self) -> App:
-        """What the container gets of its kind."""
-        return app_of(self)
 
     @property
     def secret_names(self) -> tuple[str, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from pve_agents.agents.app import App, Secret
 from pve_agents.agents.hermes.render import hermes_files
 from pve_agents.agents.hermes.settings import Hermes
-from pve_agents.agents.kind import App, Secret
 from pve_agents.settings import Agent
 
 # Hermes opens no listener, and says so only in its log, when the key is shorter (hermes-agent 0.19).

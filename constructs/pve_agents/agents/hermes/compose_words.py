@@ -6,12 +6,11 @@ brings is refused until somebody has looked at it.
 https://docs.docker.com/reference/compose-file/services/
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
-from pve_agents.problems import Key, Problem
+from pve_agents.problems import Key, Problem, likeliest
 from pve_agents.types import shown
 
 __all__ = ["dollar_problems", "network_problems", "sidecar_problems", "variable_problem", "with_signs_doubled"]
@@ -108,8 +107,8 @@ def _unknown(values: object, place: Key, known: Iterable[str], what: str) -> Ite
     for name in values if isinstance(values, Mapping) else ():
         if name in known:
             continue
-        close = difflib.get_close_matches(str(name).lower(), known, n=1)
-        remedy = f"did you mean {close[0]}?" if close else f"leave it out, or write one of {', '.join(known)}"
+        close = likeliest(str(name).lower(), known)
+        remedy = f"did you mean {close}?" if close else f"leave it out, or write one of {', '.join(known)}"
         yield Problem((*place, str(name)), f"{what} has no such key here; {remedy}")
 
 

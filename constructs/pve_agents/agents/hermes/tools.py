@@ -3,7 +3,6 @@
 Names and values are those of hermes-agent 0.19, where `tests/agent` looks what each of them does.
 """
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from pve_agents.model import distinct
-from pve_agents.problems import Key, Problem
+from pve_agents.problems import Key, Problem, likeliest
 from pve_agents.types import Text, shown
 
 __all__ = ["PLATFORMS", "TOOLSETS", "Names", "PlatformName", "tool_problems", "tool_warnings"]
@@ -112,8 +111,8 @@ def tool_problems(tree: Mapping[str, Any]) -> Iterator[Problem]:
     servers = tree.get("mcp_servers") or {}
     for i, name in enumerate(_at(tree, ("agent", "disabled_toolsets"), None) or ()):
         if name not in TOOLSETS and name not in servers:
-            close = difflib.get_close_matches(name, TOOLSETS, n=1, cutoff=0.75)
-            write = close[0] if close else f"one of {', '.join(TOOLSETS)}"
+            close = likeliest(name, TOOLSETS, cutoff=0.75)
+            write = close or f"one of {', '.join(TOOLSETS)}"
             yield Problem(
                 ("agent", "disabled_toolsets", i),
                 f"{shown(name)} is no toolset that Hermes takes away, and its tools would stay; write {write}",

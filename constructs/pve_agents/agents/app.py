@@ -1,0 +1,45 @@
+"""What a container of a kind gets, beside what any container gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+
+from pve_agents import agents
+from pve_agents.agents.kind import OfKind
+
+__all__ = ["App", "Secret", "app_of"]
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret that a container gets."""
+
+    name: str
+    """Name of the variable that holds it where the agent is deployed, and under which it is delivered."""
+
+    minimum_length: int = 0
+    """How many characters it has at least. Defaults to none."""
+
+    is_read_by_compose: bool = False
+    """Whether Compose reads it from a file, where it takes no backslash before a quote or at the end."""
+
+
+@dataclass(frozen=True)
+class App:
+    """What a kind puts into a container."""
+
+    files: Mapping[str, str]
+    """Texts by their path in the payload; what checks the software is one of them, and none holds a secret."""
+
+    secrets: Sequence[Secret] = ()
+    """What it needs besides."""
+
+
+def app_of(agent: OfKind) -> App:
+    """Return what an agent's container gets of its kind, by ``app(agent)`` in the kind's ``app.py``."""
+    if agent.section is None:
+        return App(files={})
+    app: App = import_module(f"{agents.__name__}.{agent.section.kind}.app").app(agent)
+    return app
