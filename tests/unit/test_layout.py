@@ -18,6 +18,7 @@ import pve_agents
 PROJECT = Path(__file__).parent.parent.parent
 PACKAGE = PROJECT / "constructs" / "pve_agents"
 GIT_HAS_NO_REPOSITORY = 128
+LONGEST_MODULE = 400
 
 # Each module may import those before it: types, then settings, then constructs.
 LAYERS = [
@@ -75,6 +76,7 @@ LAYERS = [
     "settings.load",
     "settings",
     "settings.schema",
+    "settings.reference",
     "settings.__main__",
     "state_guard",
     "terraform",
@@ -119,6 +121,15 @@ LAYERS = [
 def test_the_source_root_does_not_shadow_the_package_constructs() -> None:
     assert not (PROJECT / "constructs" / "__init__.py").exists()
     assert "site-packages" in str(constructs.__file__)
+
+
+# Not yet: others are at work there, or it is next.
+TOO_LONG = {"agents/hermes/render.py", "node_api.py"}
+
+
+def test_no_module_is_longer_than_400_lines() -> None:
+    lengths = {str(path.relative_to(PACKAGE)): len(path.read_text().splitlines()) for path in PACKAGE.rglob("*.py")}
+    assert {name for name, lines in lengths.items() if lines > LONGEST_MODULE} <= TOO_LONG
 
 
 def test_everything_public_has_a_docstring() -> None:

@@ -30,6 +30,7 @@ from pve_agents.settings import (
     Template,
     load_settings,
 )
+from pve_agents.settings.reference import reference
 from pve_agents.settings.schema import json_schema
 
 ROOT = Path(__file__).parents[2]
@@ -2094,6 +2095,19 @@ def test_the_schema_is_current() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == printed, (
         "run: python -m pve_agents.settings > schemas/homelab.schema.json"
     )
+
+
+def test_the_page_of_all_settings_is_current() -> None:
+    assert (ROOT / "docs" / "reference.md").read_text(encoding="utf-8") == reference(), (
+        "run: python -m pve_agents.settings reference > docs/reference.md"
+    )
+
+
+def test_the_page_of_all_settings_has_every_setting() -> None:
+    page = reference()
+    for model, definition in json_schema()["$defs"].items():
+        for name, field in definition.get("properties", {}).items():
+            assert f"\n| `{name}` | {field['description'][:20]}" in page.replace("&lt;", "<"), f"{model}.{name}"
 
 
 @pytest.fixture(scope="module")

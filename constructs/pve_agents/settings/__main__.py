@@ -1,8 +1,12 @@
-"""Prints the JSON Schema of ``homelab.yaml``."""
+"""Prints the JSON Schema of ``homelab.yaml``; with the word ``reference`` behind it, the page of all settings."""
 
 import json
 import sys
 
+from pve_agents.settings.reference import reference
 from pve_agents.settings.schema import json_schema
 
-sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")
+if sys.argv[1:] == ["reference"]:
+    sys.stdout.write(reference())
+else:
+    sys.stdout.write(json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n")

@@ -54,7 +54,7 @@ def _option(text: str) -> list[tuple[str, str]]:
 def _is_literal(name: str, value: str) -> bool:
     if not (is_credential_name(name) or name.lower() in _HEADERS):
         return False
-    # An empty one is none, and the path of a file with a key in it is no key.
+    # Empty values and paths of key files are not secrets.
     return not (value == "" or _WHOLE_PLACEHOLDER.fullmatch(value) or re.fullmatch(r"~?/[^\s+=]*", value))
 
 
