@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pve_agents import load_settings
+from pve_agents import Agent, load_settings
 from pve_agents.agents.app import app_of
 from pve_agents.agents.hermes.names import env_name
 from pve_agents.agents.kind import default_agents, default_of, kinds, model_of
@@ -58,6 +58,10 @@ def test_a_word_of_a_kind_would_be_found() -> None:
     assert places_of("x = 1\nif agent.hermes:\n") == ["if agent.hermes:"]
     assert places_of("a Telegram bot") == ["a Telegram bot"]
     assert places_of('environment.get("HERMES_ENV_FILE")') == []
+
+
+def test_no_kind_is_called_as_a_setting_of_every_agent_is() -> None:
+    assert not set(kinds()) & Agent.model_fields.keys()
 
 
 @pytest.mark.parametrize("kind", kinds())

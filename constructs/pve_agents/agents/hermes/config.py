@@ -39,7 +39,7 @@ __all__ = [
     "Approvals",
     "Compression",
     "Display",
-    "Model",
+    "MainModel",
     "ModelCatalog",
     "Provider",
     "Security",
@@ -55,7 +55,7 @@ _NO_KEY_ENV: Mapping[str, None] = MappingProxyType({"key_env": None})
 HOME_CWDS = frozenset({".", "auto", "cwd"})
 
 
-class Model(OpenModel):
+class MainModel(OpenModel):
     """The main model."""
 
     provider: ProviderReference = "litellm"
@@ -220,7 +220,7 @@ def _by_name(model: object) -> object:
 class Settings(OpenModel):
     """Hermes' configuration. What is declared here wins over the agent's own ``config.yaml``, key by key."""
 
-    model: Annotated[Model, BeforeValidator(_by_name)] = Model()
+    model: Annotated[MainModel, BeforeValidator(_by_name)] = MainModel()
     """The main model; a text alone is its name."""
 
     providers: dict[ProviderName, Provider] = Field(
