@@ -45,7 +45,8 @@ def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     yield folder
     for name in [name for name in sys.modules if name.startswith("pve_agents.agents.echo")]:
         del sys.modules[name]
-    vars(agents).pop("echo", None)
+    if hasattr(agents, "echo"):
+        delattr(agents, "echo")
 
 
 @pytest.fixture
