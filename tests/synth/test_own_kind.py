@@ -134,7 +134,7 @@ def test_its_keys_and_those_of_other_kinds_are_suggested(load: Load) -> None:
 
 def test_a_secret_in_its_section_is_led_to_the_variable_that_the_kind_names(load: Load) -> None:
     (message,) = refused(load, librarian=librarian(echo={"token": "hunter2"}))
-    assert message.endswith("put this one into the environment or .env, as ECHO_TOKEN.")
+    assert message.endswith("put this one into the agent's secrets file, as ECHO_TOKEN.")
 
 
 def test_an_agent_is_of_one_kind(load: Load) -> None:

@@ -263,63 +263,63 @@ IN_HERMES = {
     "literal secrets": {
         "api-key": (
             "settings: {providers: {litellm: {key_env: null, api_key: hunter2}}}",
-            "settings.providers.litellm.api_key: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name; where the server needs none, leave it out.",
+            "settings.providers.litellm.api_key: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name; where the server needs none, leave it out.",
         ),
         "api-key-of-custom": (
             'settings: {model: {provider: custom, base_url: "http://h:1/v1", api_key: hunter2}}',
-            "settings.model.api_key: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name; where the server needs none, name it under providers, with its base_url alone.",
+            "settings.model.api_key: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name; where the server needs none, name it under providers, with its base_url alone.",
         ),
         "token": (
             "settings: {foo: {token: hunter2}}",
-            "settings.foo.token: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.foo.token: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "number": (
             "settings: {foo: {password: 12345678}}",
-            "settings.foo.password: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.foo.password: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "in-a-list": (
             "settings: {foo: [{client_secret: hunter2}]}",
-            "settings.foo.0.client_secret: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.foo.0.client_secret: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "by-its-looks": (
             f'settings: {{foo: {{note: "{KEY}"}}}}',
-            "settings.foo.note: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.foo.note: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "bot-token": (
             f'settings: {{foo: {{note: "{BOT}"}}}}',
-            "settings.foo.note: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.foo.note: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "url": (
             'settings: {foo: {note: "postgres://me:hunter2@h/db"}}',
-            "settings.foo.note: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.foo.note: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "header": (
             'settings: {mcp_servers: {a: {url: "https://h/mcp", headers: {Authorization: Bearer hunter2}}}}',
-            "settings.mcp_servers.a.headers.Authorization: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.mcp_servers.a.headers.Authorization: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "bearer-anywhere": (
             'settings: {foo: {note: "use Bearer hunter2hunter2"}}',
-            "settings.foo.note: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.foo.note: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "half-a-placeholder": (
             'settings: {foo: {token: "${A_TOKEN}hunter2"}}',
-            "settings.foo.token: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.foo.token: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "next-argument": (
             "settings: {mcp_servers: {a: {command: npx, args: [--token, hunter2]}}}",
-            "settings.mcp_servers.a.args.1: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.mcp_servers.a.args.1: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "argument": (
             'settings: {mcp_servers: {a: {command: npx, args: ["--api-key=hunter2"]}}}',
-            "settings.mcp_servers.a.args.0: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.mcp_servers.a.args.0: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "environment-of-mcp": (
             "settings: {mcp_servers: {a: {command: npx, env: {FOO_TOKEN: hunter2}}}}",
-            "settings.mcp_servers.a.env.FOO_TOKEN: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "settings.mcp_servers.a.env.FOO_TOKEN: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "extra-of-a-platform": (
             "platforms: {telegram: {allowed_users: [123456], extra: {token: hunter2}}}",
-            "platforms.telegram.extra.token: this seems to be a secret; write ${NAME} in its place, and put the value into the environment or .env under that name.",
+            "platforms.telegram.extra.token: this seems to be a secret; write ${NAME} in its place, and put the value into the agent's secrets file under that name.",
         ),
         "extra-argument": (
             "extra_args: [--token=hunter2]",
@@ -327,11 +327,11 @@ IN_HERMES = {
         ),
         "environment": (
             f'environment: {{FOO: "{KEY}"}}',
-            "environment.FOO: this seems to be a secret; list a name for it under secrets, and put the value into the environment or .env.",
+            "environment.FOO: this seems to be a secret; list a name for it under secrets, and put the value into the agent's secrets file.",
         ),
         "environment-by-name": (
             "environment: {FOO_TOKEN: hunter2}",
-            "environment.FOO_TOKEN: this is a secret by its name; list the name under secrets, and put the value into hermes.env.",
+            "environment.FOO_TOKEN: this is a secret by its name; list the name under secrets, and put the value into the agent's secrets file.",
         ),
         "document": (
             f'documents: {{SOUL.md: "My key is {KEY}."}}',
@@ -339,19 +339,19 @@ IN_HERMES = {
         ),
         "sidecar-environment": (
             f'sidecars: {{browser: {{image: "a:1", environment: {{FOO: "{KEY}"}}}}}}',
-            "sidecars.browser.environment.FOO: this seems to be a secret; list a name for it under the sidecar's secrets, and put the value into the environment or .env.",
+            "sidecars.browser.environment.FOO: this seems to be a secret; list a name for it under the sidecar's secrets, and put the value into the agent's secrets file.",
         ),
         "sidecar-environment-by-name": (
             'sidecars: {browser: {image: "a:1", environment: {FOO_TOKEN: hunter2}}}',
-            "sidecars.browser.environment.FOO_TOKEN: this is a secret by its name; list the name under the sidecar's secrets, and put the value into hermes.env.",
+            "sidecars.browser.environment.FOO_TOKEN: this is a secret by its name; list the name under the sidecar's secrets, and put the value into the agent's secrets file.",
         ),
         "sidecar-command": (
             'sidecars: {browser: {image: "a:1", command: [--token, hunter2]}}',
-            "sidecars.browser.command.1: this seems to be a secret; list a name for it under the sidecar's secrets, and put the value into the environment or .env.",
+            "sidecars.browser.command.1: this seems to be a secret; list a name for it under the sidecar's secrets, and put the value into the agent's secrets file.",
         ),
         "sidecar-anywhere": (
             f'sidecars: {{browser: {{image: "a:1", labels: {{x: "{KEY}"}}}}}}',
-            "sidecars.browser.labels.x: this seems to be a secret; list a name for it under the sidecar's secrets, and put the value into the environment or .env.",
+            "sidecars.browser.labels.x: this seems to be a secret; list a name for it under the sidecar's secrets, and put the value into the agent's secrets file.",
         ),
         "network": (
             "network_mode: bridge, networks: {web: {driver_opts: {token: hunter2}}}",
@@ -359,15 +359,15 @@ IN_HERMES = {
         ),
         "api-server": (
             "api_server: {key: hunter2}",
-            "api_server.key: secrets do not go into homelab.yaml; put this one into the environment or .env, as API_SERVER_KEY.",
+            "api_server.key: secrets do not go into homelab.yaml; put this one into the agent's secrets file, as API_SERVER_KEY.",
         ),
         "dashboard": (
             "dashboard: {password: hunter2}",
-            "dashboard.password: secrets do not go into homelab.yaml; put this one into the environment or .env, as HERMES_DASHBOARD_BASIC_AUTH_PASSWORD.",
+            "dashboard.password: secrets do not go into homelab.yaml; put this one into the agent's secrets file, as HERMES_DASHBOARD_BASIC_AUTH_PASSWORD.",
         ),
         "platform": (
             "platforms: {telegram: {allow_all: true, bot_token: hunter2}}",
-            "platforms.telegram.bot_token: secrets do not go into homelab.yaml; put this one into the environment or .env, as TELEGRAM_BOT_TOKEN.",
+            "platforms.telegram.bot_token: secrets do not go into homelab.yaml; put this one into the agent's secrets file, as TELEGRAM_BOT_TOKEN.",
         ),
         "platform-user": (
             f'platforms: {{telegram: {{allowed_users: ["{BOT}"]}}}}',
@@ -375,7 +375,7 @@ IN_HERMES = {
         ),
         "anywhere": (
             "api_token: hunter2",
-            "api_token: secrets do not go into homelab.yaml; put api_token into the environment or .env.",
+            "api_token: secrets do not go into homelab.yaml; put api_token into the agent's secrets file.",
         ),
     },
     "terminal": {
@@ -1365,7 +1365,7 @@ IN_HERMES = {
         ),
         "secret": (
             "profiles: {work: {api_server: {port: 8643}, environment: {A_TOKEN: hunter2}}}",
-            "profiles.work.environment.A_TOKEN: this is a secret by its name; list the name under secrets, and put the value into hermes.env.",
+            "profiles.work.environment.A_TOKEN: this is a secret by its name; list the name under secrets, and put the value into the agent's secrets file.",
         ),
         "image": (
             "profiles: {work: {api_server: {port: 8643}, image: {tag: x}}}",
@@ -1462,13 +1462,13 @@ def test_all_problems_are_said_at_once(refuse: Refuse) -> None:
         "homelab.yaml: agents.hermes.vmid: 1 is not a VMID; write a whole number from 100 to 999999999.",
         (
             f"{place}.settings.foo.token: this seems to be a secret; "
-            "write ${NAME} in its place, and put the value into the environment or .env under that name."
+            "write ${NAME} in its place, and put the value into the agent's secrets file under that name."
         ),
         f"{place}.settings.model.max_tokens: 0 is not a number of tokens; write a whole number from 1 to 100000000.",
         f"{place}.environment.OPENAI_MODEL: this is not read by Hermes any more; write settings.model.default.",
         (
             f"{place}.environment.A_TOKEN: this is a secret by its name; "
-            "list the name under secrets, and put the value into hermes.env."
+            "list the name under secrets, and put the value into the agent's secrets file."
         ),
         f"{place}.image.tag: 1 is not text; write a tag in quotes.",
         f"{place}.sidecars.a1.pid: no sidecar sees the processes of another container; leave it out.",
@@ -1701,7 +1701,7 @@ def test_a_config_file_is_taken_as_it_is(tmp_path: Path, load: Load) -> None:
             [
                 (
                     "mine.yaml: model.api_key: this seems to be a secret; "
-                    "write ${NAME} in its place, and put the value into the environment or .env under that name; "
+                    "write ${NAME} in its place, and put the value into the agent's secrets file under that name; "
                     "where the server needs none, name it under providers, with its base_url alone."
                 ),
                 (
@@ -1826,7 +1826,7 @@ def test_a_variable_takes_hermes_away(tmp_path: Path, monkeypatch: pytest.Monkey
                 (
                     f"{H}__SETTINGS__PROVIDERS__LITELLM__API_KEY: agents.hermes.hermes.settings.providers.litellm.api_key: "
                     "this seems to be a secret; "
-                    "write ${NAME} in its place, and put the value into the environment or .env under that name; "
+                    "write ${NAME} in its place, and put the value into the agent's secrets file under that name; "
                     "where the server needs none, leave it out."
                 )
             ],

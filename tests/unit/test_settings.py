@@ -543,7 +543,7 @@ IN_AN_AGENT = {
         ),
         "password": (
             "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, password: hunter2}}",
-            "mounts.mp0.password: secrets do not go into homelab.yaml; put password into the environment or .env.",
+            "mounts.mp0.password: secrets do not go into homelab.yaml; put password into the agent's secrets file.",
         ),
     },
     "host-path": {
@@ -883,7 +883,7 @@ IN_AN_AGENT = {
         ),
         "value": (
             "secrets: [LITELLM_API_KEY=hunter2]",
-            "secrets.0: this is more than a name; write the name alone, and put the value into the environment or .env.",
+            "secrets.0: this is more than a name; write the name alone, and put the value into the agent's secrets file.",
         ),
         "item-mapping": (
             "secrets: [LITELLM_API_KEY: hunter2]",
@@ -911,11 +911,11 @@ IN_AN_AGENT = {
         ),
         "aws": (
             "secrets: [AKIAIOSFODNN7HUNTER2]",
-            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the environment or .env.",
+            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the agent's secrets file.",
         ),
         "base32": (
             "secrets: [JBSWY3DPEHPK3PXP]",
-            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the environment or .env.",
+            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the agent's secrets file.",
         ),
         "twice": ("secrets: [A_KEY, A_KEY]", 'secrets: "A_KEY" stands twice in the list; keep one.'),
         "path": ("secrets: [PATH]", 'secrets.0: "PATH" decides which programs run in the guest; leave it out.'),
@@ -977,41 +977,41 @@ IN_AN_AGENT = {
         ),
         "key-in-capitals": (
             "secrets: [AKIAHUNTERTWO]",
-            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the environment or .env.",
+            "secrets.0: this may be a secret; write the name of its variable, and put the secret into the agent's secrets file.",
         ),
     },
     "secrets": {
         "api_token": (
             "api_token: hunter2",
-            "api_token: secrets do not go into homelab.yaml; put api_token into the environment or .env.",
+            "api_token: secrets do not go into homelab.yaml; put api_token into the agent's secrets file.",
         ),
         "token": (
             "token: hunter2",
-            "token: secrets do not go into homelab.yaml; put token into the environment or .env.",
+            "token: secrets do not go into homelab.yaml; put token into the agent's secrets file.",
         ),
         "password": (
             "password: hunter2",
-            "password: secrets do not go into homelab.yaml; put password into the environment or .env.",
+            "password: secrets do not go into homelab.yaml; put password into the agent's secrets file.",
         ),
         "secret": (
             "secret: hunter2",
-            "secret: secrets do not go into homelab.yaml; put secret into the environment or .env.",
+            "secret: secrets do not go into homelab.yaml; put secret into the agent's secrets file.",
         ),
         "private_key": (
             "private_key: hunter2",
-            "private_key: secrets do not go into homelab.yaml; put private_key into the environment or .env.",
+            "private_key: secrets do not go into homelab.yaml; put private_key into the agent's secrets file.",
         ),
         "litellm_api_key": (
             "litellm_api_key: hunter2",
-            "litellm_api_key: secrets do not go into homelab.yaml; put litellm_api_key into the environment or .env.",
+            "litellm_api_key: secrets do not go into homelab.yaml; put litellm_api_key into the agent's secrets file.",
         ),
         "telegramBotToken": (
             "telegramBotToken: hunter2",
-            "telegramBotToken: secrets do not go into homelab.yaml; put telegramBotToken into the environment or .env.",
+            "telegramBotToken: secrets do not go into homelab.yaml; put telegramBotToken into the agent's secrets file.",
         ),
         "nested": (
             "network: {password: hunter2}",
-            "network.password: secrets do not go into homelab.yaml; put password into the environment or .env.",
+            "network.password: secrets do not go into homelab.yaml; put password into the agent's secrets file.",
         ),
         "pasted": (
             "hostname: root@pam!x=11111111-1111-1111-1111-111111111111",
@@ -1215,7 +1215,7 @@ IN_THE_FILE = {
         "far": ("proxmox: {}", "proxmox: there is no such setting; write one of backend, agents."),
         "secret": (
             "api_token: hunter2",
-            "api_token: secrets do not go into homelab.yaml; put api_token into the environment or .env.",
+            "api_token: secrets do not go into homelab.yaml; put api_token into the agent's secrets file.",
         ),
     },
     "yaml": {
@@ -1537,7 +1537,7 @@ NO_SETTING = "there is no such setting;"
             [
                 (
                     f"{H}__API_TOKEN: agents.hermes.api_token: "
-                    "secrets do not go into homelab.yaml; put api_token into the environment or .env."
+                    "secrets do not go into homelab.yaml; put api_token into the agent's secrets file."
                 )
             ],
             id="secret",

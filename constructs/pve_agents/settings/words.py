@@ -51,12 +51,14 @@ def _unknown(key: Key, backend: str, value: object) -> str:
     """Say what to do with a key that is no setting."""
     *parents, name = map(str, key)
     model = _model_at(parents, backend)
+    # What the state's backend needs, Terraform takes from its environment; the rest goes into the container.
+    place = "the environment or .env" if parents[:1] == ["backend"] else "the agent's secrets file"
     if carrier := model.carriers.get(name):
-        return f"secrets do not go into {FILE}; put this one into the environment or .env, as {carrier}"
+        return f"secrets do not go into {FILE}; put this one into {place}, as {carrier}"
     if reason := model.not_here.get(name):
         return reason.format(agent=parents[1])
     if is_credential_name(name):
-        return f"secrets do not go into {FILE}; put {name} into the environment or .env"
+        return f"secrets do not go into {FILE}; put {name} into {place}"
     return f"there is no such setting; {_suggestion(model, name, value)}"
 
 

@@ -32,7 +32,7 @@ def env_name(value: object) -> str:
     # The value is never shown before it is known to be a name: it may be the secret itself.
     if isinstance(value, str) and "=" in value:
         raise ValueError(
-            "this is more than a name; write the name alone, and put the value into the environment or .env"
+            "this is more than a name; write the name alone, and put the value into the agent's secrets file"
         )
     if not isinstance(value, str) or len(value) > _LONGEST_ENV_NAME or not re.fullmatch(_ENV_NAME, value):
         raise ValueError(
@@ -41,7 +41,7 @@ def env_name(value: object) -> str:
         )
     if looks_secret(value) or re.fullmatch(r"(?=.*[0-9])[A-Z0-9]{16,}", value):
         raise ValueError(
-            "this may be a secret; write the name of its variable, and put the secret into the environment or .env"
+            "this may be a secret; write the name of its variable, and put the secret into the agent's secrets file"
         )
     for pattern, reason in _ENV_REASONS.items():
         if re.fullmatch(pattern, value):

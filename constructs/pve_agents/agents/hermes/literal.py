@@ -9,13 +9,13 @@ from pve_agents.problems import Key, Problem
 
 __all__ = ["found_secrets", "plain"]
 
-_BY_NAME = "write ${NAME} in its place, and put the value into the environment or .env under that name"
+_BY_NAME = "write ${NAME} in its place, and put the value into the agent's secrets file under that name"
 _REMEDIES = {
     "settings": _BY_NAME,
     "config_file": _BY_NAME,
     "platforms": _BY_NAME,
-    "environment": "list a name for it under secrets, and put the value into the environment or .env",
-    "sidecars": "list a name for it under the sidecar's secrets, and put the value into the environment or .env",
+    "environment": "list a name for it under secrets, and put the value into the agent's secrets file",
+    "sidecars": "list a name for it under the sidecar's secrets, and put the value into the agent's secrets file",
     "networks": "leave it out",
 }
 

@@ -192,7 +192,7 @@ def _sidecar_variable(name: Any, value: Any) -> Iterator[tuple[str, str]]:  # no
         raise ValueError("this is not the name of an environment variable; write letters, digits and underscores")
     if is_credential_name(name):
         raise ValueError(
-            "this is a secret by its name; list the name under the sidecar's secrets, and put the value into hermes.env"
+            "this is a secret by its name; list the name under the sidecar's secrets, and put the value into the agent's secrets file"
         )
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not text; write it in quotes")  # noqa: TRY004 - pydantic's way

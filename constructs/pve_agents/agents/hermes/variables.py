@@ -72,7 +72,9 @@ def variable(name: Any, value: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN40
     """
     _not_a_setting(name)
     if is_credential_name(name):
-        raise ValueError("this is a secret by its name; list the name under secrets, and put the value into hermes.env")
+        raise ValueError(
+            "this is a secret by its name; list the name under secrets, and put the value into the agent's secrets file"
+        )
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not text; write it in quotes")  # noqa: TRY004 - pydantic's way
     if "\n" in value or "\0" in value or "\r" in value:
