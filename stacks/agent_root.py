@@ -11,7 +11,7 @@ from pve_agents import Agent, GuestPayload, Host, HostStep
 from pve_agents.settings import Backend
 from pve_agents.state_guard import StateGuard
 from stacks.backend import store_state
-from stacks.root_spec import SCRIPTS, STEPS, payload_of, root_spec
+from stacks.root_spec import STEPS, payload_of, root_spec
 
 
 class AgentRootStack(TerraformStack):
@@ -38,7 +38,7 @@ class AgentRootStack(TerraformStack):
             Annotations.of(self).add_warning(sentence)
         content = (
             # Imported here, for which agents without it need not wait.
-            pve_agents.HermesAgent(self, "payload", agent=agent, scripts=SCRIPTS / "guest")
+            pve_agents.HermesAgent(self, "payload", agent=agent)
             if agent.hermes
             else GuestPayload(self, "payload", name=agent.name, payload=payload_of(agent))
         )

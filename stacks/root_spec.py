@@ -28,10 +28,10 @@ _STOP_MARGIN_SECONDS = 60
 def payload_of(agent: Agent) -> Payload:
     """What goes into the agent's container."""
     if agent.hermes is None:
-        return container_payload(agent, scripts=SCRIPTS / "guest")
+        return container_payload(agent)
     from pve_agents.agents.hermes.render import hermes_payload  # noqa: PLC0415 - other agents need not wait for it
 
-    return hermes_payload(agent, scripts=SCRIPTS / "guest")
+    return hermes_payload(agent)
 
 
 def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, object]:

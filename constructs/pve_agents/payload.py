@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from pve_agents.guest.plan import App, Plan, Workspace
 from pve_agents.settings import Agent
+
+_PACKAGE = Path(__file__).parent
+# Beside its own package, what the program needs of ours.
+_PROGRAM, _SHARED = _PACKAGE / "guest", (_PACKAGE / "secret_values.py",)
 
 
 @dataclass(frozen=True)
@@ -59,24 +64,39 @@ class Payload:
         return packed.getvalue()
 
 
-def container_payload(agent: Agent, *, scripts: Path) -> Payload:
-    """Return what goes into any agent's container, whatever runs in it.
+def container_payload(agent: Agent, app: App | None = None) -> Payload:
+    """Return what goes into any agent's container.
 
     Args:
         agent: The agent's settings.
-        scripts: The directory of the scripts that run in the container: ``bootstrap``, ``verify`` and what they use.
+        app: What Docker Compose runs in it. Without one, nobody knows what runs there.
     """
-    workspaces = "".join(
-        f"{'read' if mount.read_only else 'write'} {mount.uid}:{mount.gid} {mount.guest_path}\n"
-        for mount in agent.mounts.values()
+    workspaces = tuple(
+        Workspace(str(mount.guest_path), mount.uid, mount.gid, mount.read_only) for mount in agent.mounts.values()
     )
-    files = {
-        path.name: GuestFile(path.read_text(), mode=0o644 if path.suffix else 0o755)
-        for path in sorted(scripts.iterdir())
-        if path.is_file()
-    }
+    launcher = GuestFile((_PROGRAM / "launcher.sh").read_text(), mode=0o755)
     return Payload(
         directory=f"/opt/pve-agents/{agent.name}",
-        files={**files, "workspaces": GuestFile(workspaces)},
+        files={
+            "bootstrap": launcher,
+            "verify": launcher,
+            "plan.json": GuestFile(Plan(agent.name, workspaces, app).to_json()),
+            "program/__main__.py": GuestFile((_PROGRAM / "__main__.py").read_text()),
+            **_program(*_SHARED),
+            **program_files(_PROGRAM),
+        },
         secrets=agent.secrets,
     )
+
+
+def program_files(folder: Path) -> dict[str, GuestFile]:
+    """Return a folder's part of the program that runs in the container, as it is: a person can read it there.
+
+    Args:
+        folder: A package of ours whose modules need the standard library only.
+    """
+    return _program(*(it for it in folder.glob("*.py") if it.name not in ("__init__.py", "__main__.py")))
+
+
+def _program(*files: Path) -> dict[str, GuestFile]:
+    return {f"program/{it.relative_to(_PACKAGE.parent)}": GuestFile(it.read_text()) for it in files}

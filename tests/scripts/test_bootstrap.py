@@ -14,7 +14,7 @@ import pytest
 
 from pve_agents.secret_values import PLACEHOLDER
 from tests.scripts.fake_docker import DOCKER_KEY
-from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, SCRIPTS, Guest, service_plan
+from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, Guest, service_plan
 from tests.secrets_to_try import PLACEHOLDERS, REAL
 
 INSTALLED = "ok (installed, daemon.json, time to stop, daemon told)"
@@ -123,9 +123,8 @@ def test_from_a_bare_debian_to_an_answer_and_again_nothing(bare: Guest) -> None:
 
 
 def test_an_agent_without_hermes_only_has_its_workspaces_checked(bare: Guest) -> None:
-    for path in bare.payload.iterdir():
-        if path.name not in ("bootstrap", "workspaces"):
-            subprocess.run(["rm", "-r", str(path)], check=True)
+    bare.has_app = False
+    bare.deliver()
     ran = bare.run()
     assert (ran.returncode, ran.stdout, ran.stderr) == (
         0,
@@ -159,18 +158,6 @@ def test_a_second_one_waits_for_the_first(deployed: Guest) -> None:
     assert deployed.changes == []
 
 
-def test_a_trace_shows_no_secret(bare: Guest) -> None:
-    bare.services["hermes"] = service_plan(auth_secret="HERMES_AUTH_JSON")
-    bare.sidecars["browser"] = {"image": IMAGE, "secrets": ["BROWSER_TOKEN"]}
-    bare.patches = {"#!/usr/bin/env bash\n": "#!/usr/bin/env -S bash -x\n"}
-    bare.deliver()
-    bare.give_secrets(HERMES_AUTH_JSON=AUTH_JSON, BROWSER_TOKEN="canary-token")
-    ran = bare.run()
-    assert ran.returncode == 0, ran.stderr
-    assert "put_secrets" in ran.stderr
-    assert not CANARY.search(ran.stdout + ran.stderr)
-
-
 def test_what_nobody_thought_of_is_one_sentence_too(deployed: Guest) -> None:
     deployed.configs["hermes"] = "model: {}\n"
     deployed.deliver()
@@ -200,10 +187,7 @@ def furnished(guest: Guest) -> None:
     guest.sidecars["browser"] = {"image": "ghcr.io/browserless/chromium:v2.30.0", "secrets": ["BROWSER_TOKEN"]}
     guest.documents = {"home/SOUL.md": "You are Hermes.\n"}
     guest.plan.update(run_image="pve-agents/hermes:0123456789ab", registry_mirrors=["https://mirror.example.org"])
-    guest.files = {
-        "image/Dockerfile": f"FROM {IMAGE}\nUSER root\n",
-        "daemon.json": WITH_MIRROR,
-    }
+    guest.files = {"image/Dockerfile": f"FROM {IMAGE}\nUSER root\n"}
     guest.deliver()
     guest.give_secrets(HERMES_AUTH_JSON=AUTH_JSON, BROWSER_TOKEN="canary-token")
 
@@ -337,16 +321,6 @@ def test_secrets_that_cannot_be_right(bare: Guest, secrets: dict[str, str], sent
     assert bare.changes == []
 
 
-@pytest.mark.parametrize("values", [PLACEHOLDERS, REAL], ids=["placeholders", "real"])
-def test_the_container_takes_the_same_for_a_placeholder_as_the_step_that_delivers(values: list[str]) -> None:
-    script = 'while IFS= read -r value; do [[ ${value,,} =~ ^$1$ ]] && echo "$value"; done || true'
-    lines = "".join(f"{value.strip()}\n" for value in values)
-    command = ["bash", "-c", script, "bash", PLACEHOLDER]
-    found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
-    assert found == (lines if values is PLACEHOLDERS else "")
-    assert "=~ ^$placeholder$ ]]" in (SCRIPTS / "bootstrap").read_text()
-
-
 def by_hand(guest: Guest, content: str) -> None:
     """Replace the file of secrets by one that somebody put there, as with a pasted step."""
     (guest.root / "etc/pve-agents/hermes.env").write_bytes(content.encode())
@@ -420,7 +394,7 @@ def test_docker_of_debian_12_has_no_compose(bare: Guest) -> None:
         "this Debian has no package with `docker compose` v2: set agents.hermes.hermes.docker.source to docker, or use"
         " a Debian 13 template, or put the plugin docker-compose into /usr/libexec/docker/cli-plugins",
     )
-    assert bare.changes == ["mkdir -p /var/lib/pve-agents"]
+    assert bare.changes == ["mkdir /var/lib/pve-agents"]
 
 
 def test_a_compose_plugin_that_is_there_is_good_enough(bare: Guest) -> None:
@@ -540,7 +514,6 @@ def daemon(guest: Guest) -> dict[str, Any]:
 
 def test_registry_mirrors_come_and_go_without_a_restart(deployed: Guest) -> None:
     deployed.plan["registry_mirrors"] = ["https://mirror.example.org"]
-    deployed.files["daemon.json"] = WITH_MIRROR
     deployed.deliver()
     assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (daemon.json, daemon told)"
     assert deployed.system["mirrors"] == ["https://mirror.example.org/"]
@@ -561,7 +534,6 @@ def test_registry_mirrors_come_and_go_without_a_restart(deployed: Guest) -> None
 def test_settings_of_the_daemon_that_somebody_else_made_stay(deployed: Guest) -> None:
     deployed.write("/etc/docker/daemon.json", '{"log-level": "warn", "shutdown-timeout": 5}\n')
     deployed.plan["registry_mirrors"] = ["https://mirror.example.org"]
-    deployed.files["daemon.json"] = WITH_MIRROR
     deployed.deliver()
     assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (daemon.json, daemon told)"
     assert daemon(deployed) == {"log-level": "warn", **json.loads(WITH_MIRROR)}
@@ -906,7 +878,7 @@ def test_no_room_for_an_image(deployed: Guest) -> None:
 
 
 def test_a_pull_says_how_far_it_is(bare: Guest) -> None:
-    bare.patches = {"progress_seconds=10\n": "progress_seconds=0\n"}
+    bare.progress_seconds = 0
     bare.deliver()
     lines = [line for line in said(bare.run()) if line.startswith("[hermes 6/9]")]
     assert lines[0] == f"[hermes 6/9] image: {IMAGE}: 0 of 0 layers here"
@@ -1101,7 +1073,7 @@ def test_a_compose_file_that_compose_does_not_take(deployed: Guest) -> None:
 
 
 def test_the_gateway_is_waited_for(deployed: Guest) -> None:
-    deployed.patches = {"progress_seconds=10\n": "progress_seconds=0\n"}
+    deployed.progress_seconds = 0
     deployed.deliver()
     waiting = "waiting\tthe gateway does not listen on http://127.0.0.1:8642 (Connection refused)\tlook at its log"
     deployed.set(answers={"gateway": [waiting, "ok\tHermes 0.19.0\t"]})
@@ -1135,7 +1107,7 @@ def test_a_gateway_that_does_not_become_ready(deployed: Guest) -> None:
 
 
 def test_the_dashboard_is_waited_for(deployed: Guest) -> None:
-    deployed.patches = {"progress_seconds=10\n": "progress_seconds=0\n"}
+    deployed.progress_seconds = 0
     deployed.services["hermes"]["dashboard_url"] = "http://127.0.0.1:9119"
     deployed.deliver()
     deployed.set(answers={"dashboard": ["waiting\tthe dashboard does not listen\tlook", "ok\tlistens\t"]})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "guest" / "stop-gateway"
+SCRIPT = Path(__file__).parents[2] / "constructs/pve_agents/agents/hermes/guest/stop-gateway"
 STAND_IN = """\
 #!/bin/sh
 echo "${{0##*/}} $*" >>{log}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from constructs import Construct
 
 from pve_agents.agents.hermes.render import hermes_payload
@@ -18,16 +16,15 @@ class HermesAgent(GuestPayload):
     files into the container and start Docker, Hermes and its sidecars there (``docs/hermes.md``).
     """
 
-    def __init__(self, scope: Construct, id_: str, *, agent: Agent, scripts: Path) -> None:
+    def __init__(self, scope: Construct, id_: str, *, agent: Agent) -> None:
         """Render the settings and stage the files.
 
         Args:
             scope: The stack.
             id_: The construct id.
             agent: The agent's settings, with a section ``hermes``.
-            scripts: The directory of the scripts that run in the container.
 
         Raises:
             ValueError: The agent runs no Hermes.
         """
-        super().__init__(scope, id_, name=agent.name, payload=hermes_payload(agent, scripts=scripts))
+        super().__init__(scope, id_, name=agent.name, payload=hermes_payload(agent))

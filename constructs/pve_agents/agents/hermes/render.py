@@ -1,6 +1,6 @@
 """The files that Hermes Agent needs in its container, made from the settings.
 
-Docker, Hermes and the scripts in ``scripts/guest`` read them; none holds a secret.
+Docker, Hermes and the program that runs in the container read them; none holds a secret.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,8 +16,8 @@ from typing import Any
 from pve_agents.agents.hermes.compose_words import with_signs_doubled
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
-from pve_agents.payload import GuestFile, Payload, container_payload
-from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
+from pve_agents.guest.plan import App, Document, Engine, Image, Json, Secret, Seed, Service, SettingNames, Sidecar
+from pve_agents.payload import GuestFile, Payload, container_payload, program_files
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
 from pve_agents.yaml_writer import to_yaml
@@ -38,7 +37,13 @@ _EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container with a network of its
 _HOME_DOCUMENTS = {"SOUL.md": "SOUL.md", "USER.md": "memories/USER.md", "MEMORY.md": "memories/MEMORY.md"}
 _HEALTH_MARGIN_SECONDS = 60
 # Hermes opens no listener, and says so only in its log, when the key is shorter (hermes-agent 0.19).
-_API_SERVER_KEY_LENGTH = 16
+_API_SERVER_KEY, _API_SERVER_KEY_LENGTH = "API_SERVER_KEY", 16
+_WHEN_SHORTER = "Hermes then opens no API server"
+_IMAGE_GIGABYTES = 5
+# What of Hermes runs in the container: its checks, and what its supervisor calls when it is told to stop.
+_PROGRAM = Path(__file__).with_name("guest")
+_CHECKS, _STOP_GATEWAY = "pve_agents.agents.hermes.guest.checks", "stop-gateway"
+_SECRETS_VARIABLE = "HERMES_ENV_FILE"
 _ASOUND = """\
 pcm.!default {
     type pulse
@@ -52,35 +57,36 @@ ctl.!default { type pulse }
 """
 
 
-def hermes_payload(agent: Agent, *, scripts: Path) -> Payload:
+def hermes_payload(agent: Agent) -> Payload:
     """Return what goes into the container of an agent that runs Hermes.
 
     Args:
         agent: The agent's settings, with a section ``hermes``.
-        scripts: The directory of the scripts that run in the container: ``bootstrap``, ``verify`` and what they use.
 
     Raises:
         ValueError: The agent runs no Hermes.
     """
     if agent.hermes is None:
         raise ValueError(f"the agent {agent.name} runs no Hermes")
-    base = container_payload(agent, scripts=scripts)
+    files = hermes_files(agent, agent.hermes)
+    app = _app(agent, agent.hermes, files)
+    base = container_payload(agent, app)
+    needed = [secret for service in app.services for secret in service.secrets]
     return replace(
         base,
-        files={**base.files, **hermes_files(agent, agent.hermes)},
+        files={**base.files, **files, **program_files(_PROGRAM), _STOP_GATEWAY: _stop_gateway()},
         secrets=tuple(dict.fromkeys([*agent.hermes.secret_names(agent.name), *base.secrets])),
-        minimum_lengths={
-            profile.secret_map["API_SERVER_KEY"]: _API_SERVER_KEY_LENGTH
-            for profile in agent.hermes.services(agent.name).values()
-        },
-        secrets_of_compose=tuple(
-            dict.fromkeys(name for sidecar in agent.hermes.sidecars.values() for name in sidecar.secrets)
-        ),
+        minimum_lengths={secret.source: secret.least_length for secret in needed if secret.least_length},
+        secrets_of_compose=tuple(dict.fromkeys(name for sidecar in app.sidecars for name in sidecar.secrets)),
     )
 
 
+def _stop_gateway() -> GuestFile:
+    return GuestFile((_PROGRAM / _STOP_GATEWAY).read_text(), mode=0o755)
+
+
 def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
-    """Return the payload's files by their path, without the scripts.
+    """Return the payload's files by their path, without the plan and the program.
 
     Args:
         agent: The settings of the agent's container.
@@ -88,10 +94,7 @@ def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
     """
     services = hermes.services(agent.name)
     files = {
-        "plan": _plan(agent, hermes, services),
         "docker-compose.yml": to_yaml(_compose(agent, hermes, services)),
-        "daemon.json": _json(_daemon_settings(hermes)),
-        "docker.service.conf": f"[Service]\nTimeoutStopSec={hermes.stopping.unit}\n",
     }
     if hermes.packages:
         files["image/Dockerfile"] = _dockerfile(hermes)
@@ -99,13 +102,10 @@ def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
         files["asound.conf"] = _ASOUND
     for service, profile in services.items():
         place = f"services/{service}"
-        files[f"{place}/plan"] = _service_plan(agent, hermes, profile)
         files[f"{place}/managed/config.yaml"] = to_yaml(_managed_config(profile.config))
         files[f"{place}/managed/env"] = _dotenv(_managed_environment(hermes, profile))
         for name, text in profile.documents.items():
             files[f"{place}/documents/{_document_place(name)}"] = text
-    for name, sidecar in hermes.sidecars.items():
-        files[f"sidecars/{name}/plan"] = _assignments({"secrets": [f"{it}={it}" for it in sidecar.secrets]})
     return {name: GuestFile(text) for name, text in files.items()}
 
 
@@ -305,58 +305,95 @@ def _daemon_settings(hermes: Hermes) -> dict[str, Any]:
     return {**({"registry-mirrors": mirrors} if mirrors else {}), "shutdown-timeout": hermes.stopping.engine}
 
 
-# For the bootstrap ---------------------------------------------------------------------------------------------------
+# For the program in the container --------------------------------------------------------------------------------------
 
 
-def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
-    return _assignments(
-        {
-            "agent": agent.name,
-            "docker_source": hermes.docker.source,
-            "registry_mirrors": list(hermes.docker.registry_mirrors),
-            "image": hermes.image.reference,
-            "run_image": _run_image(agent, hermes),
-            "repository": hermes.image.repository,
-            "pull": "always" if hermes.image.is_moving and not hermes.image.digest else "missing",
-            "network": hermes.network_mode,
-            "services": list(services),
-            "sidecars": list(hermes.sidecars),
-            "stop_seconds": str(hermes.stopping.service),
-            "copies_wanted": "yes" if hermes.copy_data_before_upgrade else "no",
-            "health_seconds": str(hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS),
-            "answer_seconds": str(hermes.answer_seconds),
-            "placeholder": PLACEHOLDER,
-            "invisible": INVISIBLE,
-        }
+def _app(agent: Agent, hermes: Hermes, files: Mapping[str, GuestFile]) -> App:
+    section = f"agents.{agent.name}.hermes"
+    delivered = ("docker-compose.yml", "asound.conf", "image/Dockerfile")
+    return App(
+        title="Hermes",
+        checks=_CHECKS,
+        uid=UID,
+        gid=GID,
+        engine=Engine(hermes.docker.source, _daemon_settings(hermes), hermes.stopping.unit),
+        image=Image(
+            base=hermes.image.reference,
+            run=_run_image(agent, hermes),
+            repository=hermes.image.repository,
+            is_moving=hermes.image.is_moving and not hermes.image.digest,
+            gigabytes=_IMAGE_GIGABYTES,
+        ),
+        network=hermes.network_mode,
+        services=tuple(
+            _service_plan(agent, hermes, name, profile) for name, profile in hermes.services(agent.name).items()
+        ),
+        settings=SettingNames(
+            docker_source=f"{section}.docker.source",
+            registry_mirrors=f"{section}.docker.registry_mirrors",
+            network=f"{section}.network_mode",
+            image_tag=f"{section}.image.tag",
+            image_repository=f"{section}.image.repository",
+            image_packages=f"{section}.image.apt_packages",
+            memory=f"{section}.limits.memory",
+            copies=f"{section}.copy_data_before_upgrade",
+        ),
+        sidecars=tuple(Sidecar(name, tuple(it.secrets)) for name, it in hermes.sidecars.items()),
+        files=tuple(name for name in delivered if name in files),
+        programs=(_STOP_GATEWAY,),
+        stop_seconds=hermes.stopping.service,
+        health_seconds=hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS,
+        copies=hermes.copy_data_before_upgrade,
+        secrets_variable=_SECRETS_VARIABLE,
     )
 
 
-def _service_plan(agent: Agent, hermes: Hermes, profile: Profile) -> str:
-    config = profile.config
-    workspace = _in_guest(profile, profile.workspace) if profile.workspace else ""
+def _service_plan(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> Service:
+    data, workspace = profile.data_directory, _in_guest(profile, profile.workspace) if profile.workspace else ""
     directories = [
         f"{mount.guest_path.rstrip('/')}/workspace" for mount in agent.mounts.values() if not mount.read_only
     ]
     if workspace and workspace not in directories:
         directories.insert(0, workspace)
-    model, endpoint = config["model"], _endpoint(config)
-    return _assignments(
-        {
-            "data_directory": profile.data_directory,
-            "directories": directories,
-            "workspace": workspace,
-            "api_url": _api_url(hermes, profile),
-            "dashboard_url": _dashboard_url(hermes, profile),
-            "platforms": ["api_server", *profile.platforms.enabled, *profile.messengers],
-            "secrets": [f"{name}={source}" for name, source in profile.secret_map.items()],
-            "provider": model["provider"],
-            "base_url": endpoint.get("base_url", ""),
-            "key_name": _key_name(endpoint),
-            "model": model["default"],
-            "auth_secret": profile.auth.secret if profile.auth else "",
-            "auth_overwrite": "yes" if profile.auth and profile.auth.overwrite else "no",
-        }
+    auth = profile.auth
+    return Service(
+        name=name,
+        data_directory=data,
+        directories=tuple(directories),
+        files=("config.yaml",),
+        secrets=tuple(_secret(variable, source) for variable, source in profile.secret_map.items()),
+        documents=tuple(_document(it, data, workspace) for it in profile.documents),
+        seeds=(Seed(auth.secret, f"{data}/auth.json", auth.overwrite),) if auth else (),
+        private=(f"{data}/.env", f"{data}/auth.json"),
+        checks=_checks(hermes, profile),
     )
+
+
+def _secret(variable: str, source: str) -> Secret:
+    if variable == _API_SERVER_KEY:
+        return Secret(variable, source, _API_SERVER_KEY_LENGTH, _WHEN_SHORTER)
+    return Secret(variable, source)
+
+
+def _document(name: str, data: str, workspace: str) -> Document:
+    place = _document_place(name)
+    folder, _, path = place.partition("/")
+    return Document(place, f"{data if folder == 'home' else workspace}/{path}")
+
+
+def _checks(hermes: Hermes, profile: Profile) -> dict[str, Json]:
+    """Return what ``guest/checks.py`` wants to know."""
+    model, endpoint = profile.config["model"], _endpoint(profile.config)
+    return {
+        "api_url": _api_url(hermes, profile),
+        "dashboard_url": _dashboard_url(hermes, profile),
+        "platforms": ["api_server", *profile.platforms.enabled, *profile.messengers],
+        "provider": model["provider"],
+        "base_url": endpoint.get("base_url", ""),
+        "key_name": _key_name(endpoint),
+        "model": model["default"],
+        "answer_seconds": hermes.answer_seconds,
+    }
 
 
 def _managed_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -430,15 +467,6 @@ def _shell_name(name: str) -> str:
     return re.sub(r"\W", "_", name).upper()
 
 
-def _assignments(values: Mapping[str, str | Sequence[str]]) -> str:
-    """Return bash assignments; a list becomes an array."""
-    lines = []
-    for name, value in values.items():
-        quoted = shlex.quote(value) if isinstance(value, str) else f"({' '.join(map(shlex.quote, value))})"
-        lines.append(f"{name}={quoted}\n")
-    return "".join(lines)
-
-
 def _dotenv(values: Mapping[str, str]) -> str:
     """Return lines that python-dotenv reads back as they were; single quotes keep all but themselves and backslashes."""
     lines = []
@@ -448,6 +476,3 @@ def _dotenv(values: Mapping[str, str]) -> str:
         lines.append(f"{name}={quoted}\n")
     return "".join(lines)
 
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2) + "\n"

@@ -1,0 +1,8 @@
+"""What the launcher starts, in a copy of this package in the payload."""
+
+import sys
+from pathlib import Path
+
+from pve_agents.guest.main import main
+
+sys.exit(main(sys.argv[1:], str(Path(__file__).resolve().parents[1])))
