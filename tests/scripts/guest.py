@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from pve_agents.agents.hermes.docker import Image as HermesImage
 from pve_agents.guest import plan as planned
+from pve_agents.guest.machine import Machine
 from pve_agents.guest.progress import Progress
 from pve_agents.payload import program_files
 from tests.virtual_node.host import VirtualHost
@@ -86,6 +87,7 @@ class Guest:
         self.files: dict[str, str] = {}
         self.progress_seconds = 10.0
         self.has_app = True
+        self.free_mebibytes: int | None = None
         self.deliver()
         self.give_secrets()
 
@@ -251,6 +253,8 @@ class Guest:
         sys.stdout, sys.stderr = (os.fdopen(it, "w", encoding="utf-8", errors="surrogateescape") for it in said)
         os.dup2(said[1], 2)
         Progress.every_seconds = self.progress_seconds
+        if (free := self.free_mebibytes) is not None:
+            Machine.free_mebibytes = lambda *_: free  # type: ignore[assignment]
         status = 1
         try:
             status = run_program(self.host, VMID, [str(self.payload / "program"), *words])

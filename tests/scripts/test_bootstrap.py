@@ -162,14 +162,14 @@ def test_what_nobody_thought_of_is_one_sentence_too(deployed: Guest) -> None:
     deployed.configs["hermes"] = "model: {}\n"
     deployed.deliver()
     deployed.stub("sync", "exit 1")
-    deployed.stub("df", "echo Avail", "echo 5000")
     ran = deployed.run()
     assert said(ran)[-1] == "[hermes 5/9] files … FAILED"
     assert re.fullmatch(
-        r"  `sync -f \"\$project\"` failed unexpectedly \(bootstrap, line \d+\): deploy again; if it stays, report it\n",
+        r"  `sync -f /var/lib/pve-agents/hermes` failed unexpectedly \(files\.py, line \d+\): deploy again; if it stays, report"
+        r" it\n",
         ran.stderr,
     )
-    deployed.stub("df", "echo Avail", "echo 3")
+    deployed.free_mebibytes = 3
     deployed.configs["hermes"] = "model: {default: other}\n"
     deployed.deliver()
     refused(deployed, 5, "the disk of the container is full: make room, or raise agents.hermes.disk.size_gib")
@@ -206,7 +206,7 @@ def goal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 # Of the whole run, and of it until Docker is there and has run a container.
-ALL_CHANGES, DOCKER_CHANGES = 60, 21
+ALL_CHANGES, DOCKER_CHANGES = 61, 25
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +255,7 @@ def test_that_were_all_changes(bare: Guest) -> None:
 def test_killed_between_the_secrets_and_the_restart(deployed: Guest) -> None:
     before = deployed.container()["Id"]
     deployed.give_secrets(LITELLM_API_KEY="sk-canary-other")
-    deployed.kill_at(3)
+    deployed.kill_at(2)
     assert deployed.run().returncode == -9
     assert deployed.changes[-1].endswith("managed/.env")
     assert deployed.container()["Id"] == before
@@ -569,14 +569,6 @@ def test_settings_of_the_daemon_that_nobody_can_read_are_not_lost(deployed: Gues
     assert deployed.run().returncode == 0
 
 
-def test_python_is_installed_only_where_settings_are_to_be_joined(deployed: Guest) -> None:
-    deployed.write("/etc/docker/daemon.json", '{"log-level": "warn"}\n')
-    deployed.stub("python3", "exit 1")
-    ran = deployed.run()
-    assert "[hermes 2/9] docker engine: installing python3" in said(ran)
-    assert "python3" in deployed.system["packages"]
-
-
 def test_systemd_and_the_daemon_wait_longer_than_docker_for_the_agent(deployed: Guest) -> None:
     conf = "/etc/systemd/system/docker.service.d/pve-agents.conf"
     assert deployed.read(conf) == "[Service]\nTimeoutStopSec=150\n"
@@ -730,9 +722,11 @@ def test_the_agents_links_lead_nobody_astray(deployed: Guest) -> None:
     deployed.give_secrets(HERMES_AUTH_JSON=AUTH_JSON)
     declare(deployed, "one\n")
     assert victim.read_text() == "precious\n"
-    written = [call for call in deployed.host.lines("calls") if call[0] == "guest-setpriv" and "sh" in call]
-    assert len(written) == 3
-    assert all(call[1:5] == ["--reuid", "10000", "--regid", "10000"] for call in written)
+    places = (str(deployed.root / "opt/hermes-data"), "/opt/hermes-data", "/data/workspace")
+    touched = [call for call in deployed.host.lines("calls") if any(it.startswith(places) for it in call[1:])]
+    moved = [call for call in touched if call[0] == "guest-mv"]
+    assert len(moved) == 4
+    assert all(call[-1] == "as 10000:10000" for call in moved)
 
 
 def test_a_document_in_a_place_that_is_not_to_be_written(deployed: Guest) -> None:

@@ -111,7 +111,9 @@ class VirtualMachine(Machine):
     # files ----------------------------------------------------------------------------------------------------------
 
     def place(self, path: str) -> Path:
-        return self.host.in_guest(self.vmid, path)
+        # The last name may be a link, to wherever it likes.
+        above, _, name = path.rpartition("/")
+        return self.host.in_guest(self.vmid, above or "/") / name
 
     def status(self, path: str) -> Status | None:
         found = super().status(path)
