@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pytest
 
+from pve_agents.guest import plan as guest
 from pve_agents.host.commands import Command, Plan, render
 from pve_agents.host.facts import look_at
 from pve_agents.host.plan_container import guards
@@ -76,9 +77,10 @@ class Operator:
 
     def pack(self, archive: Path, **more: str) -> Payload:
         """What is delivered."""
+        workspaces = (guest.Workspace("/data", 10000, 10000), guest.Workspace("/fast", 10000, 10000, read_only=True))
         files = {
-            "bootstrap": GuestFile((ROOT / "scripts/guest/bootstrap").read_text(), mode=0o755),
-            "workspaces": GuestFile("write 10000:10000 /data\nread 10000:10000 /fast\n"),
+            "bootstrap": GuestFile((ROOT / "constructs/pve_agents/guest/launcher.sh").read_text(), mode=0o755),
+            "plan.json": GuestFile(guest.Plan("hermes", workspaces).to_json()),
             **{name: GuestFile(text) for name, text in more.items()},
         }
         payload = Payload(directory="/opt/pve-agents/hermes", files=files)

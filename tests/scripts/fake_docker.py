@@ -14,7 +14,6 @@ Standard library only, but for YAML: the commands are started many times.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from pathlib import Path

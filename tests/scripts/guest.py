@@ -85,7 +85,7 @@ class Guest:
         self.sidecars: dict[str, dict[str, Any]] = {}
         self.documents: dict[str, str] = {}
         self.files: dict[str, str] = {}
-        self.progress_seconds = 10.0
+        self.progress_seconds = 10
         self.has_app = True
         self.free_mebibytes: int | None = None
         self.deliver()
@@ -126,7 +126,9 @@ class Guest:
         """Put the program itself there, for a Python of its own."""
         main = {"program/__main__.py": (PACKAGE / "guest/__main__.py").read_text()}
         secret_values = (PACKAGE / "secret_values.py").read_text()
-        files = {name: file.text for folder in (PACKAGE / "guest", HERMES) for name, file in program_files(folder).items()}
+        files = {
+            name: file.text for folder in (PACKAGE / "guest", HERMES) for name, file in program_files(folder).items()
+        }
         for name, text in {**main, **files, "program/pve_agents/secret_values.py": secret_values}.items():
             (self.payload / name).parent.mkdir(parents=True, exist_ok=True)
             (self.payload / name).write_text(text)
@@ -254,7 +256,7 @@ class Guest:
         os.dup2(said[1], 2)
         Progress.every_seconds = self.progress_seconds
         if (free := self.free_mebibytes) is not None:
-            Machine.free_mebibytes = lambda *_: free  # type: ignore[assignment]
+            Machine.free_mebibytes = lambda *_: free  # type: ignore[method-assign]
         status = 1
         try:
             status = run_program(self.host, VMID, [str(self.payload / "program"), *words])

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 
-from pve_agents.secret_values import PLACEHOLDER
 from tests.scripts.fake_docker import DOCKER_KEY
 from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, Guest, service_plan
-from tests.secrets_to_try import PLACEHOLDERS, REAL
 
 INSTALLED = "ok (installed, daemon.json, time to stop, daemon told)"
 WITH_MIRROR = '{"registry-mirrors": ["https://mirror.example.org"], "shutdown-timeout": 135}\n'
 CANARY = re.compile(r"canary")
+IN_THE_WAY = (
+    "a container of the same name that does not belong to this deploy is in the way: look at it with `docker ps -a` in the"
+    " container, and remove it with `docker stop -t 120 NAME` and `docker rm NAME`"
+)
 SECONDS = re.compile(r" \d+\.\ds$", re.MULTILINE)
 TITLES = (
     *("secrets", "docker engine", "docker smoke test", "workspaces", "files", "image", "containers", "health"),
@@ -178,6 +180,24 @@ def test_what_nobody_thought_of_is_one_sentence_too(deployed: Guest) -> None:
     assert said(deployed.run()) == steps("", "", "", "", "", "", "ok (hermes recreated)")
 
 
+def test_a_failure_that_nobody_thought_of_shows_no_secret(deployed: Guest) -> None:
+    deployed.configs["hermes"] = "model: {}\n"
+    deployed.deliver()
+    # A directory in the place of a file, with a name that no directory has.
+    place = deployed.project / "services/hermes/managed/config.yaml"
+    place.unlink()
+    place.mkdir()
+    (place / LITELLM_KEY).touch()
+    broken = deployed.project / LITELLM_KEY
+    deployed.payload.joinpath("stop-gateway").unlink()
+    deployed.payload.joinpath("stop-gateway").symlink_to(broken)
+    broken.symlink_to(broken)
+    ran = deployed.run()
+    assert ran.returncode == 1
+    assert re.search(r"^  the program \(\w+: .*\) failed unexpectedly \(files\.py, line \d+\)", ran.stderr)
+    assert not CANARY.search(ran.stdout + ran.stderr)
+
+
 # --- killed at any point
 
 
@@ -282,6 +302,59 @@ def test_killed_while_a_container_is_replaced(deployed: Guest, number: int) -> N
     assert [it["Name"] for it in deployed.system["containers"].values()] == ["/hermes"]
     assert deployed.container()["Id"] != before
     unchanged(deployed)
+
+
+def name_is_taken(identity: str) -> str:
+    conflict = f'Conflict. The container name "/hermes" is already in use by container "{identity}".'
+    return f"Error response from daemon: {conflict} You have to remove it."
+
+
+def recreate(guest: Guest) -> list[str]:
+    guest.configs["hermes"] = "model: {default: other}\n"
+    guest.deliver()
+    ran = guest.run()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return said(ran)
+
+
+def test_a_name_that_a_half_made_container_of_ours_holds_is_waited_for(deployed: Guest) -> None:
+    """Docker goes on with what it was asked for when Compose is killed: the name is taken, the container shows later."""
+    deployed.set(trouble={"up": [name_is_taken("0123456789ab")] * 2})
+    assert recreate(deployed)[6] == "[hermes 7/9] containers … ok (hermes recreated)"
+    unchanged(deployed)
+
+
+def test_a_half_made_container_of_ours_goes_and_is_nobody_elses(deployed: Guest) -> None:
+    half_made = {
+        **deployed.container(),
+        "Id": "0123456789ab",
+        "Name": "/hermes-half",
+        "Config": {"Labels": {"com.docker.compose.project": "hermes", "com.docker.compose.service": "half"}},
+        "State": {**deployed.container()["State"], "Status": "created"},
+    }
+    with deployed.host.changing() as state:
+        state["systems"]["118"]["containers"]["0123456789ab"] = half_made
+    deployed.set(trouble={"up": [name_is_taken("0123456789ab")]})
+    line = recreate(deployed)[6]
+    assert line == "[hermes 7/9] containers … ok (half-made container removed, hermes recreated)"
+    assert [it["Name"] for it in deployed.system["containers"].values()] == ["/hermes"]
+    unchanged(deployed)
+
+
+def test_a_name_that_nobody_gives_back_is_told_in_the_end(deployed: Guest) -> None:
+    deployed.configs["hermes"] = "model: {default: other}\n"
+    deployed.deliver()
+    conflict = name_is_taken("0123456789ab")
+    deployed.set(trouble={"up": conflict})
+    refused(
+        deployed,
+        7,
+        "Docker keeps a name for a container of ours that it was making when it was interrupted: run `systemctl restart"
+        " docker` in the container, and deploy again",
+        conflict,
+    )
+    deployed.set(trouble={})
+    assert said(deployed.run())[6] == "[hermes 7/9] containers … ok (hermes recreated)"
 
 
 # --- 1 secrets
@@ -1011,8 +1084,7 @@ def test_a_container_that_is_not_ours_is_left_alone(deployed: Guest) -> None:
     refused(
         deployed,
         7,
-        "a container of the same name that does not belong to this deploy is in the way: look at it with `docker ps -a`"
-        " in the container, and remove it with `docker stop -t 120 NAME` and `docker rm NAME`",
+        IN_THE_WAY,
         f'Error response from daemon: Conflict. The container name "/hermes" is already in use by container "{identity}".'
         " You have to remove it.",
     )

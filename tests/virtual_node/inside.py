@@ -20,7 +20,7 @@ from pve_agents.guest.machine import Machine, Ran, Status
 from pve_agents.guest.main import main
 from pve_agents.guest.work import Patience
 from tests.scripts.fake_node import outcome
-from tests.virtual_node.host import GUEST_IDS, WRITE, READ, Guest, VirtualHost, forget_owners
+from tests.virtual_node.host import GUEST_IDS, READ, WRITE, Guest, VirtualHost, forget_owners
 
 NO_PATIENCE = Patience(network=0, daemon=0, retry=0, name=3)
 NOT_FOUND = 127
@@ -48,7 +48,7 @@ class VirtualMachine(Machine):
     def run(
         self,
         *command: str,
-        seconds: float,
+        seconds: float,  # noqa: ARG002 - nothing takes long here
         stdin: bytes = b"",
         joined: bool = False,
         user: tuple[int, int] | None = None,

@@ -29,7 +29,9 @@ def has_default_route(machine: Machine) -> bool:
     # IPv4: interface, destination, gateway, flags …; IPv6: destination, prefix length … interface.
     v4 = (line.split() for line in machine.text("/proc/net/route").splitlines())
     v6 = (line.split() for line in machine.text("/proc/net/ipv6_route").splitlines())
-    return any(it[1:2] == [_NOWHERE] for it in v4) or any(it[:2] == [_NOWHERE_IPV6, "00"] and it[-1] != "lo" for it in v6)
+    return any(it[1:2] == [_NOWHERE] for it in v4) or any(
+        it[:2] == [_NOWHERE_IPV6, "00"] and it[-1] != "lo" for it in v6
+    )
 
 
 def wait_for_network(work: Work) -> None:

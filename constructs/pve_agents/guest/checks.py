@@ -79,10 +79,14 @@ class Inside:
         if ran.ok and state in _STATES:
             return Answer(state, detail, remedy.replace("AGENT", self.work.plan.agent))
         if ran.status == TIMED_OUT:
-            return Answer("failed", f"no answer from inside {name} within {seconds:.0f} seconds", f"docker restart {name}")
+            return Answer(
+                "failed", f"no answer from inside {name} within {seconds:.0f} seconds", f"docker restart {name}"
+            )
         said = self.work.secrets.redacted(ran.last_line)
         return Answer(
-            "failed", f"cannot look into container {name}: {said}", f"look at `docker logs --tail 50 {name}` in the container"
+            "failed",
+            f"cannot look into container {name}: {said}",
+            f"look at `docker logs --tail 50 {name}` in the container",
         )
 
     def text(self, program: Path, *words: str, seconds: float) -> list[str]:

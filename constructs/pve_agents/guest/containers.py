@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 
 from pve_agents.guest.copies import copy_before_upgrade, finish_restore, remember_images
-from pve_agents.guest.machine import Ran
 from pve_agents.guest.progress import FailureError, fail
 from pve_agents.guest.revisions import Hashes, read_hashes, record_of
 from pve_agents.guest.smoke import no_containers
@@ -35,8 +34,7 @@ def want_containers(work: Work) -> None:
         _bring_up(work)
         after = {service: identity for identity, service, _ in work.docker.project_containers()}
         _tell(work, before, after, stopped)
-        names = [it.name for it in (*work.app.services, *work.app.sidecars)]
-        record = [f"{name} {hashes.wanted.get(name, '')} {after.get(name, '')}" for name in names]
+        record = [f"{name} {hashes.wanted.get(name, '')} {after.get(name, '')}" for name in work.names]
         work.remember(record_of(work), "\n".join(record))
     _remove_leftovers(work)
 
@@ -59,7 +57,7 @@ def _judge(work: Work, hashes: Hashes, before: Mapping[str, str]) -> tuple[bool,
 
 
 def _tell(work: Work, before: Mapping[str, str], after: Mapping[str, str], stopped: set[str]) -> None:
-    for name in (it.name for it in (*work.app.services, *work.app.sidecars)):
+    for name in work.names:
         if name not in before:
             work.progress.did(f"{name} created")
         elif before[name] != after.get(name):
@@ -93,30 +91,32 @@ def _bring_up(work: Work) -> None:
     options = ("--detach", "--remove-orphans", "--no-build", "--quiet-pull", "--timeout", str(work.app.stop_seconds))
     until = work.machine.seconds() + work.patience.name
     while not (ran := work.docker.compose("up", *options)).ok:
-        if not _was_in_our_own_way(work, ran) or work.machine.seconds() >= until:
+        found = _NAME_IN_USE.search(ran.out)
+        if not found or _is_foreign(work, found[1]):
             _up_failed(work, ran.out)
+        if work.machine.seconds() >= until:
+            fail(
+                "Docker keeps a name for a container of ours that it was making when it was interrupted: run `systemctl"
+                " restart docker` in the container, and deploy again",
+                work.last_line(ran.out),
+            )
         work.progress.waiting("waiting for a container that Docker is still making")
         work.machine.sleep(1)
 
 
-def _was_in_our_own_way(work: Work, ran: Ran) -> bool:
-    """Tell whether a name is taken by a container of ours, left by a run that was killed; remove it if it never ran.
+def _is_foreign(work: Work, identity: str) -> bool:
+    """Tell whether a name is taken by somebody else's container; one of ours that has never run is removed.
 
     Docker goes on with what it was asked for when whoever has asked is gone: the name is taken at once, and the container
     shows later.
     """
-    if not (found := _NAME_IN_USE.search(ran.out)):
-        return False
     form = '{{index .Config.Labels "com.docker.compose.project"}}|{{.State.Status}}|{{.Name}}'
-    shown = work.docker.of_container(form, found[1])
-    if not shown:
-        return True
-    project, status, name = shown.split("|")
-    if project != work.plan.agent:
+    if not (shown := work.docker.of_container(form, identity)):
         return False
-    if status == "created":
-        _remove_container(work, found[1], name.removeprefix("/"))
-    return True
+    project, status, name = shown.split("|")
+    if project == work.plan.agent and status == "created":
+        _remove_container(work, identity, name.removeprefix("/"))
+    return project != work.plan.agent
 
 
 def _up_failed(work: Work, said: str) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 
 from pve_agents.guest.containers import want_containers
@@ -15,10 +14,10 @@ from pve_agents.guest.engine import want_docker
 from pve_agents.guest.files import deliver_files
 from pve_agents.guest.health import prove_all, wait_for_all
 from pve_agents.guest.images import want_images
-from pve_agents.guest.machine import CommandError
 from pve_agents.guest.progress import FailureError, fail
 from pve_agents.guest.secrets import check_secrets
 from pve_agents.guest.smoke import smoke_test
+from pve_agents.guest.unexpected import unexpected
 from pve_agents.guest.work import Work
 
 __all__ = ["alone", "deploy"]
@@ -55,7 +54,7 @@ def alone(work: Work, do: Callable[[Work], object]) -> int:
     except FailureError as error:
         sentence, lines = error.sentence, error.lines
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one sentence
-        sentence, lines = work.secrets.redacted(_unexpected(work, error)), ()
+        sentence, lines = _sentence(work, error), ()
     else:
         return 0
     work.progress.failed()
@@ -75,7 +74,9 @@ def _lock(work: Work) -> Iterator[None]:
             until = machine.seconds() + _LOCK_SECONDS
             while not _is_free(lock.fileno()):
                 if machine.seconds() >= until:
-                    fail("another bootstrap has been at work in the container for half an hour: look at it with `ps ax`")
+                    fail(
+                        "another bootstrap has been at work in the container for half an hour: look at it with `ps ax`"
+                    )
                 machine.sleep(_LOOK_SECONDS)
         yield
 
@@ -87,14 +88,8 @@ def _is_free(lock: int) -> bool:
     return False
 
 
-def _unexpected(work: Work, error: Exception) -> str:
-    """Say what nobody has thought of."""
+def _sentence(work: Work, error: Exception) -> str:
     is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
     if is_full or work.machine.free_mebibytes("/var/lib") < _FULL_MEBIBYTES:
         return work.more_room
-    frames = [it for it in traceback.extract_tb(error.__traceback__) if "/pve_agents/" in it.filename]
-    # What all parts use tells less than who has used it.
-    frame = next((it for it in reversed(frames) if not it.filename.endswith(("/machine.py", "/work.py"))), frames[-1])
-    what = f"`{error}`" if isinstance(error, CommandError) else f"the step ({type(error).__name__}: {error})"
-    where = f"{frame.filename.rpartition('/')[2]}, line {frame.lineno}"
-    return f"{what} failed unexpectedly ({where}): deploy again; if it stays, report it"
+    return work.secrets.redacted(unexpected(error))

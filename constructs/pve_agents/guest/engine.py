@@ -162,20 +162,17 @@ def _want_daemon_settings(work: Work) -> None:
 
 
 def _object(text: str) -> dict[str, Any]:
+    found, why = None, "it holds no JSON object"
     try:
         found = json.loads(text.strip() or "{}")
     except ValueError as error:
         why = f"it is not JSON ({error})"
-    else:
-        if isinstance(found, dict):
-            return found
-        why = "it holds no JSON object"
-    fail(f"{_SETTINGS} in the container cannot be read: {why}. Correct it, or remove it, and deploy again")
+    if not isinstance(found, dict):
+        fail(f"{_SETTINGS} in the container cannot be read: {why}. Correct it, or remove it, and deploy again")
+    return found
 
 
-def merged_settings(
-    current: Mapping[str, Any], before: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> dict[str, Any]:
+def merged_settings(current: Mapping[str, Any], before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings in their order, with ours as wanted; what was ours, and is wanted no more, is left out."""
     stay = {name: value for name, value in current.items() if name in wanted or before.get(name, ...) != value}
     return {**stay, **wanted}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from pve_agents.guest.machine import Machine
@@ -11,7 +12,7 @@ from pve_agents.guest.plan import Document, Seed, Service, Sidecar
 from pve_agents.guest.progress import fail
 from pve_agents.guest.work import Work
 
-__all__ = ["deliver_files", "managed", "revision", "same_bytes", "seed_content", "write_document", "write_seed"]
+__all__ = ["deliver_files", "lines_for_compose", "managed", "revision"]
 
 _PRIVATE, _DOCUMENT, _DOCUMENT_DIRECTORY, _PROGRAM = 0o600, 0o640, 0o750, 0o755
 _REVISION_LENGTH = 16
@@ -120,11 +121,14 @@ def _deliver_managed(work: Work, service: Service) -> None:
 def _deliver_sidecar(work: Work, sidecar: Sidecar) -> None:
     file = f"{work.project}/sidecars/{sidecar.name}.env"
     if sidecar.secrets:
-        # Compose reads single quotes in its own way: only a quote is escaped there.
-        values = {name: work.secrets.values[name].replace("'", "\\'") for name in sidecar.secrets}
-        _put_secrets(work, file, [f"{name}='{value}'" for name, value in values.items()], (0, 0))
+        _put_secrets(work, file, lines_for_compose({it: work.secrets.values[it] for it in sidecar.secrets}), (0, 0))
     elif work.machine.exists(file):
         work.machine.remove(file)
+
+
+def lines_for_compose(values: Mapping[str, str]) -> list[str]:
+    """Return lines for a file that Compose reads in its own way: only a quote is escaped in single quotes."""
+    return ["{}='{}'".format(name, value.replace("'", "\\'")) for name, value in values.items()]
 
 
 def _put_secrets(work: Work, path: str, lines: list[str], owner: tuple[int, int]) -> None:

@@ -87,7 +87,10 @@ def _pull_failed(work: Work, reference: str, status: int, said: str) -> None:
     if any(it in lower for it in ("manifest unknown", "not found", "manifest for")):
         fail(f"there is no image {reference}: look for its tags, and set {settings.image_tag} (and digest)", line)
     if "denied" in lower or "unauthorized" in lower:
-        fail(f"the registry refuses the image {reference}: does {settings.image_repository} exist, and is it public?", line)
+        fail(
+            f"the registry refuses the image {reference}: does {settings.image_repository} exist, and is it public?",
+            line,
+        )
     if "toomanyrequests" in lower or "rate limit" in lower:
         fail(f"the registry allows no more pulls for now: try later, or set {settings.registry_mirrors}", line)
     if any(it in lower for it in _NO_WAY):

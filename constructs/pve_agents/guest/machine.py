@@ -148,12 +148,19 @@ class Machine:
             return process.wait()
 
     def _started(self, command: Sequence[str], user: tuple[int, int] | None, *, errors: int) -> subprocess.Popen[bytes]:
-        identity: dict[str, Any] = {}
-        if user is not None:
-            identity = {"user": user[0], "group": user[1], "extra_groups": ()}
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors}
+        uid, gid = user or (None, None)
         # In a group of its own, so that what it has started ends with it; in our session, so that it ends with us.
-        return subprocess.Popen(command, process_group=0, pass_fds=self.kept_open, **pipes, **identity)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            process_group=0,
+            pass_fds=self.kept_open,
+            user=uid,
+            group=gid,
+            extra_groups=None if user is None else (),
+        )
 
     # time -----------------------------------------------------------------------------------------------------------
 
@@ -238,7 +245,9 @@ class Machine:
         beside = f"{path}.new"
         place = self.place(beside)
         place.unlink(missing_ok=True)
-        with os.fdopen(os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode & 0o600), "wb") as file:
+        with os.fdopen(
+            os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode & 0o600), "wb"
+        ) as file:
             file.write(content)
             os.fchmod(file.fileno(), mode)
         if owner is not None:

@@ -28,6 +28,8 @@ from pve_agents.guest.directories import check_workspaces
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Plan, PlanError
 from pve_agents.guest.report import probe_workspaces, report
+from pve_agents.guest.secrets import Secrets
+from pve_agents.guest.unexpected import unexpected
 from pve_agents.guest.work import Patience, Work
 
 __all__ = ["main"]
@@ -39,7 +41,9 @@ _USAGE = {
 _TOKEN = re.compile(r"[0-9a-f]{16}")
 
 
-def main(arguments: Sequence[str], payload: str, machine: Machine | None = None, patience: Patience | None = None) -> int:
+def main(
+    arguments: Sequence[str], payload: str, machine: Machine | None = None, patience: Patience | None = None
+) -> int:
     """Do what the arguments say; return the exit status.
 
     Args:
@@ -59,21 +63,36 @@ def main(arguments: Sequence[str], payload: str, machine: Machine | None = None,
         return 1
     work = Work.of(plan, machine, payload, patience or Patience())
     name, *words = arguments or ["bootstrap"]
-    if name == "verify":
+    status = _verify(words, plan, machine, work) if name == "verify" else _bootstrap(words, plan, machine, work)
+    if status is None:
+        print(_USAGE.get(name, _USAGE["bootstrap"]), file=sys.stderr)
+        return 2
+    return status
+
+
+def _bootstrap(words: list[str], plan: Plan, machine: Machine, work: Work | None) -> int | None:
+    """Return the exit status; none if that is not known here."""
+    match words:
+        case []:
+            return check_workspaces(machine, plan) if work is None else alone(work, deploy)
+        case ["--stop"]:
+            # Nobody knows what runs in there.
+            return 0 if work is None else alone(work, stop_agent)
+        case ["--restore", *rest] if len(rest) <= 1 and work is not None:
+            return alone(work, lambda it: restore(it, *rest))
+    return None
+
+
+def _verify(words: list[str], plan: Plan, machine: Machine, work: Work | None) -> int | None:
+    """Return the exit status; none if that is not known here."""
+    try:
         match words:
             case [] | ["--no-chat"]:
                 return report(machine, plan, work, chat=not words)
             case ["workspace-write" | "workspace-remove" as what, token] if _TOKEN.fullmatch(token):
                 return probe_workspaces(machine, plan, work, token, remove=what == "workspace-remove")
-    elif name == "bootstrap":
-        match words:
-            case [] if work is None:
-                return check_workspaces(machine, plan)
-            case [] if work:
-                return alone(work, deploy)
-            case ["--stop"]:
-                return alone(work, stop_agent) if work else 0
-            case ["--restore", *rest] if len(rest) <= 1 and work:
-                return alone(work, lambda it: restore(it, *rest))
-    print(_USAGE.get(name, _USAGE["bootstrap"]), file=sys.stderr)
-    return 2
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one sentence
+        secrets = work.secrets if work else Secrets()
+        print(f"  {secrets.redacted(unexpected(error))}", file=sys.stderr)
+        return 1
+    return None

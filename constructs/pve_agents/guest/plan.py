@@ -264,7 +264,8 @@ def _read(kind: Json, data: Json, where: str) -> Json:
         return data
     if dataclasses.is_dataclass(kind):
         return _read_fields(kind, data, where)
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    origin: object = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
     if origin is types.UnionType:
         return None if data is None else _read(arguments[0], data, where)
     if origin is tuple and isinstance(data, list):

@@ -22,9 +22,7 @@ def smoke_test(work: Work) -> None:
     versions = f"{work.docker.ask('version', '--format', form).out}network {work.app.network}"
     if work.machine.text(_STAMP) == versions:
         return
-    imported = work.machine.run(
-        "docker", "import", "-", _IMAGE, seconds=60, stdin=_packed_program(work), joined=True
-    )
+    imported = work.machine.run("docker", "import", "-", _IMAGE, seconds=60, stdin=_packed_program(work), joined=True)
     if not imported.ok:
         fail(f"Docker cannot import an image: {work.last_line(imported.out)}")
     network = ("--network", work.app.network)

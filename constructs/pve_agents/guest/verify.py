@@ -46,7 +46,9 @@ def _check_docker(work: Work) -> tuple[Check, Hashes | None]:
     if not work.machine.has("docker"):
         return Check("docker", "failed", "Docker is not installed", _deploy_again(work)), None
     if not (engine := work.docker.version()):
-        remedy = "run `systemctl start docker` in the container, and look at `journalctl -u docker` where that does not help"
+        remedy = (
+            "run `systemctl start docker` in the container, and look at `journalctl -u docker` where that does not help"
+        )
         return Check("docker", "failed", "the Docker daemon does not answer", remedy), None
     try:
         hashes = read_hashes(work)
@@ -98,15 +100,14 @@ def check_disk(machine: Machine, plan: Plan) -> Check:
     remedy = f"make room on the disk of {full[0][0]} on the host"
     if any(place == "/" for place, _ in full):
         remedy = (
-            "make room (`docker image prune -a` removes unused images), or raise"
-            f" agents.{plan.agent}.disk.size_gib"
+            f"make room (`docker image prune -a` removes unused images), or raise agents.{plan.agent}.disk.size_gib"
         )
     return Check("disk", "failed", ", ".join(fault for _, fault in full), remedy)
 
 
 def _disks(machine: Machine, places: list[str]) -> list[_Disk]:
     ran = machine.run("df", "--output=target,avail,pcent,ipcent", "--", *places, seconds=60)
-    found = {}
+    found: dict[str, _Disk] = {}
     for line in ran.out.splitlines()[1:]:
         target, free, used, inodes = line.rsplit(maxsplit=3)
         found.setdefault(target, _Disk(target, int(free), used, inodes))
@@ -131,7 +132,7 @@ def _check_service(work: Work, service: Service, hashes: Hashes | None, *, chat:
             yield Check(of(name), "skipped", _NO_DOCKER)
         return
     yield _check_image(work, service.name, of("image"))
-    container, is_up = _check_container(work, service.name, of("container"), service.name, hashes, service)
+    container, is_up = _check_container(work, service, of("container"), service.name, hashes)
     yield container
     if not is_up:
         for name in kind.names():
@@ -159,7 +160,7 @@ def _check_image(work: Work, service: str, name: str) -> Check:
 
 
 def _check_container(
-    work: Work, service: str, name: str, shown: str, hashes: Hashes, agent: Service | None
+    work: Work, service: Service | Sidecar, name: str, shown: str, hashes: Hashes
 ) -> tuple[Check, bool]:
     """Return the check, and whether the container is up."""
     if (container := work.docker.container(shown)) is None:
@@ -167,9 +168,9 @@ def _check_container(
     if fault := container_fault(container, shown, work.secrets):
         return Check(name, "failed", fault, container_remedy(container, shown, work.more_memory)), False
     problem = ""
-    if not hashes.is_rendered(service, container):
+    if not hashes.is_rendered(service.name, container):
         problem = f"container {shown} is not as the compose file wants it"
-    elif agent is not None and not _is_current(work, agent, container.revision):
+    elif isinstance(service, Service) and not _is_current(work, service, container.revision):
         problem = f"container {shown} runs with older settings or secrets than the delivered ones"
     if problem:
         return Check(name, "failed", problem, _deploy_again(work)), True
@@ -192,7 +193,7 @@ def _check_sidecar(work: Work, sidecar: Sidecar, hashes: Hashes | None) -> Check
     # Its container may have any name: Compose knows it.
     found = (it for _, service, it in work.docker.project_containers() if service == sidecar.name)
     shown = next(found, f"{work.plan.agent}-{sidecar.name}")
-    return _check_container(work, sidecar.name, name, shown, hashes, None)[0]
+    return _check_container(work, sidecar, name, shown, hashes)[0]
 
 
 # secrets ----------------------------------------------------------------------------------------------------------------

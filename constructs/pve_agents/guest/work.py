@@ -76,6 +76,11 @@ class Work:
         return f"/etc/pve-agents/{self.plan.agent}.env"
 
     @property
+    def names(self) -> list[str]:
+        """All services of the compose file."""
+        return [*(it.name for it in self.app.services), *(it.name for it in self.app.sidecars)]
+
+    @property
     def user(self) -> tuple[int, int]:
         """Whom the agent runs as."""
         return self.app.uid, self.app.gid

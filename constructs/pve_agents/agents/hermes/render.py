@@ -6,7 +6,6 @@ Docker, Hermes and the program that runs in the container read them; none holds 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -475,4 +474,3 @@ def _dotenv(values: Mapping[str, str]) -> str:
         quoted = value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
         lines.append(f"{name}={quoted}\n")
     return "".join(lines)
-
