@@ -852,6 +852,9 @@ def _python(host: VirtualHost, vmid: str, arguments: list[str]) -> int:
         case ["-I", "-c", _]:
             return 0
         case ["-I", "-B", "-X", "utf8", *words]:
+            # Commands run without site packages, and so without ours.
+            if (library := str(SOURCE / "constructs")) not in sys.path:
+                sys.path.append(library)
             # It knows this module.
             from tests.virtual_node.inside import run_program  # noqa: PLC0415
 

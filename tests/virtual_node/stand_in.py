@@ -28,7 +28,7 @@ def main() -> None:
     else:
         source = __file__.rpartition("/tests/")[0]
         program = "from tests.virtual_node.host import main; main()"
-        environment = {**posix.environ, b"PYTHONPATH": f"{source}:{source}/constructs".encode()}
+        environment = {**posix.environ, b"PYTHONPATH": source.encode()}
         posix.execve(sys.executable, [sys.executable, "-P", "-S", "-c", program, *sys.argv[1:]], environment)
     words = [word.encode(errors="surrogateescape") for word in sys.argv[1:]]
     variables = [name + b"=" + value for name, value in posix.environ.items()]
