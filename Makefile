@@ -75,7 +75,7 @@ else
 	@$(PYTEST)
 endif
 
-scripts: setup ## the scripts of host and container against fake commands: tables, kills, hostile input
+scripts: setup ## the program in the container on a virtual one: every sentence, kills, hostile input
 	@$(PYTEST) tests/scripts
 
 compose: setup ## what the real Docker Compose makes of the files; gets it from Debian once where there is none

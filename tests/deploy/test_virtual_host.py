@@ -169,7 +169,9 @@ def test_all_steps_and_again_nothing(operator: Operator, virtual_node: VirtualNo
     assert config["mp0"] == f"{HDD},mp=/data,replicate=0"
     assert config["features"] == "keyctl=1,nesting=1"
     assert virtual_node.mutations == [("PUT", f"{LXC}/118/config"), ("POST", f"{LXC}/118/status/reboot")]
-    assert guest.Plan.from_json(virtual_node.guest(118, "/opt/pve-agents/hermes/plan.json").read_text()).agent == "hermes"
+    assert (
+        guest.Plan.from_json(virtual_node.guest(118, "/opt/pve-agents/hermes/plan.json").read_text()).agent == "hermes"
+    )
     assert (virtual_node.guest(118, "/etc/pve-agents/hermes.env")).read_text() == f"A_KEY={SECRET}\n"
     # A file made in the container shows on the host.
     operator.root("pct exec 118 -- setpriv --reuid 10000 --regid 10000 --clear-groups -- touch /data/note")

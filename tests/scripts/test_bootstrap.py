@@ -1,4 +1,4 @@
-"""scripts/guest/bootstrap: from a bare Debian to an agent that answers; again without a change; killed at any point."""
+"""bootstrap in the container: from a bare Debian to an agent that answers; again without a change; killed at any point."""
 
 from __future__ import annotations
 

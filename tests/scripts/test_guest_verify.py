@@ -1,4 +1,4 @@
-"""scripts/guest/verify: what it says of a container that is well, and of everything that can be wrong with one."""
+"""verify in the container: what it says of a container that is well, and of everything that can be wrong with one."""
 
 from __future__ import annotations
 

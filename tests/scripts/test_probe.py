@@ -1,4 +1,4 @@
-"""scripts/guest/probe.py against a gateway and a model endpoint that speak as Hermes 0.19 and LiteLLM do."""
+"""agents/hermes/guest/probe.py against a gateway and a model endpoint that speak as Hermes 0.19 and LiteLLM do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scripts/guest/stop-gateway: which services it tells to stop, and that it waits for them."""
+"""agents/hermes/guest/stop-gateway: which services it tells to stop, and that it waits for them."""
 
 from __future__ import annotations
 

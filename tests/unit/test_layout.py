@@ -133,6 +133,27 @@ def test_every_module_has_its_layer() -> None:
     assert sorted(".".join(module.parts) for module in modules) == sorted(LAYERS)
 
 
+def test_the_program_in_the_container_knows_no_software_by_name() -> None:
+    """What only a kind of agent knows is in its own folder, or in the plan."""
+    named = re.compile(r"hermes|telegram|slack|litellm|openai|\bs6\b", re.IGNORECASE)
+    files = [it for it in (PACKAGE / "guest").iterdir() if it.is_file()]
+    assert len(files) > 20
+    assert [it.name for it in files if named.search(it.read_text())] == []
+
+
+def test_the_program_in_the_container_needs_the_standard_library_alone() -> None:
+    files = [*(PACKAGE / "guest").glob("*.py"), *(PACKAGE / "agents").glob("*/guest/*.py")]
+    travels = re.compile(r"pve_agents\.(guest\.\w+|agents\.\w+\.guest\.\w+|secret_values)")
+    for file in files:
+        nodes = [
+            node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)
+        ]
+        names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+        names |= {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+        foreign = {it for it in names if it.partition(".")[0] not in sys.stdlib_module_names}
+        assert [it for it in sorted(foreign) if not travels.fullmatch(it)] == [], file.name
+
+
 @pytest.mark.parametrize(("agent", "there"), [("{vmid: 119}", []), ("{vmid: 119, hermes: {}}", ["hermes"])])
 def test_settings_import_only_the_software_that_they_state(agent: str, there: list[str], tmp_path: Path) -> None:
     (tmp_path / "homelab.yaml").write_text(f"agents: {{scribe: {agent}}}\n")
