@@ -143,7 +143,7 @@ def test_an_agent_without_hermes_only_has_its_workspaces_checked(bare: Guest) ->
     assert bare.changes == []
 
 
-def test_a_second_one_waits_for_the_first(deployed: Guest) -> None:
+def test_a_second_one_waits_for_the_first_and_takes_what_was_delivered_meanwhile(deployed: Guest) -> None:
     with (deployed.root / "run/pve-agents-hermes.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         waiting = subprocess.Popen(
@@ -154,10 +154,13 @@ def test_a_second_one_waits_for_the_first(deployed: Guest) -> None:
         )
         assert waiting.stdout
         first = waiting.stdout.readline()
+        deployed.give_secrets(LITELLM_API_KEY="sk-canary-other")
     rest = waiting.communicate()[0]
     assert first == "[hermes] another bootstrap is at work here: waiting for it\n"
     assert waiting.returncode == 0, rest
-    assert deployed.changes == []
+    assert "[hermes 7/9] containers … ok (hermes recreated)" in rest
+    managed = deployed.read("/var/lib/pve-agents/hermes/services/hermes/managed/.env")
+    assert "LITELLM_API_KEY=sk-canary-other\n" in managed
 
 
 def test_what_nobody_thought_of_is_one_sentence_too(deployed: Guest) -> None:
@@ -1254,6 +1257,19 @@ def test_nobody_can_look_into_the_container(deployed: Guest) -> None:
         8,
         "hermes is not ready: cannot look into container hermes: no line of the probe, but *** (waited 0 seconds). What"
         " to do: look at `docker logs --tail 50 hermes` in the container",
+    )
+
+
+def test_what_is_said_inside_shows_no_secret(deployed: Guest) -> None:
+    deployed.plan["health_seconds"] = "0"
+    deployed.deliver()
+    said_inside = f"waiting\tthe platform refuses {API_KEY}\tdo not write {API_KEY}"
+    deployed.set(answers={"gateway": said_inside, "log": f"ERROR {API_KEY}"})
+    refused(
+        deployed,
+        8,
+        "hermes is not ready: the platform refuses *** (waited 0 seconds). What to do: do not write ***",
+        "ERROR ***",
     )
 
 

@@ -74,18 +74,17 @@ class Inside:
             seconds: How long it may take.
         """
         ran = self._run(program, words, seconds=seconds, joined=True)
-        name = self.service.name
-        state, detail, remedy = [*ran.last_line.split("\t", 2), "", ""][:3]
+        name, redacted = self.service.name, self.work.secrets.redacted
+        state, detail, remedy = map(redacted, [*ran.last_line.split("\t", 2), "", ""][:3])
         if ran.ok and state in _STATES:
             return Answer(state, detail, remedy.replace("AGENT", self.work.plan.agent))
         if ran.status == TIMED_OUT:
             return Answer(
                 "failed", f"no answer from inside {name} within {seconds:.0f} seconds", f"docker restart {name}"
             )
-        said = self.work.secrets.redacted(ran.last_line)
         return Answer(
             "failed",
-            f"cannot look into container {name}: {said}",
+            f"cannot look into container {name}: {redacted(ran.last_line)}",
             f"look at `docker logs --tail 50 {name}` in the container",
         )
 

@@ -50,6 +50,8 @@ def alone(work: Work, do: Callable[[Work], object]) -> int:
     """
     try:
         with _lock(work):
+            # Others may have been delivered during the wait.
+            work.read_secrets()
             do(work)
     except FailureError as error:
         sentence, lines = error.sentence, error.lines

@@ -313,8 +313,13 @@ class Machine:
         reading, writing = os.pipe()
         child = os.fork()
         if not child:
-            os.close(reading)
-            os._exit(self._become(user, writing, do, arguments))
+            status = 1
+            try:
+                os.close(reading)
+                status = self._become(user, writing, do, arguments)
+            finally:
+                # Whatever happens, only one process goes on with the program.
+                os._exit(status)
         os.close(writing)
         with os.fdopen(reading) as pipe:
             said = pipe.read()

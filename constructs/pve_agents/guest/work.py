@@ -41,8 +41,8 @@ class Work:
     payload: str
     """The directory of the payload, where this program is, too."""
 
-    secrets: Secrets
     patience: Patience = Patience()
+    secrets: Secrets = field(default_factory=Secrets)
     docker: Docker = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,9 +61,13 @@ class Work:
         """
         if plan.app is None:
             return None
-        progress = Progress(plan.agent, _STEPS, machine)
-        secrets = read_secrets(machine, f"/etc/pve-agents/{plan.agent}.env")
-        return cls(plan, plan.app, machine, progress, payload, secrets, patience)
+        work = cls(plan, plan.app, machine, Progress(plan.agent, _STEPS, machine), payload, patience)
+        work.read_secrets()
+        return work
+
+    def read_secrets(self) -> None:
+        """Know the secrets that are there now."""
+        self.secrets = read_secrets(self.machine, self.secrets_file)
 
     @property
     def project(self) -> str:
