@@ -64,17 +64,23 @@ class Payload:
         return packed.getvalue()
 
 
-def container_payload(agent: Agent, app: App | None = None) -> Payload:
-    """Return what goes into any agent's container.
+def container_payload(
+    agent: Agent, app: App | None = None, *, files: Mapping[str, GuestFile] | None = None, kind: Path | None = None
+) -> Payload:
+    """Return what goes into an agent's container.
 
     Args:
         agent: The agent's settings.
         app: What Docker Compose runs in it. Without one, nobody knows what runs there.
+        files: What Docker and the agent read there, by its path.
+        kind: The folder of what the agent's kind adds to the program: its checks, and the programs that the app names.
     """
     workspaces = tuple(
         Workspace(str(mount.guest_path), mount.uid, mount.gid, mount.read_only) for mount in agent.mounts.values()
     )
     launcher = GuestFile((_PROGRAM / "launcher.sh").read_text(), mode=0o755)
+    programs = {it: GuestFile((kind / it).read_text(), mode=0o755) for it in app.programs} if app and kind else {}
+    secrets = [secret for service in app.services for secret in service.secrets] if app else []
     return Payload(
         directory=f"/opt/pve-agents/{agent.name}",
         files={
@@ -84,8 +90,13 @@ def container_payload(agent: Agent, app: App | None = None) -> Payload:
             "program/__main__.py": GuestFile((_PROGRAM / "__main__.py").read_text()),
             **_program(*_SHARED),
             **program_files(_PROGRAM),
+            **(program_files(kind) if kind else {}),
+            **programs,
+            **(files or {}),
         },
         secrets=agent.secrets,
+        minimum_lengths={secret.source: secret.least_length for secret in secrets if secret.least_length},
+        secrets_of_compose=tuple(dict.fromkeys(name for it in app.sidecars for name in it.secrets)) if app else (),
     )
 
 

@@ -16,7 +16,7 @@ from pve_agents.agents.hermes.compose_words import with_signs_doubled
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
 from pve_agents.guest.plan import App, Document, Engine, Image, Json, Secret, Seed, Service, SettingNames, Sidecar
-from pve_agents.payload import GuestFile, Payload, container_payload, program_files
+from pve_agents.payload import GuestFile, Payload, container_payload
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
 from pve_agents.yaml_writer import to_yaml
@@ -68,20 +68,9 @@ def hermes_payload(agent: Agent) -> Payload:
     if agent.hermes is None:
         raise ValueError(f"the agent {agent.name} runs no Hermes")
     files = hermes_files(agent, agent.hermes)
-    app = _app(agent, agent.hermes, files)
-    base = container_payload(agent, app)
-    needed = [secret for service in app.services for secret in service.secrets]
-    return replace(
-        base,
-        files={**base.files, **files, **program_files(_PROGRAM), _STOP_GATEWAY: _stop_gateway()},
-        secrets=tuple(dict.fromkeys([*agent.hermes.secret_names(agent.name), *base.secrets])),
-        minimum_lengths={secret.source: secret.least_length for secret in needed if secret.least_length},
-        secrets_of_compose=tuple(dict.fromkeys(name for sidecar in app.sidecars for name in sidecar.secrets)),
-    )
-
-
-def _stop_gateway() -> GuestFile:
-    return GuestFile((_PROGRAM / _STOP_GATEWAY).read_text(), mode=0o755)
+    payload = container_payload(agent, _app(agent, agent.hermes, files), files=files, kind=_PROGRAM)
+    names = [*agent.hermes.secret_names(agent.name), *payload.secrets]
+    return replace(payload, secrets=tuple(dict.fromkeys(names)))
 
 
 def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
