@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import re
 import subprocess
@@ -12,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from pve_agents.guest.machine import Machine
+from pve_agents.guest.progress import Progress
 from tests.scripts.fake_docker import DOCKER_KEY
 from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, Guest, service_plan
 
@@ -199,6 +202,26 @@ def test_a_failure_that_nobody_thought_of_shows_no_secret(deployed: Guest) -> No
     assert ran.returncode == 1
     assert re.search(r"^  the program \(\w+: .*\) failed unexpectedly \(files\.py, line \d+\)", ran.stderr)
     assert not CANARY.search(ran.stdout + ran.stderr)
+
+
+def test_what_takes_long_is_told_every_ten_seconds() -> None:
+    said, machine = io.StringIO(), Clock()
+    progress = Progress("hermes", 9, machine, said)
+    progress.begin("containers")
+    for machine.now in (3, 9, 11, 20, 22):
+        progress.still()
+    assert said.getvalue() == (
+        "[hermes 0/9] containers: at work for 11 seconds\n[hermes 0/9] containers: at work for 22 seconds\n"
+    )
+
+
+class Clock(Machine):
+    """A machine whose time a test tells."""
+
+    now = 0.0
+
+    def seconds(self) -> float:
+        return self.now
 
 
 # --- killed at any point

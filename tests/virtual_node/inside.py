@@ -30,6 +30,7 @@ class VirtualMachine(Machine):
     """A container of the virtual node."""
 
     def __init__(self, host: VirtualHost, vmid: str) -> None:
+        super().__init__()
         self.host, self.vmid = host, vmid
         self.root = host.guest(vmid)
         self.user = (0, 0)

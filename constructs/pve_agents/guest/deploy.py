@@ -50,6 +50,7 @@ def alone(work: Work, do: Callable[[Work], object]) -> int:
     """
     try:
         with _lock(work):
+            work.machine.on_wait = work.progress.still
             # Others may have been delivered during the wait.
             work.read_secrets()
             do(work)

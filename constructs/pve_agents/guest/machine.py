@@ -14,11 +14,12 @@ import shutil
 import signal
 import stat
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["TIMED_OUT", "CommandError", "Machine", "Ran", "Status"]
 
@@ -75,8 +76,16 @@ class Status:
 class Machine:
     """The container that this process runs in."""
 
-    kept_open: tuple[int, ...] = ()
+    kept_open: tuple[int, ...]
     """Open files that every program gets along: a lock that holds until the last one has ended."""
+
+    on_wait: Callable[[], object]
+    """Called now and then while a program takes long."""
+
+    def __init__(self) -> None:
+        """Hold nothing open, and wait in silence."""
+        self.kept_open = ()
+        self.on_wait = lambda: None
 
     # programs -------------------------------------------------------------------------------------------------------
 
@@ -102,16 +111,25 @@ class Machine:
             user: Who runs it; root by default.
         """
         try:
-            with self._started(command, user, errors=subprocess.STDOUT if joined else subprocess.PIPE) as process:
-                try:
-                    out, errors = process.communicate(stdin, timeout=seconds)
-                    status = process.returncode
-                except subprocess.TimeoutExpired:
+            errors_to = subprocess.STDOUT if joined else subprocess.PIPE
+            with _reading(stdin) as given, self._started(command, user, given, errors_to) as process:
+                out, errors = self._heard(process, self.seconds() + seconds) or (None, None)
+                if out is None:
                     out, errors = _end(process)
                     status = TIMED_OUT
+                else:
+                    status = process.returncode
         except FileNotFoundError:
             return Ran(NOT_FOUND, f"{command[0]}: command not found")
         return Ran(status if status >= 0 else 128 - status, _text(out).rstrip("\n"), _text(errors).rstrip("\n"))
+
+    def _heard(self, process: subprocess.Popen[bytes], until: float) -> tuple[bytes, bytes] | None:
+        """Return both outputs of a program when it has ended; none if its time is over."""
+        while (rest := until - self.seconds()) > 0:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.communicate(timeout=min(_WAIT_SECONDS, rest))
+            self.on_wait()
+        return None
 
     def follow(self, *command: str, seconds: float, on_line: Callable[[str], None]) -> int:
         """Run a program and hand on what it says; an empty line when it has said nothing for a while.
@@ -125,10 +143,10 @@ class Machine:
             Its exit status; 124 if it did not end in time.
         """
         until, rest = self.seconds() + seconds, b""
-        with self._started(command, None, errors=subprocess.STDOUT) as process, selectors.DefaultSelector() as ready:
-            if process.stdin is None or process.stdout is None:
+        started = self._started(command, None, subprocess.DEVNULL, subprocess.STDOUT)
+        with started as process, selectors.DefaultSelector() as ready:
+            if process.stdout is None:
                 raise CommandError(command[0])
-            process.stdin.close()
             ready.register(process.stdout, selectors.EVENT_READ)
             while True:
                 if self.seconds() >= until:
@@ -147,12 +165,14 @@ class Machine:
                 on_line(_text(rest))
             return process.wait()
 
-    def _started(self, command: Sequence[str], user: tuple[int, int] | None, *, errors: int) -> subprocess.Popen[bytes]:
+    def _started(
+        self, command: Sequence[str], user: tuple[int, int] | None, stdin: int | IO[bytes], errors: int
+    ) -> subprocess.Popen[bytes]:
         uid, gid = user or (None, None)
         # In a group of its own, so that what it has started ends with it; in our session, so that it ends with us.
         return subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=errors,
             process_group=0,
@@ -345,6 +365,18 @@ class Machine:
         with os.fdopen(pipe, "w") as out:
             json.dump(answer, out)
         return 0
+
+
+@contextlib.contextmanager
+def _reading(content: bytes) -> Iterator[int | IO[bytes]]:
+    """Give a program something to read, from a file: who waits for it has not to feed it meanwhile."""
+    if not content:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.seek(0)
+        yield file
 
 
 def _end(process: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:

@@ -91,6 +91,10 @@ class Progress:
         if self._machine.seconds() - self._said >= self.every_seconds:
             self.say(text)
 
+    def still(self) -> None:
+        """Say that this step takes long, if it has been quiet for a while."""
+        self.waiting(f"at work for {self._machine.seconds() - self._started:.0f} seconds")
+
     def say_of_agent(self, text: str) -> None:
         """Say something of the agent, outside of any step."""
         print(f"[{self._agent}] {text}", file=self._out, flush=True)

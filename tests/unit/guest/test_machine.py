@@ -45,6 +45,16 @@ def test_a_program_that_takes_too_long_ends_with_all_that_it_has_started(tmp_pat
     assert not Path(f"/proc/{pid.read_text().strip()}/exe").exists()
 
 
+def test_a_program_that_takes_long_is_told_of_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine, waited = Machine(), list[str]()
+    monkeypatch.setattr("pve_agents.guest.machine._WAIT_SECONDS", 0.05)
+    machine.on_wait = lambda: waited.append("still")
+    given = b"x" * 300_000
+    ran = machine.run("sh", "-c", "echo one; sleep 0.3; wc -c; echo two >&2", seconds=10, stdin=given)
+    assert (ran.status, ran.out.split(), ran.errors) == (0, ["one", "300000"], "two")
+    assert waited
+
+
 def test_what_a_program_says_is_heard_as_it_says_it() -> None:
     heard: list[str] = []
     assert (
