@@ -33,8 +33,9 @@ endif
 endif
 
 SCHEMA := $(wildcard schemas/proxmox@*.json)
-SHELL_SCRIPTS := $(shell grep -lE '^\#!/usr/bin/env bash' scripts/* scripts/*/* tests/lab/image/* .ci/run 2>/dev/null)
-PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* scripts/*/* 2>/dev/null) $(wildcard scripts/guest/*.py)
+SHELL_SCRIPTS := $(shell grep -lE '^\#!/(usr/bin/env bash|bin/sh)$$' scripts/* tests/lab/image/* .ci/run 2>/dev/null) \
+	$(shell grep -rlE '^\#!/(usr/bin/env bash|bin/sh)$$' constructs)
+PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* 2>/dev/null)
 
 .PHONY: help setup bindings synth demo test scripts compose agent lab lint bench lock clean
 
@@ -74,7 +75,7 @@ else
 	@$(PYTEST)
 endif
 
-scripts: setup ## the scripts of host and container against fake commands: tables, kills, hostile input
+scripts: setup ## the program in the container on a virtual one: every sentence, kills, hostile input
 	@$(PYTEST) tests/scripts
 
 compose: setup ## what the real Docker Compose makes of the files; gets it from Debian once where there is none

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from pathlib import Path
 
 from pve_agents.agents.app import app_of
-from pve_agents.payload import GuestFile, Payload, container_payload
+from pve_agents.payload import Payload, container_payload
 from pve_agents.settings import Agent
 
 STEPS = {
@@ -29,14 +28,7 @@ _STOP_MARGIN_SECONDS = 60
 
 def payload_of(agent: Agent) -> Payload:
     """What goes into the agent's container."""
-    base, app = container_payload(agent, scripts=SCRIPTS / "guest"), app_of(agent)
-    return replace(
-        base,
-        files={**base.files, **{name: GuestFile(text) for name, text in app.files.items()}},
-        secrets=agent.secret_names,
-        minimum_lengths={secret.name: secret.minimum_length for secret in app.secrets if secret.minimum_length},
-        secrets_of_compose=tuple(secret.name for secret in app.secrets if secret.is_read_by_compose),
-    )
+    return container_payload(agent, app_of(agent))
 
 
 def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, object]:

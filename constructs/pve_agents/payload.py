@@ -10,7 +10,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from pve_agents.agents.app import App
+from pve_agents.guest.plan import Plan, Workspace
 from pve_agents.settings import Agent
+
+_PACKAGE = Path(__file__).parent
+# Beside its own package, what the program needs of ours.
+_PROGRAM, _SHARED = _PACKAGE / "guest", (_PACKAGE / "secret_values.py",)
 
 
 @dataclass(frozen=True)
@@ -59,24 +65,49 @@ class Payload:
         return packed.getvalue()
 
 
-def container_payload(agent: Agent, *, scripts: Path) -> Payload:
-    """Return what goes into any agent's container, whatever runs in it.
+def container_payload(agent: Agent, app: App) -> Payload:
+    """Return what goes into an agent's container.
 
     Args:
         agent: The agent's settings.
-        scripts: The directory of the scripts that run in the container: ``bootstrap``, ``verify`` and what they use.
+        app: What its kind puts there.
     """
-    workspaces = "".join(
-        f"{'read' if mount.read_only else 'write'} {mount.uid}:{mount.gid} {mount.guest_path}\n"
-        for mount in agent.mounts.values()
+    compose, folder = app.compose, app.program
+    workspaces = tuple(
+        Workspace(str(mount.guest_path), mount.uid, mount.gid, mount.read_only) for mount in agent.mounts.values()
     )
-    files = {
-        path.name: GuestFile(path.read_text(), mode=0o644 if path.suffix else 0o755)
-        for path in sorted(scripts.iterdir())
-        if path.is_file()
-    }
+    launcher = GuestFile((_PROGRAM / "launcher.sh").read_text(), mode=0o755)
+    executables = compose.programs if compose and folder else ()
+    of_services = [secret for service in compose.services for secret in service.secrets] if compose else []
+    of_sidecars = [name for sidecar in compose.sidecars for name in sidecar.secrets] if compose else []
+    lengths = {it.source: it.least_length for it in of_services} | {it.name: it.minimum_length for it in app.secrets}
     return Payload(
         directory=f"/opt/pve-agents/{agent.name}",
-        files={**files, "workspaces": GuestFile(workspaces)},
-        secrets=agent.secrets,
+        files={
+            "bootstrap": launcher,
+            "verify": launcher,
+            "plan.json": GuestFile(Plan(agent.name, workspaces, compose, app.checks).to_json()),
+            "program/__main__.py": GuestFile((_PROGRAM / "__main__.py").read_text()),
+            **{f"program/pve_agents/{it.name}": GuestFile(it.read_text()) for it in _SHARED},
+            **program_files(_PROGRAM, "guest"),
+            **(program_files(folder, f"agents/{folder.parent.name}/{folder.name}") if folder else {}),
+            **{name: GuestFile((folder / name).read_text(), mode=0o755) for name in executables if folder},
+            **{name: GuestFile(text) for name, text in app.files.items()},
+        },
+        secrets=agent.secret_names,
+        minimum_lengths={name: length for name, length in lengths.items() if length},
+        secrets_of_compose=tuple(
+            dict.fromkeys([*of_sidecars, *(it.name for it in app.secrets if it.is_read_by_compose)])
+        ),
     )
+
+
+def program_files(folder: Path, package: str) -> dict[str, GuestFile]:
+    """Return a folder's part of the program that runs in the container, as it is: a person can read it there.
+
+    Args:
+        folder: A package of ours whose modules need the standard library only.
+        package: Its place below ``pve_agents``.
+    """
+    files = (it for it in folder.glob("*.py") if it.name not in ("__init__.py", "__main__.py"))
+    return {f"program/pve_agents/{package}/{it.name}": GuestFile(it.read_text()) for it in files}

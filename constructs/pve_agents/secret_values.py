@@ -15,7 +15,7 @@ _PLACEHOLDERS = (
 )
 
 PLACEHOLDER = f"({'|'.join(_PLACEHOLDERS)})"
-"""Regular expression for the whole of a value in lower case, of what Python and bash read alike."""
+"""Regular expression for the whole of a value in lower case."""
 
 INVISIBLE = (
     *(

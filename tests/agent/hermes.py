@@ -149,7 +149,7 @@ class RealHermes:
         agent = self._agent(hermes)
         section = Hermes.of(agent)
         assert section
-        files = {name: file.text for name, file in hermes_files(agent, section).items()}
+        files = hermes_files(agent, section)
         profile = section.services(agent.name)[service]
         given = {
             "LITELLM_API_KEY": "sk-of-the-test",

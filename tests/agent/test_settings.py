@@ -150,7 +150,7 @@ def test_a_config_file_means_what_it_means_to_hermes_itself(hermes: RealHermes, 
     assert section
     hermes.deliver({})
     managed = hermes.managed / "config.yaml"
-    managed.write_text(hermes_files(agent, section)["services/hermes/managed/config.yaml"].text)
+    managed.write_text(hermes_files(agent, section)["services/hermes/managed/config.yaml"])
     declared = hermes.ask_python(READ)
 
     managed.unlink()

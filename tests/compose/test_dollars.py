@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from pve_agents.guest.files import lines_for_compose
 from tests.compose.conftest import Arrives, Deployed
 from tests.compose.real import Refused
 from tests.compose.test_text import HEAD
 from tests.scripts import compose_reader
 
-BOOTSTRAP = Path(__file__).parents[2] / "scripts" / "guest" / "bootstrap"
 ESCAPED = ("$$", "$$X", "$${ADMIN_PIN}", "5$$", "$$$$", "a$$b", "$$(id)", "5$", "$1", "a $ b", "$$$")
 
 
@@ -76,14 +74,8 @@ SECRETS = (
 
 def test_a_sidecars_secrets_arrive_as_they_are(arrive: Arrives, tmp_path: Path) -> None:
     """As the bootstrap writes them; a backslash before a quote or at the end, which it refuses, would not."""
-    (function,) = re.findall(r"^sidecar_secrets\(\) \{\n.*?^\}\n", BOOTSTRAP.read_text(), re.MULTILINE | re.DOTALL)
     names = [f"S{i}" for i in range(len(SECRETS))]
-    script = f'declare -A secret_value\nsecrets=("$@")\n{function}\nfor name in "$@"; do\n'
-    script += 'IFS= read -r secret_value[$name]\ndone\nsidecar_secrets\nprintf %s "$content"\n'
-    lines = "".join(f"{text}\n" for text in SECRETS)
-    ran = subprocess.run(
-        ["bash", "-euc", script, "bash", *names], input=lines, capture_output=True, text=True, check=True
-    )
-    (tmp_path / "side.env").write_text(ran.stdout)
+    lines = lines_for_compose(dict(zip(names, SECRETS, strict=True)))
+    (tmp_path / "side.env").write_text("".join(f"{line}\n" for line in lines))
     service = arrive(f"{HEAD}    env_file: [{tmp_path}/side.env]\n")["services"]["a"]
     assert service["environment"] == dict(zip(names, SECRETS, strict=True))

@@ -36,6 +36,9 @@ def deployed(project: Project, node: VirtualNode) -> None:
     project.create_container()
     # All but the bootstrap, which needs Docker.
     project.steps("mend", *(f"--only={step}" for step in ("host-directories", "container-config", "payload")), "hermes")
+    node.guest(118, "/opt/pve-agents/hermes/workspaces").write_text(
+        "write 10000:10000 /data\nwrite 10000:10000 /fast\n"
+    )
     file = node.guest(118, "/opt/pve-agents/hermes/verify")
     file.write_text(GUEST_VERIFY)
     file.chmod(0o755)

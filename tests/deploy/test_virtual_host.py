@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import pytest
 
+from pve_agents.guest import plan as guest
 from pve_agents.host.commands import Command, Plan, render
 from pve_agents.host.facts import look_at
 from pve_agents.host.plan_container import guards
@@ -76,9 +77,10 @@ class Operator:
 
     def pack(self, archive: Path, **more: str) -> Payload:
         """What is delivered."""
+        workspaces = (guest.Workspace("/data", 10000, 10000), guest.Workspace("/fast", 10000, 10000, read_only=True))
         files = {
-            "bootstrap": GuestFile((ROOT / "scripts/guest/bootstrap").read_text(), mode=0o755),
-            "workspaces": GuestFile("write 10000:10000 /data\nread 10000:10000 /fast\n"),
+            "bootstrap": GuestFile((ROOT / "constructs/pve_agents/guest/launcher.sh").read_text(), mode=0o755),
+            "plan.json": GuestFile(guest.Plan("hermes", workspaces).to_json()),
             **{name: GuestFile(text) for name, text in more.items()},
         }
         payload = Payload(directory="/opt/pve-agents/hermes", files=files)
@@ -167,7 +169,9 @@ def test_all_steps_and_again_nothing(operator: Operator, virtual_node: VirtualNo
     assert config["mp0"] == f"{HDD},mp=/data,replicate=0"
     assert config["features"] == "keyctl=1,nesting=1"
     assert virtual_node.mutations == [("PUT", f"{LXC}/118/config"), ("POST", f"{LXC}/118/status/reboot")]
-    assert (virtual_node.guest(118, "/opt/pve-agents/hermes/workspaces")).read_text().startswith("write ")
+    assert (
+        guest.Plan.from_json(virtual_node.guest(118, "/opt/pve-agents/hermes/plan.json").read_text()).agent == "hermes"
+    )
     assert (virtual_node.guest(118, "/etc/pve-agents/hermes.env")).read_text() == f"A_KEY={SECRET}\n"
     # A file made in the container shows on the host.
     operator.root("pct exec 118 -- setpriv --reuid 10000 --regid 10000 --clear-groups -- touch /data/note")

@@ -44,7 +44,7 @@ GUEST_PACKAGES = (
     *("ca-certificates", "openssl", "procps", "less", "wget", "python3-minimal"),
 )
 # What the bootstrap installs: kept where apt looks first, so that a warm run loads nothing.
-GUEST_DOWNLOADS = ("docker.io", "curl", "gnupg", "jq")
+GUEST_DOWNLOADS = ("docker.io", "curl", "gnupg", "jq", "python3")
 IMAGE_PACKAGES = ("python3", "curl", "git", "ripgrep", "procps", "ca-certificates", "s6")
 
 

@@ -14,7 +14,6 @@ Standard library only, but for YAML: the commands are started many times.
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from pathlib import Path
@@ -50,8 +49,12 @@ if TYPE_CHECKING:
             """Keep the state without a change that counts."""
             ...
 
+        def be(self, user: str, command: str, arguments: list[str]) -> int:
+            """Run another command, as a user."""
+            ...
 
-SYSTEM_COMMANDS = ("apt-get", "dpkg", "ldd", "systemctl", "journalctl")
+
+SYSTEM_COMMANDS = ("apt-get", "dpkg", "ldd", "systemctl", "journalctl", "python3")
 """What a container has from the start; the rest comes with packages."""
 
 PACKAGES = {
@@ -511,8 +514,7 @@ class System:
             case ["-u", user, name, "touch" | "rm" as command, *words]:
                 # Workspaces have the same paths in the agent's container.
                 self._need_running(name)
-                os.environ["GUEST_USER"] = user
-                os.execvp(command, [command, *words])  # noqa: S606
+                return self.machine.be(user, command, words)
         return unknown(arguments)
 
     def _need_running(self, name: str) -> None:
@@ -554,8 +556,8 @@ class System:
             del words[:2]
         project = Project(
             options["--project-name"],
-            Path(options["--project-directory"]),
-            Path(options["--file"]),
+            self.machine.real(options["--project-directory"]),
+            self.machine.real(options["--file"]),
             self.machine,
         )
         match words:

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
+import os
 import re
-import shlex
 import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from pve_agents.agents.hermes.docker import Image
-from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
+from pve_agents.agents.hermes.docker import Image as HermesImage
+from pve_agents.guest import plan as planned
+from pve_agents.guest.machine import Machine
+from pve_agents.guest.progress import Progress
+from pve_agents.payload import program_files
 from tests.virtual_node.host import VirtualHost
+from tests.virtual_node.inside import run_program
 
-SCRIPTS = Path(__file__).parents[2] / "scripts" / "guest"
-GUEST_FILES = ("bootstrap", "common", "copies", "daemon_settings.py", "probe.py", "stop-gateway", "verify")
+PACKAGE = Path(__file__).parents[2] / "constructs" / "pve_agents"
+HERMES = PACKAGE / "agents" / "hermes" / "guest"
+LAUNCHER = (PACKAGE / "guest" / "launcher.sh").read_text()
 VMID = "118"
-IMAGE = Image().reference
-DAEMON_SETTINGS = '{"shutdown-timeout": 135}\n'
+IMAGE = HermesImage().reference
 # Values that no output, no argument and no log may show. A quote and a backslash make the delivery quote them.
 LITELLM_KEY = "sk-canary-litellm"
 API_KEY = "canary-api-0123456789"
@@ -29,18 +35,7 @@ AUTH_JSON = '{"token": "canary-it\'s a \\\\ thing"}'
 SECRETS = {"LITELLM_API_KEY": LITELLM_KEY, "API_SERVER_KEY": API_KEY}
 ENVIRONMENT = "API_SERVER_ENABLED=true\nAPI_SERVER_PORT=8642\n"
 
-PATIENCE = "readonly network_seconds=60 daemon_seconds=30 retry_seconds=5 progress_seconds=10\n"
-
 Value = str | Iterable[str]
-
-
-def assignments(values: dict[str, Value]) -> str:
-    """Bash's, every word quoted."""
-    lines = []
-    for name, value in values.items():
-        quoted = shlex.quote(value) if isinstance(value, str) else f"({shlex.join(value)})"
-        lines.append(f"{name}={quoted}\n")
-    return "".join(lines)
 
 
 def dotenv(values: dict[str, str]) -> str:
@@ -83,16 +78,16 @@ class Guest:
             "copies_wanted": "yes",
             "health_seconds": "180",
             "answer_seconds": "60",
-            "placeholder": PLACEHOLDER,
-            "invisible": list(INVISIBLE),
         }
+        self.workspaces = [planned.Workspace("/data", 10000, 10000), planned.Workspace("/fast", 10000, 10000)]
         self.services: dict[str, dict[str, Value]] = {"hermes": service_plan()}
         self.configs = {"hermes": "model: {default: hermes}\n"}
         self.sidecars: dict[str, dict[str, Any]] = {}
         self.documents: dict[str, str] = {}
         self.files: dict[str, str] = {}
-        # Nobody waits for what a test knows not to come.
-        self.patches = {PATIENCE: "readonly network_seconds=0 daemon_seconds=0 retry_seconds=0 progress_seconds=10\n"}
+        self.progress_seconds = 10
+        self.has_app = True
+        self.free_mebibytes: int | None = None
         self.deliver()
         self.give_secrets()
 
@@ -111,32 +106,100 @@ class Guest:
     # what is delivered --------------------------------------------------------------------------------------------
 
     def deliver(self) -> None:
-        """Replace the payload."""
+        """Replace the payload; the program in it is the one that these tests have imported."""
         shutil.rmtree(self.payload, ignore_errors=True)
-        files = {name: (SCRIPTS / name).read_text() for name in GUEST_FILES}
-        files["workspaces"] = "write 10000:10000 /data\nwrite 10000:10000 /fast\n"
-        files["plan"] = assignments(
-            {**self.plan, "services": list(self.services), "sidecars": list(self.sidecars)},
-        )
-        files["daemon.json"] = DAEMON_SETTINGS
-        files["docker.service.conf"] = "[Service]\nTimeoutStopSec=150\n"
+        files = {"bootstrap": LAUNCHER, "verify": LAUNCHER, "plan.json": self.to_plan().to_json()}
         files["docker-compose.yml"] = json.dumps({"services": self.compose()}, indent=1)
-        for name, plan in self.services.items():
-            files[f"services/{name}/plan"] = assignments(plan)
+        files["stop-gateway"] = (HERMES / "stop-gateway").read_text()
+        for name in self.services:
             files[f"services/{name}/managed/config.yaml"] = self.configs.get(name, "model: {}\n")
             files[f"services/{name}/managed/env"] = ENVIRONMENT
-        for name, sidecar in self.sidecars.items():
-            files[f"sidecars/{name}/plan"] = assignments({"secrets": sidecar.get("secrets", [])})
         for name, text in self.documents.items():
             files[f"services/hermes/documents/{name}"] = text
         for name, text in {**files, **self.files}.items():
             path = self.payload / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            for line, other in self.patches.items():
-                assert name != "bootstrap" or line in text, line
-                text = text.replace(line, other)  # noqa: PLW2901
             path.write_text(text)
             path.chmod(0o755 if name in ("bootstrap", "verify") else 0o644)
+
+    def deliver_program(self) -> None:
+        """Put the program itself there, for a Python of its own."""
+        main = {"program/__main__.py": (PACKAGE / "guest/__main__.py").read_text()}
+        secret_values = (PACKAGE / "secret_values.py").read_text()
+        files = {
+            name: file.text
+            for folder in (PACKAGE / "guest", HERMES)
+            for name, file in program_files(folder, str(folder.relative_to(PACKAGE))).items()
+        }
+        for name, text in {**main, **files, "program/pve_agents/secret_values.py": secret_values}.items():
+            (self.payload / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.payload / name).write_text(text)
+
+    def to_plan(self) -> planned.Plan:
+        """What the payload tells the program."""
+        return planned.Plan("hermes", tuple(self.workspaces), self._app() if self.has_app else None)
+
+    def _app(self) -> planned.Compose:
+        it = cast("dict[str, str]", self.plan)
+        mirrors = list(self.plan["registry_mirrors"])
+        section = "agents.hermes.hermes"
+        return planned.Compose(
+            title="Hermes",
+            checks="pve_agents.agents.hermes.guest.checks",
+            uid=10000,
+            gid=10000,
+            engine=planned.Engine(
+                it["docker_source"],
+                {**({"registry-mirrors": mirrors} if mirrors else {}), "shutdown-timeout": 135},
+                150,
+            ),
+            image=planned.Image(it["image"], it["run_image"], it["repository"], it["pull"] == "always", 5),
+            network=it["network"],
+            services=tuple(self._service(name, plan) for name, plan in self.services.items()),
+            settings=planned.SettingNames(
+                docker_source=f"{section}.docker.source",
+                registry_mirrors=f"{section}.docker.registry_mirrors",
+                network=f"{section}.network_mode",
+                image_tag=f"{section}.image.tag",
+                image_repository=f"{section}.image.repository",
+                image_packages=f"{section}.image.apt_packages",
+                memory=f"{section}.limits.memory",
+                copies=f"{section}.copy_data_before_upgrade",
+            ),
+            sidecars=tuple(planned.Sidecar(name, tuple(car.get("secrets", ()))) for name, car in self.sidecars.items()),
+            files=("docker-compose.yml", *(["image/Dockerfile"] if "image/Dockerfile" in self.files else [])),
+            programs=("stop-gateway",),
+            stop_seconds=int(it["stop_seconds"]),
+            health_seconds=int(it["health_seconds"]),
+            copies=it["copies_wanted"] == "yes",
+            secrets_variable="HERMES_ENV_FILE",
+        )
+
+    def _service(self, name: str, plan: dict[str, Value]) -> planned.Service:
+        it = cast("dict[str, str]", plan)
+        data, folders = it["data_directory"], {"home": it["data_directory"], "workspace": it["workspace"]}
+        documents = [it.partition("/") for it in self.documents] if name == "hermes" else []
+        pairs = [secret.split("=") for secret in plan["secrets"]]
+        auth = it["auth_secret"]
+        names = ("api_url", "dashboard_url", "platforms", "provider", "base_url", "key_name", "model")
+        return planned.Service(
+            name=name,
+            data_directory=data,
+            directories=tuple(plan["directories"]),
+            files=("config.yaml",),
+            secrets=tuple(
+                planned.Secret(variable, source, 16, "Hermes then opens no API server")
+                if variable == "API_SERVER_KEY"
+                else planned.Secret(variable, source)
+                for variable, source in pairs
+            ),
+            documents=tuple(
+                planned.Document(f"{kind}/{path}", f"{folders[kind]}/{path}") for kind, _, path in documents
+            ),
+            seeds=(planned.Seed(auth, f"{data}/auth.json", it["auth_overwrite"] == "yes"),) if auth else (),
+            private=(f"{data}/.env", f"{data}/auth.json"),
+            checks={**{key: plan[key] for key in names}, "answer_seconds": int(str(self.plan["answer_seconds"]))},
+        )
 
     def compose(self) -> dict[str, Any]:
         services: dict[str, Any] = {}
@@ -173,7 +236,47 @@ class Guest:
     # what happens -------------------------------------------------------------------------------------------------
 
     def run(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Run a script of the payload as root in the container."""
+        """Run the program as root in the container, in a process of its own that sudden death takes along."""
+        name, *arguments = command or ("bootstrap",)
+        said = [os.memfd_create(it) for it in ("stdout", "stderr")]
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child = os.fork()
+        if not child:
+            os._exit(self._run_here([name, *arguments], said, variables))
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out, errors = (self._said(it) for it in said)
+        return subprocess.CompletedProcess([name, *arguments], status, out, errors)
+
+    def _run_here(self, words: list[str], said: list[int], variables: dict[str, str]) -> int:
+        gc.freeze()
+        os.setsid()
+        os.environ.clear()
+        os.environ.update({"PATH": self.host.guest_path(VMID), "HOME": "/root", "LANG": "C.UTF-8", **variables})
+        os.chdir(self.root)
+        sys.stdout, sys.stderr = (os.fdopen(it, "w", encoding="utf-8", errors="surrogateescape") for it in said)
+        os.dup2(said[1], 2)
+        Progress.every_seconds = self.progress_seconds
+        if (free := self.free_mebibytes) is not None:
+            Machine.free_mebibytes = lambda *_: free  # type: ignore[method-assign]
+        status = 1
+        try:
+            status = run_program(self.host, VMID, [str(self.payload / "program"), *words])
+        except BaseException as error:  # noqa: BLE001 - as Python itself would end
+            import traceback  # noqa: PLC0415
+
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return status
+
+    def _said(self, descriptor: int) -> str:
+        with os.fdopen(descriptor, "rb") as file:
+            file.seek(0)
+            return file.read().decode(errors="surrogateescape")
+
+    def launch(self, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        """Run the launcher of the payload as root in the container."""
         name, *arguments = command or ("bootstrap",)
         environment = {"PATH": self.host.guest_path(VMID), "HOME": "/root", "LANG": "C.UTF-8", **variables}
         return subprocess.run(

@@ -1,8 +1,9 @@
-"""scripts/guest/bootstrap: from a bare Debian to an agent that answers; again without a change; killed at any point."""
+"""bootstrap in the container: from a bare Debian to an agent that answers; again without a change; killed at any point."""
 
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import re
 import subprocess
@@ -12,14 +13,18 @@ from typing import Any
 
 import pytest
 
-from pve_agents.secret_values import PLACEHOLDER
+from pve_agents.guest.machine import Machine
+from pve_agents.guest.progress import Progress
 from tests.scripts.fake_docker import DOCKER_KEY
-from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, SCRIPTS, Guest, service_plan
-from tests.secrets_to_try import PLACEHOLDERS, REAL
+from tests.scripts.guest import API_KEY, AUTH_JSON, IMAGE, LITELLM_KEY, Guest, service_plan
 
 INSTALLED = "ok (installed, daemon.json, time to stop, daemon told)"
 WITH_MIRROR = '{"registry-mirrors": ["https://mirror.example.org"], "shutdown-timeout": 135}\n'
 CANARY = re.compile(r"canary")
+IN_THE_WAY = (
+    "a container of the same name that does not belong to this deploy is in the way: look at it with `docker ps -a` in the"
+    " container, and remove it with `docker stop -t 120 NAME` and `docker rm NAME`"
+)
 SECONDS = re.compile(r" \d+\.\ds$", re.MULTILINE)
 TITLES = (
     *("secrets", "docker engine", "docker smoke test", "workspaces", "files", "image", "containers", "health"),
@@ -123,9 +128,8 @@ def test_from_a_bare_debian_to_an_answer_and_again_nothing(bare: Guest) -> None:
 
 
 def test_an_agent_without_hermes_only_has_its_workspaces_checked(bare: Guest) -> None:
-    for path in bare.payload.iterdir():
-        if path.name not in ("bootstrap", "workspaces"):
-            subprocess.run(["rm", "-r", str(path)], check=True)
+    bare.has_app = False
+    bare.deliver()
     ran = bare.run()
     assert (ran.returncode, ran.stdout, ran.stderr) == (
         0,
@@ -142,7 +146,7 @@ def test_an_agent_without_hermes_only_has_its_workspaces_checked(bare: Guest) ->
     assert bare.changes == []
 
 
-def test_a_second_one_waits_for_the_first(deployed: Guest) -> None:
+def test_a_second_one_waits_for_the_first_and_takes_what_was_delivered_meanwhile(deployed: Guest) -> None:
     with (deployed.root / "run/pve-agents-hermes.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         waiting = subprocess.Popen(
@@ -153,42 +157,71 @@ def test_a_second_one_waits_for_the_first(deployed: Guest) -> None:
         )
         assert waiting.stdout
         first = waiting.stdout.readline()
+        deployed.give_secrets(LITELLM_API_KEY="sk-canary-other")
     rest = waiting.communicate()[0]
     assert first == "[hermes] another bootstrap is at work here: waiting for it\n"
     assert waiting.returncode == 0, rest
-    assert deployed.changes == []
-
-
-def test_a_trace_shows_no_secret(bare: Guest) -> None:
-    bare.services["hermes"] = service_plan(auth_secret="HERMES_AUTH_JSON")
-    bare.sidecars["browser"] = {"image": IMAGE, "secrets": ["BROWSER_TOKEN"]}
-    bare.patches = {"#!/usr/bin/env bash\n": "#!/usr/bin/env -S bash -x\n"}
-    bare.deliver()
-    bare.give_secrets(HERMES_AUTH_JSON=AUTH_JSON, BROWSER_TOKEN="canary-token")
-    ran = bare.run()
-    assert ran.returncode == 0, ran.stderr
-    assert "put_secrets" in ran.stderr
-    assert not CANARY.search(ran.stdout + ran.stderr)
+    assert "[hermes 7/9] containers … ok (hermes recreated)" in rest
+    managed = deployed.read("/var/lib/pve-agents/hermes/services/hermes/managed/.env")
+    assert "LITELLM_API_KEY=sk-canary-other\n" in managed
 
 
 def test_what_nobody_thought_of_is_one_sentence_too(deployed: Guest) -> None:
     deployed.configs["hermes"] = "model: {}\n"
     deployed.deliver()
     deployed.stub("sync", "exit 1")
-    deployed.stub("df", "echo Avail", "echo 5000")
     ran = deployed.run()
     assert said(ran)[-1] == "[hermes 5/9] files … FAILED"
     assert re.fullmatch(
-        r"  `sync -f \"\$project\"` failed unexpectedly \(bootstrap, line \d+\): deploy again; if it stays, report it\n",
+        r"  `sync -f /var/lib/pve-agents/hermes` failed unexpectedly \(files\.py, line \d+\): deploy again; if it stays, report"
+        r" it\n",
         ran.stderr,
     )
-    deployed.stub("df", "echo Avail", "echo 3")
+    deployed.free_mebibytes = 3
     deployed.configs["hermes"] = "model: {default: other}\n"
     deployed.deliver()
     refused(deployed, 5, "the disk of the container is full: make room, or raise agents.hermes.disk.size_gib")
     (deployed.host.directory / "guest-bin/118/sync").unlink()
     # All files are in place since, and the container is older.
     assert said(deployed.run()) == steps("", "", "", "", "", "", "ok (hermes recreated)")
+
+
+def test_a_failure_that_nobody_thought_of_shows_no_secret(deployed: Guest) -> None:
+    deployed.configs["hermes"] = "model: {}\n"
+    deployed.deliver()
+    # A directory in the place of a file, with a name that no directory has.
+    place = deployed.project / "services/hermes/managed/config.yaml"
+    place.unlink()
+    place.mkdir()
+    (place / LITELLM_KEY).touch()
+    broken = deployed.project / LITELLM_KEY
+    deployed.payload.joinpath("stop-gateway").unlink()
+    deployed.payload.joinpath("stop-gateway").symlink_to(broken)
+    broken.symlink_to(broken)
+    ran = deployed.run()
+    assert ran.returncode == 1
+    assert re.search(r"^  the program \(\w+: .*\) failed unexpectedly \(files\.py, line \d+\)", ran.stderr)
+    assert not CANARY.search(ran.stdout + ran.stderr)
+
+
+def test_what_takes_long_is_told_every_ten_seconds() -> None:
+    said, machine = io.StringIO(), Clock()
+    progress = Progress("hermes", 9, machine, said)
+    progress.begin("containers")
+    for machine.now in (3, 9, 11, 20, 22):
+        progress.still()
+    assert said.getvalue() == (
+        "[hermes 0/9] containers: at work for 11 seconds\n[hermes 0/9] containers: at work for 22 seconds\n"
+    )
+
+
+class Clock(Machine):
+    """A machine whose time a test tells."""
+
+    now = 0.0
+
+    def seconds(self) -> float:
+        return self.now
 
 
 # --- killed at any point
@@ -200,10 +233,7 @@ def furnished(guest: Guest) -> None:
     guest.sidecars["browser"] = {"image": "ghcr.io/browserless/chromium:v2.30.0", "secrets": ["BROWSER_TOKEN"]}
     guest.documents = {"home/SOUL.md": "You are Hermes.\n"}
     guest.plan.update(run_image="pve-agents/hermes:0123456789ab", registry_mirrors=["https://mirror.example.org"])
-    guest.files = {
-        "image/Dockerfile": f"FROM {IMAGE}\nUSER root\n",
-        "daemon.json": WITH_MIRROR,
-    }
+    guest.files = {"image/Dockerfile": f"FROM {IMAGE}\nUSER root\n"}
     guest.deliver()
     guest.give_secrets(HERMES_AUTH_JSON=AUTH_JSON, BROWSER_TOKEN="canary-token")
 
@@ -222,7 +252,7 @@ def goal(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 # Of the whole run, and of it until Docker is there and has run a container.
-ALL_CHANGES, DOCKER_CHANGES = 60, 21
+ALL_CHANGES, DOCKER_CHANGES = 61, 25
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +301,7 @@ def test_that_were_all_changes(bare: Guest) -> None:
 def test_killed_between_the_secrets_and_the_restart(deployed: Guest) -> None:
     before = deployed.container()["Id"]
     deployed.give_secrets(LITELLM_API_KEY="sk-canary-other")
-    deployed.kill_at(3)
+    deployed.kill_at(2)
     assert deployed.run().returncode == -9
     assert deployed.changes[-1].endswith("managed/.env")
     assert deployed.container()["Id"] == before
@@ -298,6 +328,59 @@ def test_killed_while_a_container_is_replaced(deployed: Guest, number: int) -> N
     assert [it["Name"] for it in deployed.system["containers"].values()] == ["/hermes"]
     assert deployed.container()["Id"] != before
     unchanged(deployed)
+
+
+def name_is_taken(identity: str) -> str:
+    conflict = f'Conflict. The container name "/hermes" is already in use by container "{identity}".'
+    return f"Error response from daemon: {conflict} You have to remove it."
+
+
+def recreate(guest: Guest) -> list[str]:
+    guest.configs["hermes"] = "model: {default: other}\n"
+    guest.deliver()
+    ran = guest.run()
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return said(ran)
+
+
+def test_a_name_that_a_half_made_container_of_ours_holds_is_waited_for(deployed: Guest) -> None:
+    """Docker goes on with what it was asked for when Compose is killed: the name is taken, the container shows later."""
+    deployed.set(trouble={"up": [name_is_taken("0123456789ab")] * 2})
+    assert recreate(deployed)[6] == "[hermes 7/9] containers … ok (hermes recreated)"
+    unchanged(deployed)
+
+
+def test_a_half_made_container_of_ours_goes_and_is_nobody_elses(deployed: Guest) -> None:
+    half_made = {
+        **deployed.container(),
+        "Id": "0123456789ab",
+        "Name": "/hermes-half",
+        "Config": {"Labels": {"com.docker.compose.project": "hermes", "com.docker.compose.service": "half"}},
+        "State": {**deployed.container()["State"], "Status": "created"},
+    }
+    with deployed.host.changing() as state:
+        state["systems"]["118"]["containers"]["0123456789ab"] = half_made
+    deployed.set(trouble={"up": [name_is_taken("0123456789ab")]})
+    line = recreate(deployed)[6]
+    assert line == "[hermes 7/9] containers … ok (half-made container removed, hermes recreated)"
+    assert [it["Name"] for it in deployed.system["containers"].values()] == ["/hermes"]
+    unchanged(deployed)
+
+
+def test_a_name_that_nobody_gives_back_is_told_in_the_end(deployed: Guest) -> None:
+    deployed.configs["hermes"] = "model: {default: other}\n"
+    deployed.deliver()
+    conflict = name_is_taken("0123456789ab")
+    deployed.set(trouble={"up": conflict})
+    refused(
+        deployed,
+        7,
+        "Docker keeps a name for a container of ours that it was making when it was interrupted: run `systemctl restart"
+        " docker` in the container, and deploy again",
+        conflict,
+    )
+    deployed.set(trouble={})
+    assert said(deployed.run())[6] == "[hermes 7/9] containers … ok (hermes recreated)"
 
 
 # --- 1 secrets
@@ -335,16 +418,6 @@ def test_secrets_that_cannot_be_right(bare: Guest, secrets: dict[str, str], sent
     bare.give_secrets(**secrets)
     assert refused(bare, 1, sentence) == ["[hermes 1/9] secrets … FAILED"]
     assert bare.changes == []
-
-
-@pytest.mark.parametrize("values", [PLACEHOLDERS, REAL], ids=["placeholders", "real"])
-def test_the_container_takes_the_same_for_a_placeholder_as_the_step_that_delivers(values: list[str]) -> None:
-    script = 'while IFS= read -r value; do [[ ${value,,} =~ ^$1$ ]] && echo "$value"; done || true'
-    lines = "".join(f"{value.strip()}\n" for value in values)
-    command = ["bash", "-c", script, "bash", PLACEHOLDER]
-    found = subprocess.run(command, input=lines, capture_output=True, text=True, check=True).stdout
-    assert found == (lines if values is PLACEHOLDERS else "")
-    assert "=~ ^$placeholder$ ]]" in (SCRIPTS / "bootstrap").read_text()
 
 
 def by_hand(guest: Guest, content: str) -> None:
@@ -420,7 +493,7 @@ def test_docker_of_debian_12_has_no_compose(bare: Guest) -> None:
         "this Debian has no package with `docker compose` v2: set agents.hermes.hermes.docker.source to docker, or use"
         " a Debian 13 template, or put the plugin docker-compose into /usr/libexec/docker/cli-plugins",
     )
-    assert bare.changes == ["mkdir -p /var/lib/pve-agents"]
+    assert bare.changes == ["mkdir /var/lib/pve-agents"]
 
 
 def test_a_compose_plugin_that_is_there_is_good_enough(bare: Guest) -> None:
@@ -540,7 +613,6 @@ def daemon(guest: Guest) -> dict[str, Any]:
 
 def test_registry_mirrors_come_and_go_without_a_restart(deployed: Guest) -> None:
     deployed.plan["registry_mirrors"] = ["https://mirror.example.org"]
-    deployed.files["daemon.json"] = WITH_MIRROR
     deployed.deliver()
     assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (daemon.json, daemon told)"
     assert deployed.system["mirrors"] == ["https://mirror.example.org/"]
@@ -561,7 +633,6 @@ def test_registry_mirrors_come_and_go_without_a_restart(deployed: Guest) -> None
 def test_settings_of_the_daemon_that_somebody_else_made_stay(deployed: Guest) -> None:
     deployed.write("/etc/docker/daemon.json", '{"log-level": "warn", "shutdown-timeout": 5}\n')
     deployed.plan["registry_mirrors"] = ["https://mirror.example.org"]
-    deployed.files["daemon.json"] = WITH_MIRROR
     deployed.deliver()
     assert said(deployed.run())[1] == "[hermes 2/9] docker engine … ok (daemon.json, daemon told)"
     assert daemon(deployed) == {"log-level": "warn", **json.loads(WITH_MIRROR)}
@@ -595,14 +666,6 @@ def test_settings_of_the_daemon_that_nobody_can_read_are_not_lost(deployed: Gues
     assert deployed.read("/etc/docker/daemon.json") == text
     (deployed.root / "etc/docker/daemon.json").unlink()
     assert deployed.run().returncode == 0
-
-
-def test_python_is_installed_only_where_settings_are_to_be_joined(deployed: Guest) -> None:
-    deployed.write("/etc/docker/daemon.json", '{"log-level": "warn"}\n')
-    deployed.stub("python3", "exit 1")
-    ran = deployed.run()
-    assert "[hermes 2/9] docker engine: installing python3" in said(ran)
-    assert "python3" in deployed.system["packages"]
 
 
 def test_systemd_and_the_daemon_wait_longer_than_docker_for_the_agent(deployed: Guest) -> None:
@@ -758,9 +821,11 @@ def test_the_agents_links_lead_nobody_astray(deployed: Guest) -> None:
     deployed.give_secrets(HERMES_AUTH_JSON=AUTH_JSON)
     declare(deployed, "one\n")
     assert victim.read_text() == "precious\n"
-    written = [call for call in deployed.host.lines("calls") if call[0] == "guest-setpriv" and "sh" in call]
-    assert len(written) == 3
-    assert all(call[1:5] == ["--reuid", "10000", "--regid", "10000"] for call in written)
+    places = (str(deployed.root / "opt/hermes-data"), "/opt/hermes-data", "/data/workspace")
+    touched = [call for call in deployed.host.lines("calls") if any(it.startswith(places) for it in call[1:])]
+    moved = [call for call in touched if call[0] == "guest-mv"]
+    assert len(moved) == 4
+    assert all(call[-1] == "as 10000:10000" for call in moved)
 
 
 def test_a_document_in_a_place_that_is_not_to_be_written(deployed: Guest) -> None:
@@ -906,7 +971,7 @@ def test_no_room_for_an_image(deployed: Guest) -> None:
 
 
 def test_a_pull_says_how_far_it_is(bare: Guest) -> None:
-    bare.patches = {"progress_seconds=10\n": "progress_seconds=0\n"}
+    bare.progress_seconds = 0
     bare.deliver()
     lines = [line for line in said(bare.run()) if line.startswith("[hermes 6/9]")]
     assert lines[0] == f"[hermes 6/9] image: {IMAGE}: 0 of 0 layers here"
@@ -1045,8 +1110,7 @@ def test_a_container_that_is_not_ours_is_left_alone(deployed: Guest) -> None:
     refused(
         deployed,
         7,
-        "a container of the same name that does not belong to this deploy is in the way: look at it with `docker ps -a`"
-        " in the container, and remove it with `docker stop -t 120 NAME` and `docker rm NAME`",
+        IN_THE_WAY,
         f'Error response from daemon: Conflict. The container name "/hermes" is already in use by container "{identity}".'
         " You have to remove it.",
     )
@@ -1101,7 +1165,7 @@ def test_a_compose_file_that_compose_does_not_take(deployed: Guest) -> None:
 
 
 def test_the_gateway_is_waited_for(deployed: Guest) -> None:
-    deployed.patches = {"progress_seconds=10\n": "progress_seconds=0\n"}
+    deployed.progress_seconds = 0
     deployed.deliver()
     waiting = "waiting\tthe gateway does not listen on http://127.0.0.1:8642 (Connection refused)\tlook at its log"
     deployed.set(answers={"gateway": [waiting, "ok\tHermes 0.19.0\t"]})
@@ -1135,7 +1199,7 @@ def test_a_gateway_that_does_not_become_ready(deployed: Guest) -> None:
 
 
 def test_the_dashboard_is_waited_for(deployed: Guest) -> None:
-    deployed.patches = {"progress_seconds=10\n": "progress_seconds=0\n"}
+    deployed.progress_seconds = 0
     deployed.services["hermes"]["dashboard_url"] = "http://127.0.0.1:9119"
     deployed.deliver()
     deployed.set(answers={"dashboard": ["waiting\tthe dashboard does not listen\tlook", "ok\tlistens\t"]})
@@ -1216,6 +1280,19 @@ def test_nobody_can_look_into_the_container(deployed: Guest) -> None:
         8,
         "hermes is not ready: cannot look into container hermes: no line of the probe, but *** (waited 0 seconds). What"
         " to do: look at `docker logs --tail 50 hermes` in the container",
+    )
+
+
+def test_what_is_said_inside_shows_no_secret(deployed: Guest) -> None:
+    deployed.plan["health_seconds"] = "0"
+    deployed.deliver()
+    said_inside = f"waiting\tthe platform refuses {API_KEY}\tdo not write {API_KEY}"
+    deployed.set(answers={"gateway": said_inside, "log": f"ERROR {API_KEY}"})
+    refused(
+        deployed,
+        8,
+        "hermes is not ready: the platform refuses *** (waited 0 seconds). What to do: do not write ***",
+        "ERROR ***",
     )
 
 

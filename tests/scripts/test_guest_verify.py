@@ -1,4 +1,4 @@
-"""scripts/guest/verify: what it says of a container that is well, and of everything that can be wrong with one."""
+"""verify in the container: what it says of a container that is well, and of everything that can be wrong with one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pve_agents.guest.plan import Workspace
 from tests.scripts.guest import API_KEY, IMAGE, LITELLM_KEY, Guest, service_plan
 
 TOKEN = "0123456789abcdef"
@@ -120,7 +121,8 @@ def test_several_services_are_told_apart(deployed: Guest) -> None:
 
 
 def test_an_agent_without_hermes(deployed: Guest) -> None:
-    (deployed.payload / "plan").unlink()
+    deployed.has_app = False
+    deployed.deliver()
     assert list(verify(deployed)) == ["disk", "secrets"]
 
 
@@ -525,7 +527,11 @@ def probes(guest: Guest, *arguments: str) -> list[str]:
 @pytest.mark.parametrize("running", [True, False])
 def test_workspaces_are_written_as_the_agent_and_cleaned(template: Guest, tmp_path: Path, *, running: bool) -> None:
     guest = Guest.like(template, tmp_path)
-    guest.files["workspaces"] = "write 10000:10000 /data\nread 10000:10000 /etc\nwrite 10001:10001 /fast\n"
+    guest.workspaces = [
+        Workspace("/data", 10000, 10000),
+        Workspace("/etc", 10000, 10000, read_only=True),
+        Workspace("/fast", 10001, 10001),
+    ]
     guest.deliver()
     guest.make_directory("/fast", "110001:110001")
     if not running:
@@ -551,6 +557,7 @@ def test_a_workspace_that_the_agent_cannot_write(deployed: Guest) -> None:
 
 def test_workspaces_of_an_agent_without_hermes(template: Guest, tmp_path: Path) -> None:
     guest = Guest.like(template, tmp_path)
-    (guest.payload / "plan").unlink()
+    guest.has_app = False
+    guest.deliver()
     assert probes(guest, "workspace-write", TOKEN) == ["probe\t/data\tok\t0\t", "probe\t/fast\tok\t0\t"]
     assert probes(guest, "workspace-remove", TOKEN) == []

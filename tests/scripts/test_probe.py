@@ -1,4 +1,4 @@
-"""scripts/guest/probe.py against a gateway and a model endpoint that speak as Hermes 0.19 and LiteLLM do."""
+"""agents/hermes/guest/probe.py against a gateway and a model endpoint that speak as Hermes 0.19 and LiteLLM do."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from fakepve.certs import make_cert
 
-PROBE = Path(__file__).parents[2] / "scripts" / "guest" / "probe.py"
+PROBE = Path(__file__).parents[2] / "constructs/pve_agents/agents/hermes/guest/probe.py"
 API_KEY = "canary-api-key-0123456789"
 MODEL_KEY = "sk-canary-it's\\odd"
 ENVIRONMENT = (

@@ -1,4 +1,4 @@
-"""scripts/guest/stop-gateway: which services it tells to stop, and that it waits for them."""
+"""agents/hermes/guest/stop-gateway: which services it tells to stop, and that it waits for them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "guest" / "stop-gateway"
+SCRIPT = Path(__file__).parents[2] / "constructs/pve_agents/agents/hermes/guest/stop-gateway"
 STAND_IN = """\
 #!/bin/sh
 echo "${{0##*/}} $*" >>{log}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,13 @@ from syrupy.assertion import SnapshotAssertion
 
 from pve_agents import SettingsError, load_settings
 from pve_agents.agents.hermes.app import app
+from pve_agents.guest.plan import Compose, Plan, Service
 from stacks.root_spec import payload_of
 from tests.scripts import compose_reader
 from tests.yaml_readers import MISREAD, READERS, as_core, same
 
 PROJECT = Path(__file__).parent.parent.parent
-GUEST_SCRIPTS = {path.name for path in (PROJECT / "scripts" / "guest").iterdir() if path.is_file()}
+PROGRAM = ("program/", "bootstrap", "verify", "stop-gateway")
 
 Render = Callable[..., dict[str, str]]
 
@@ -63,7 +62,7 @@ def render(tmp_path: Path) -> Render:
         settings = {"agents": {"hermes": {**agent, **({} if hermes is None else {"hermes": hermes})}}}
         (tmp_path / "homelab.yaml").write_text(yaml.safe_dump(settings))
         payload = payload_of(load_settings(tmp_path).agents["hermes"])
-        return {name: file.text for name, file in payload.files.items() if name not in GUEST_SCRIPTS}
+        return {name: file.text for name, file in payload.files.items() if not name.startswith(PROGRAM)}
 
     return files
 
@@ -80,11 +79,16 @@ def config(files: dict[str, str], name: str = "hermes") -> dict[str, Any]:
     return dict(yaml.safe_load(files[f"services/{name}/managed/config.yaml"]))
 
 
-def sourced(text: str, variable: str) -> list[str]:
-    """What bash makes of a plan."""
-    script = f'{text}\nprintf "%s\\0" "${{{variable}[@]}}"'
-    said = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, check=True).stdout
-    return said.split("\0")[:-1]
+def planned(files: dict[str, str]) -> Compose:
+    """What the program in the container is told of Hermes."""
+    found = Plan.from_json(files["plan.json"]).compose
+    assert found is not None
+    return found
+
+
+def told(files: dict[str, str], name: str = "hermes") -> Service:
+    """What it is told of one profile."""
+    return next(it for it in planned(files).services if it.name == name)
 
 
 def test_the_default_payload(render: Render, snapshot: SnapshotAssertion) -> None:
@@ -109,14 +113,19 @@ def test_what_a_sidecar_is_given_arrives_as_it_was_written(render: Render) -> No
     assert service["environment"] == TEXTS["inker"]["environment"]
 
 
-def test_the_scripts_come_along_and_can_be_run(tmp_path: Path) -> None:
+def test_the_program_comes_along_and_can_be_run(tmp_path: Path) -> None:
     files = payload_of(load_settings(tmp_path).agents["hermes"]).files
-    assert files.keys() >= GUEST_SCRIPTS
-    assert {files[name].mode for name in ("bootstrap", "verify")} == {0o755}
+    assert {files[name].mode for name in ("bootstrap", "verify", "stop-gateway")} == {0o755}
+    assert f"program/{planned({'plan.json': files['plan.json'].text}).checks.replace('.', '/')}.py" in files
 
 
-def test_an_agent_without_hermes_has_its_workspaces_only(render: Render) -> None:
-    assert render(None, hermes=None).keys() == {"workspaces"}
+def test_what_the_program_is_told_is_read_back_as_it_was(render: Render) -> None:
+    text = render(EVERYTHING)["plan.json"]
+    assert Plan.from_json(text).to_json() == text
+
+
+def test_of_an_agent_without_hermes_the_program_knows_its_workspaces_only(render: Render) -> None:
+    assert render(None, hermes=None).keys() == {"plan.json"}
 
 
 def test_hermes_files_are_of_agents_that_run_hermes_only(tmp_path: Path) -> None:
@@ -154,13 +163,13 @@ def test_the_file_tools_may_write_in_every_mount_that_is_not_read_only(render: R
 
 
 def test_workspaces_are_made_in_every_mount_that_is_not_read_only(render: Render) -> None:
-    assert sourced(render()["services/hermes/plan"], "directories") == ["/data/workspace", "/fast/workspace"]
+    assert told(render()).directories == ("/data/workspace", "/fast/workspace")
 
 
 def test_without_mounts_the_workspace_lies_in_the_data_directory(render: Render) -> None:
     files = render(mounts={})
     assert config(files)["terminal"]["cwd"] == "/opt/data/workspace"
-    assert sourced(files["services/hermes/plan"], "workspace") == ["/opt/hermes-data/workspace"]
+    assert told(files).directories == ("/opt/hermes-data/workspace",)
 
 
 def test_docker_makes_no_missing_directory(render: Render) -> None:
@@ -221,7 +230,7 @@ def test_nothing_overrides_the_images_supervisor(render: Render) -> None:
 def test_health_is_asked_where_hermes_listens(render: Render) -> None:
     files = render({"api_server": {"host": "0.0.0.0", "port": 8700}})
     assert service(files)["healthcheck"]["test"][-1] == "http://127.0.0.1:8700/health"
-    assert sourced(files["services/hermes/plan"], "api_url") == ["http://127.0.0.1:8700"]
+    assert told(files).checks["api_url"] == "http://127.0.0.1:8700"
     assert "API_SERVER_HOST=0.0.0.0\nAPI_SERVER_PORT=8700\n" in files["services/hermes/managed/env"]
 
 
@@ -241,14 +250,13 @@ def test_probes_ask_gateway_and_dashboard_where_they_listen(
     login = {"auth": "basic", "username": "me"}
     dashboard = {"enabled": True, "host": host, **login}
     files = render({"network_mode": network, "api_server": {"host": host}, "dashboard": dashboard})
-    plan = files["services/hermes/plan"]
-    assert sourced(plan, "api_url") == [f"http://{asked}:8642"]
-    assert sourced(plan, "dashboard_url") == [f"http://{asked}:9119"]
+    assert told(files).checks["api_url"] == f"http://{asked}:8642"
+    assert told(files).checks["dashboard_url"] == f"http://{asked}:9119"
     assert service(files)["healthcheck"]["test"][-1] == f"http://{asked}:8642/health"
 
 
 def test_without_a_dashboard_nobody_asks_it(render: Render) -> None:
-    assert sourced(render()["services/hermes/plan"], "dashboard_url") == [""]
+    assert told(render()).checks["dashboard_url"] == ""
 
 
 def test_without_a_network_of_its_own_nothing_is_published(render: Render) -> None:
@@ -315,11 +323,10 @@ def test_a_lone_dollar_is_written_as_two_which_every_compose_takes(render: Rende
     assert "$" not in without
 
 
-def test_text_of_the_settings_is_no_command_for_bash(render: Render) -> None:
+def test_text_of_the_settings_is_text_and_nothing_else(render: Render) -> None:
     hostile = "$(touch /tmp/canary) `id` '\" ; x"
     files = render({"settings": {"model": {"default": "a$(id)b"}}, "environment": {"NOTE": hostile}})
-    assert sourced(files["services/hermes/plan"], "model") == ["a$(id)b"]
-    assert f"NOTE={shlex.quote(hostile)}" not in files["services/hermes/plan"]
+    assert told(files).checks["model"] == "a$(id)b"
     line = next(it for it in files["services/hermes/managed/env"].splitlines() if it.startswith("NOTE="))
     assert line == "NOTE='$(touch /tmp/canary) `id` \\'\" ; x'"
 
@@ -328,27 +335,27 @@ def test_the_image_is_named_with_its_digest(render: Render) -> None:
     digest = f"sha256:{'0' * 64}"
     files = render({"image": {"tag": "v1", "digest": digest}})
     assert service(files)["image"] == f"nousresearch/hermes-agent:v1@{digest}"
-    assert sourced(files["plan"], "image") == [f"nousresearch/hermes-agent:v1@{digest}"]
+    assert planned(files).image.base == f"nousresearch/hermes-agent:v1@{digest}"
 
 
 @pytest.mark.parametrize(
-    ("image", "pull"),
+    ("image", "is_moving"),
     [
-        ({}, "missing"),
-        ({"tag": "latest"}, "always"),
-        ({"tag": "latest", "digest": f"sha256:{'0' * 64}"}, "missing"),
+        ({}, False),
+        ({"tag": "latest"}, True),
+        ({"tag": "latest", "digest": f"sha256:{'0' * 64}"}, False),
     ],
     ids=["a release", "a moving tag", "a moving tag that a digest pins"],
 )
-def test_only_an_image_that_moves_is_pulled_again(render: Render, image: dict[str, str], pull: str) -> None:
-    assert sourced(render({"image": image})["plan"], "pull") == [pull]
+def test_only_an_image_that_moves_is_pulled_again(*, render: Render, image: dict[str, str], is_moving: bool) -> None:
+    assert planned(render({"image": image})).image.is_moving == is_moving
 
 
 def test_a_derived_image_is_named_by_what_is_in_it(render: Render) -> None:
     one, other = render({"image": {"apt_packages": ["jq"]}}), render({"image": {"apt_packages": ["jq", "vim"]}})
     assert service(one)["image"].startswith("pve-agents/hermes:")
     assert service(one)["image"] != service(other)["image"]
-    assert sourced(one["plan"], "run_image") == [service(one)["image"]]
+    assert planned(one).image.run == service(one)["image"]
     assert "image/Dockerfile" not in render()
 
 
@@ -410,7 +417,7 @@ def test_a_port_on_which_a_platform_is_called_is_let_through_to_a_network_of_its
 def test_a_messenger_that_is_turned_on_is_waited_for(
     render: Render, hermes: dict[str, Any], messengers: list[str]
 ) -> None:
-    assert sourced(render(hermes)["services/hermes/plan"], "platforms") == ["api_server", *messengers]
+    assert told(render(hermes)).checks["platforms"] == ["api_server", *messengers]
 
 
 def test_sound_in_a_mount_is_mounted_once(render: Render) -> None:
@@ -436,23 +443,21 @@ def test_documents_lie_where_hermes_reads_them(render: Render) -> None:
 
 def test_each_profile_has_its_own_data_ports_and_tokens(render: Render) -> None:
     files = render(EVERYTHING)
-    plans = {name: files[f"services/{name}/plan"] for name in ("hermes", "hermes-work")}
-    assert [sourced(it, "data_directory") for it in plans.values()] == [
-        ["/opt/hermes-data"],
-        ["/opt/hermes-data-work"],
-    ]
-    assert [sourced(it, "api_url") for it in plans.values()] == [["http://127.0.0.1:8642"], ["http://127.0.0.1:8643"]]
-    assert "TELEGRAM_BOT_TOKEN=WORK_TELEGRAM_BOT_TOKEN" in sourced(plans["hermes-work"], "secrets")
-    assert "API_SERVER_KEY=WORK_API_SERVER_KEY" in sourced(plans["hermes-work"], "secrets")
+    main, work = (told(files, name) for name in ("hermes", "hermes-work"))
+    assert [it.data_directory for it in (main, work)] == ["/opt/hermes-data", "/opt/hermes-data-work"]
+    assert [it.checks["api_url"] for it in (main, work)] == ["http://127.0.0.1:8642", "http://127.0.0.1:8643"]
+    sources = {it.name: it.source for it in work.secrets}
+    assert sources["TELEGRAM_BOT_TOKEN"] == "WORK_TELEGRAM_BOT_TOKEN"
+    assert sources["API_SERVER_KEY"] == "WORK_API_SERVER_KEY"
     # What a provider takes is shared, and what the profile does not state is as in the main one.
-    assert "LITELLM_API_KEY=LITELLM_API_KEY" in sourced(plans["hermes-work"], "secrets")
+    assert sources["LITELLM_API_KEY"] == "LITELLM_API_KEY"
     assert config(files, "hermes-work")["model"]["default"] == "work-model"
     assert config(files, "hermes-work")["mcp_servers"] == config(files)["mcp_servers"]
 
 
 def test_the_platforms_that_must_be_connected(render: Render) -> None:
     files = render(EVERYTHING)
-    assert sourced(files["services/hermes/plan"], "platforms") == ["api_server", "telegram", "slack"]
+    assert told(files).checks["platforms"] == ["api_server", "telegram", "slack"]
     assert config(files)["telegram"] == {"extra": {"base_url": "http://10.1.10.6:4030/bot"}}
 
 
@@ -482,12 +487,10 @@ def test_ollama_without_a_key(render: Render) -> None:
             }
         }
     )
-    plan = files["services/hermes/plan"]
-    assert sourced(plan, "base_url") == ["http://10.1.10.30:11434/v1"]
-    assert sourced(plan, "key_name") == [""]
-    assert sourced(plan, "model") == ["qwen3:32b"]
+    known = told(files).checks
+    assert [known[it] for it in ("base_url", "key_name", "model")] == ["http://10.1.10.30:11434/v1", "", "qwen3:32b"]
 
 
 def test_a_provider_of_hermes_own_has_no_address_to_ask(render: Render) -> None:
-    plan = render({"settings": {"model": {"provider": "openrouter", "default": "x/y"}}})["services/hermes/plan"]
-    assert sourced(plan, "base_url") == [""]
+    files = render({"settings": {"model": {"provider": "openrouter", "default": "x/y"}}})
+    assert told(files).checks["base_url"] == ""

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import importlib
 import io
-import json
-import re
-import socket
 import sys
 import tarfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,15 +14,15 @@ import pytest
 import yaml
 
 from pve_agents import SettingsError, agents, load_settings
+from pve_agents.guest.checks import own_checks_of
+from pve_agents.guest.machine import Machine
+from pve_agents.guest.plan import Checks, Plan, Workspace
 from pve_agents.settings.schema import json_schema
 from stacks.root_spec import payload_of, root_spec
+from tests.own_kind import FILES, echoing, write_kind
 from tests.synth.conftest import Synthesize
 
-PROJECT = Path(__file__).parents[2]
-PAGE = (PROJECT / "docs" / "kinds.md").read_text()
-FILES = dict(
-    re.findall(r"^## [^\n]*`echo/([\w.]+)`\n(?:(?!^## ).*\n)*?```python\n((?:(?!```).*\n)*)", PAGE, re.MULTILINE)
-)
+MODULE = "pve_agents.agents.echo.guest.checks"
 MOUNTS = {"mp0": {"host_path": "/mnt/pve/hdd/librarian", "guest_path": "/data"}}
 
 Load = Callable[..., Any]
@@ -35,10 +31,7 @@ Load = Callable[..., Any]
 @pytest.fixture
 def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The kind's folder, found beside those of this project."""
-    folder = tmp_path / "kinds" / "echo"
-    folder.mkdir(parents=True)
-    for name, text in FILES.items():
-        (folder / name).write_text(text)
+    folder = write_kind(tmp_path / "kinds")
     monkeypatch.setattr(agents, "__path__", [*agents.__path__, str(folder.parent)])
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     importlib.invalidate_caches()
@@ -69,7 +62,7 @@ def refused(load: Load, **by_name: Any) -> list[str]:
 
 
 def test_the_page_has_the_whole_kind() -> None:
-    assert FILES.keys() == {"settings.py", "app.py", "check.py"}
+    assert FILES.keys() == {"settings.py", "app.py", "guest/checks.py"}
 
 
 @pytest.mark.usefixtures("kind")
@@ -82,27 +75,22 @@ def test_an_agent_of_a_new_kind_is_synthesized(synthesize: Synthesize, tmp_path:
     archive = tmp_path / "cdktf.out" / "payload" / "librarian.tar.gz"
     with tarfile.open(fileobj=io.BytesIO(archive.read_bytes())) as tar:
         texts = {name: file.read().decode() for name in tar.getnames() if (file := tar.extractfile(name))}
-    assert json.loads(texts["echo.json"]) == {"port": 7070}
-    assert texts["checks/echo.py"] == FILES["check.py"]
-    assert texts["workspaces"] == "write 10000:10000 /data\n"
+    assert texts["echo.conf"] == "port = 7070\n"
+    assert texts["program/pve_agents/agents/echo/guest/checks.py"] == FILES["guest/checks.py"]
+    plan = Plan.from_json(texts["plan.json"])
+    assert plan.workspaces == (Workspace("/data", 10000, 10000),)
+    assert plan.checks == Checks("pve_agents.agents.echo.guest.checks", {"port": 7070})
 
 
-def test_its_check_checks(kind: Path, load: Load, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        agent = load(librarian=librarian(echo={"port": server.getsockname()[1]}))["librarian"]
-        (tmp_path / "echo.json").write_text(payload_of(agent).files["echo.json"].text)
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.sendall(connection.recv(5))
-
-        thread = threading.Thread(target=answer)
-        thread.start()
-        module = importlib.import_module("pve_agents.agents.echo.check")
-        assert module.check(tmp_path) == "ping"
-        thread.join()
-    assert Path(str(module.__file__)).parent == kind
+@pytest.mark.usefixtures("kind")
+def test_its_checks_check() -> None:
+    with echoing() as port:
+        checks = own_checks_of(Machine(), Plan("librarian", checks=Checks(MODULE, {"port": port})))
+        assert checks
+        assert (checks.prove().state, [it.status for it in checks.look(chat=True)]) == ("ok", ["ok"])
+    (check,) = checks.look(chat=True)
+    assert (check.name, check.status, check.remedy) == ("echo", "failed", "start the echo in the container")
+    assert f"nothing answers at port {port}" in check.detail
 
 
 def test_a_root_step_waits_for_its_answers(load: Load) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 from pve_agents import SettingsError, load_settings
+from pve_agents.guest.plan import Plan
 from stacks.root_spec import payload_of, root_spec
 from tests.synth.conftest import Synthesize
 
@@ -37,16 +37,16 @@ def told(directory: Path, stack: dict[str, Any], values: dict[str, Any]) -> dict
     spec: Any = root_spec(agent, payload, archive="x")
     services = yaml.safe_load(files["docker-compose.yml"])["services"].values()
     container = stack["resource"][CONTAINER]["hermes"]
-    plan = re.search(r"^stop_seconds=(\d+)$", files["plan"], re.MULTILINE)
-    assert plan
+    compose = Plan.from_json(files["plan.json"]).compose
+    assert compose
     longest = max(Stop(it["stop_grace_period"]).seconds for it in services)
-    assert int(plan[1]) == longest
+    assert compose.stop_seconds == longest
     return {
         "supervisor": int(yaml.safe_load(files["docker-compose.yml"])["services"]["hermes"]["environment"][MAXTIME])
         // 1000,
         "docker": longest,
-        "daemon": json.loads(files["daemon.json"])["shutdown-timeout"],
-        "systemd": int(files["docker.service.conf"].partition("TimeoutStopSec=")[2]),
+        "daemon": compose.engine.daemon["shutdown-timeout"],
+        "systemd": compose.engine.stop_seconds,
         "pct reboot": spec["stop_seconds"],
         "provider": container["timeout_delete"] - 5,
     }

@@ -77,17 +77,18 @@ def test_the_commands_that_were_proven_are_on_the_page() -> None:
 
 def test_the_limit_that_a_message_names_is_the_one_that_holds() -> None:
     """The report: "did not arrive within 50 minutes", where the bootstrap as a whole has 30."""
-    bootstrap = (PROJECT / "scripts" / "guest" / "bootstrap").read_text()
-    limit = re.search(r"timeout ([0-9]+) docker pull", bootstrap)
-    said = re.search(r"did not arrive within ([0-9]+) minutes", bootstrap)
+    minutes = re.search(
+        r"^_PULL_MINUTES = ([0-9]+)$",
+        (PROJECT / "constructs" / "pve_agents" / "guest" / "images.py").read_text(),
+        re.MULTILINE,
+    )
     whole = re.search(
         r"_BOOTSTRAP_SECONDS, _CHECKS_SECONDS = ([0-9]+)", (PROJECT / "stacks" / "root_spec.py").read_text()
     )
-    assert limit
-    assert said
+    assert minutes
     assert whole
-    assert int(limit[1]) == int(said[1]) * 60 < int(whole[1])
-    assert f"did not arrive within {said[1]} minutes" in (PROJECT / "docs" / "runbook.md").read_text()
+    assert int(minutes[1]) * 60 < int(whole[1])
+    assert f"did not arrive within {minutes[1]} minutes" in (PROJECT / "docs" / "runbook.md").read_text()
 
 
 def test_every_test_that_a_page_names_is_there() -> None:

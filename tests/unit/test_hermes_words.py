@@ -49,7 +49,7 @@ def delivered(homelab: Homelab) -> dict[str, Any]:
     agent = homelab.agents["hermes"]
     hermes = Hermes.of(agent)
     assert hermes
-    tree: dict[str, Any] = yaml.safe_load(hermes_files(agent, hermes)["services/hermes/managed/config.yaml"].text)
+    tree: dict[str, Any] = yaml.safe_load(hermes_files(agent, hermes)["services/hermes/managed/config.yaml"])
     return tree
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pve_agents.payload import GuestFile, Payload
 
-FILES = {"verify": GuestFile("#!/bin/sh\n", mode=0o755), "services/hermes/plan": GuestFile("x\n")}
+FILES = {"verify": GuestFile("#!/bin/sh\n", mode=0o755), "services/hermes/managed/env": GuestFile("x\n")}
 
 
 def packed(files: dict[str, GuestFile]) -> bytes:
@@ -28,4 +28,4 @@ def test_what_is_packed_does_not_depend_on_the_day_or_the_order(monkeypatch: pyt
 def test_what_is_packed_names_nobody_of_this_machine() -> None:
     with tarfile.open(fileobj=io.BytesIO(gzip.decompress(packed(FILES)))) as archive:
         found = {(it.name, it.uid, it.gid, it.uname, it.gname, it.mtime, it.mode) for it in archive}
-    assert found == {("verify", 0, 0, "", "", 0, 0o755), ("services/hermes/plan", 0, 0, "", "", 0, 0o644)}
+    assert found == {("verify", 0, 0, "", "", 0, 0o755), ("services/hermes/managed/env", 0, 0, "", "", 0, 0o644)}

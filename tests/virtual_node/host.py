@@ -63,7 +63,7 @@ GUEST_TOOLS = (
         "head",
         "id",
     ),
-    *("ls", "python3", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true", "wc"),
+    *("ls", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true", "wc"),
 )
 DISKS = ("/mnt/pve/hdd", "/media/2tb")
 # The host's ids of an unprivileged container's users (pve-container src/PVE/LXC.pm:801-802).
@@ -620,6 +620,12 @@ class Guest(Machine):
         self.hold()
         self.host.save(self.state)
 
+    def be(self, user: str, command: str, arguments: list[str]) -> int:
+        uid, gid = user.split(":")
+        self.command = command
+        self.user = (int(uid) + GUEST_IDS.start, int(gid) + GUEST_IDS.start)
+        return self.run(arguments)
+
     def _setpriv(self, arguments: list[str]) -> int:
         """Know `--reuid UID --regid GID --clear-groups [--] COMMAND...`, and nothing else."""
         match arguments:
@@ -840,11 +846,29 @@ def _command(host: VirtualHost, name: str, arguments: list[str]) -> int:
         return 1
 
 
+def _python(host: VirtualHost, vmid: str, arguments: list[str]) -> int:
+    """What a launcher asks of Python: whether it is new enough, and the program of its payload."""
+    match arguments:
+        case ["-I", "-c", _]:
+            return 0
+        case ["-I", "-B", "-X", "utf8", *words]:
+            # Commands run without site packages, and so without ours.
+            if (library := str(SOURCE / "constructs")) not in sys.path:
+                sys.path.append(library)
+            # It knows this module.
+            from tests.virtual_node.inside import run_program  # noqa: PLC0415
+
+            return run_program(host, vmid, words)
+    return fail(f"python3: the virtual node does not know {shlex.join(arguments)}")
+
+
 def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
     if name in ("ssh", "bash"):
         return {"ssh": ssh, "bash": local}[name](host, arguments)
     if name.startswith("guest:"):
         _, vmid, command = name.split(":")
+        if command == "python3":
+            return _python(host, vmid, arguments)
         guest = Guest(host, vmid, command)
         guest.log("calls", arguments)
         with guest.held:

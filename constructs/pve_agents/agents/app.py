@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 
 from pve_agents import agents
 from pve_agents.agents.kind import OfKind
+from pve_agents.guest.plan import Checks, Compose
 
 __all__ = ["App", "Secret", "app_of"]
 
@@ -30,16 +32,26 @@ class Secret:
 class App:
     """What a kind puts into a container."""
 
-    files: Mapping[str, str]
-    """Texts by their path in the payload; what checks the software is one of them, and none holds a secret."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Texts by their path in the payload; none holds a secret."""
+
+    compose: Compose | None = None
+    """What Docker Compose runs there. Defaults to nothing."""
+
+    checks: Checks | None = None
+    """What tells whether it works, where Compose does not run it. Defaults to nothing."""
+
+    program: Path | None = None
+    """Folder of what the kind adds to the program in the container: modules that need the standard library only, and what
+    ``compose`` names as programs. Defaults to none."""
 
     secrets: Sequence[Secret] = ()
-    """What it needs besides."""
+    """What is to be known of its secrets, beside what ``compose`` says of them."""
 
 
 def app_of(agent: OfKind) -> App:
     """Return what an agent's container gets of its kind, by ``app(agent)`` in the kind's ``app.py``."""
     if agent.section is None:
-        return App(files={})
+        return App()
     app: App = import_module(f"{agents.__name__}.{agent.section.kind}.app").app(agent)
     return app

@@ -8,6 +8,7 @@ any file of settings there is such an agent. None of them is read for an agent o
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -148,6 +149,9 @@ class OfKind(Protocol):
     @property
     def section(self) -> Kind | None: ...
 
+
+# Kinds of the operator's own may lie elsewhere.
+agents.__path__.extend(filter(None, os.environ.get("AGENT_KINDS_PATH", "").split(os.pathsep)))
 
 # Finding them -----------------------------------------------------------------------------------------------------
 

@@ -76,7 +76,7 @@ def _invisible(value: str) -> str:
 def _problem(value: str, minimum_length: int, *, of_compose: bool) -> str:
     """Why a value cannot be right, or would not arrive as it is."""
     if "${" in value:
-        return "holds '${', which Hermes would replace by a variable's value"
+        return "holds '${', in place of which its reader would have a variable's value"
     if _PLACEHOLDER.fullmatch(value.strip().lower()):
         return (
             "is a placeholder: write its real value, or none until you have it; where no key is needed, take its name out "

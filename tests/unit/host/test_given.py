@@ -205,7 +205,7 @@ def test_a_line_that_is_none_is_named_by_its_number(file: File, line: str, numbe
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("canary${HOME}", "holds '${', which Hermes would replace by a variable's value"),
+        ("canary${HOME}", "holds '${', in place of which its reader would have a variable's value"),
         ("a\x07canary", "holds a control character or a line break"),
         ("a\ncanary", "holds a control character or a line break"),
         ("a\u202ecanary", "holds U+202E, which cannot be seen and came along with a copy: write it without"),

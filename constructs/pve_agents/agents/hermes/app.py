@@ -1,14 +1,37 @@
-"""What a container that runs Hermes gets."""
+"""What a container that runs Hermes gets, and what the program that runs there is told of it."""
 
 from __future__ import annotations
 
-from pve_agents.agents.app import App, Secret
-from pve_agents.agents.hermes.render import hermes_files
-from pve_agents.agents.hermes.settings import Hermes
+from collections.abc import Mapping
+from pathlib import Path
+
+from pve_agents.agents.app import App
+from pve_agents.agents.hermes.render import (
+    GID,
+    UID,
+    api_url,
+    daemon_settings,
+    dashboard_url,
+    document_place,
+    endpoint,
+    hermes_files,
+    in_guest,
+    key_name,
+    run_image,
+)
+from pve_agents.agents.hermes.settings import Hermes, Profile
+from pve_agents.guest.plan import Compose, Document, Engine, Image, Json, Secret, Seed, Service, SettingNames, Sidecar
 from pve_agents.settings import Agent
 
+_HEALTH_MARGIN_SECONDS = 60
 # Hermes opens no listener, and says so only in its log, when the key is shorter (hermes-agent 0.19).
-_API_SERVER_KEY_LENGTH = 16
+_API_SERVER_KEY, _API_SERVER_KEY_LENGTH = "API_SERVER_KEY", 16
+_WHEN_SHORTER = "Hermes then opens no API server"
+_IMAGE_GIGABYTES = 5
+# What of Hermes runs in the container: its checks, and what its supervisor calls when it is told to stop.
+_PROGRAM = Path(__file__).with_name("guest")
+_CHECKS, _STOP_GATEWAY = "pve_agents.agents.hermes.guest.checks", "stop-gateway"
+_SECRETS_VARIABLE = "HERMES_ENV_FILE"
 
 
 def app(agent: Agent) -> App:
@@ -20,12 +43,93 @@ def app(agent: Agent) -> App:
     hermes = Hermes.of(agent)
     if hermes is None:
         raise ValueError(f"the agent {agent.name} runs no Hermes")
-    keys = {profile.secret_map["API_SERVER_KEY"] for profile in hermes.services(agent.name).values()}
-    of_sidecars = {name for sidecar in hermes.sidecars.values() for name in sidecar.secrets}
-    return App(
-        files={name: file.text for name, file in hermes_files(agent, hermes).items()},
-        secrets=[
-            Secret(name, _API_SERVER_KEY_LENGTH if name in keys else 0, is_read_by_compose=name in of_sidecars)
-            for name in hermes.secret_names(agent.name)
-        ],
+    files = hermes_files(agent, hermes)
+    return App(files=files, compose=_compose(agent, hermes, files), program=_PROGRAM)
+
+
+def _compose(agent: Agent, hermes: Hermes, files: Mapping[str, str]) -> Compose:
+    section = f"agents.{agent.name}.hermes"
+    delivered = ("docker-compose.yml", "asound.conf", "image/Dockerfile")
+    return Compose(
+        title="Hermes",
+        checks=_CHECKS,
+        uid=UID,
+        gid=GID,
+        engine=Engine(hermes.docker.source, daemon_settings(hermes), hermes.stopping.unit),
+        image=Image(
+            base=hermes.image.reference,
+            run=run_image(agent, hermes),
+            repository=hermes.image.repository,
+            is_moving=hermes.image.is_moving and not hermes.image.digest,
+            gigabytes=_IMAGE_GIGABYTES,
+        ),
+        network=hermes.network_mode,
+        services=tuple(
+            _service_plan(agent, hermes, name, profile) for name, profile in hermes.services(agent.name).items()
+        ),
+        settings=SettingNames(
+            docker_source=f"{section}.docker.source",
+            registry_mirrors=f"{section}.docker.registry_mirrors",
+            network=f"{section}.network_mode",
+            image_tag=f"{section}.image.tag",
+            image_repository=f"{section}.image.repository",
+            image_packages=f"{section}.image.apt_packages",
+            memory=f"{section}.limits.memory",
+            copies=f"{section}.copy_data_before_upgrade",
+        ),
+        sidecars=tuple(Sidecar(name, tuple(it.secrets)) for name, it in hermes.sidecars.items()),
+        files=tuple(name for name in delivered if name in files),
+        programs=(_STOP_GATEWAY,),
+        stop_seconds=hermes.stopping.service,
+        health_seconds=hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS,
+        copies=hermes.copy_data_before_upgrade,
+        secrets_variable=_SECRETS_VARIABLE,
     )
+
+
+def _service_plan(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> Service:
+    data, workspace = profile.data_directory, in_guest(profile, profile.workspace) if profile.workspace else ""
+    directories = [
+        f"{mount.guest_path.rstrip('/')}/workspace" for mount in agent.mounts.values() if not mount.read_only
+    ]
+    if workspace and workspace not in directories:
+        directories.insert(0, workspace)
+    auth = profile.auth
+    return Service(
+        name=name,
+        data_directory=data,
+        directories=tuple(directories),
+        files=("config.yaml",),
+        secrets=tuple(_secret(variable, source) for variable, source in profile.secret_map.items()),
+        documents=tuple(_document(it, data, workspace) for it in profile.documents),
+        seeds=(Seed(auth.secret, f"{data}/auth.json", auth.overwrite),) if auth else (),
+        private=(f"{data}/.env", f"{data}/auth.json"),
+        checks=_checks(hermes, profile),
+    )
+
+
+def _secret(variable: str, source: str) -> Secret:
+    if variable == _API_SERVER_KEY:
+        return Secret(variable, source, _API_SERVER_KEY_LENGTH, _WHEN_SHORTER)
+    return Secret(variable, source)
+
+
+def _document(name: str, data: str, workspace: str) -> Document:
+    place = document_place(name)
+    folder, _, path = place.partition("/")
+    return Document(place, f"{data if folder == 'home' else workspace}/{path}")
+
+
+def _checks(hermes: Hermes, profile: Profile) -> dict[str, Json]:
+    """Return what ``guest/checks.py`` wants to know."""
+    model, provider = profile.config["model"], endpoint(profile.config)
+    return {
+        "api_url": api_url(hermes, profile),
+        "dashboard_url": dashboard_url(hermes, profile),
+        "platforms": ["api_server", *profile.platforms.enabled, *profile.messengers],
+        "provider": model["provider"],
+        "base_url": provider.get("base_url", ""),
+        "key_name": key_name(provider),
+        "model": model["default"],
+        "answer_seconds": hermes.answer_seconds,
+    }

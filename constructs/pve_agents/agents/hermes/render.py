@@ -1,23 +1,19 @@
 """The files that Hermes Agent needs in its container, made from the settings.
 
-Docker, Hermes and the scripts in ``scripts/guest`` read them; none holds a secret.
+Docker, Hermes and the program that runs in the container read them; none holds a secret.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import re
-import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
 from pve_agents.agents.hermes.compose_words import with_signs_doubled
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
-from pve_agents.payload import GuestFile
-from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
 from pve_agents.yaml_writer import to_yaml
@@ -35,7 +31,6 @@ _LOOPBACK = "127.0.0.1"
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - inside a container with a network of its own
 # Where Hermes reads these; all others are read in its working directory (hermes-agent 0.19, section "Documents").
 _HOME_DOCUMENTS = {"SOUL.md": "SOUL.md", "USER.md": "memories/USER.md", "MEMORY.md": "memories/MEMORY.md"}
-_HEALTH_MARGIN_SECONDS = 60
 _ASOUND = """\
 pcm.!default {
     type pulse
@@ -49,34 +44,26 @@ ctl.!default { type pulse }
 """
 
 
-def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, GuestFile]:
-    """Return the payload's files by their path, without the scripts.
+def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, str]:
+    """Return the payload's files by their path, without the plan and the program.
 
     Args:
         agent: The settings of the agent's container.
         hermes: What runs in it.
     """
     services = hermes.services(agent.name)
-    files = {
-        "plan": _plan(agent, hermes, services),
-        "docker-compose.yml": to_yaml(_compose(agent, hermes, services)),
-        "daemon.json": _json(_daemon_settings(hermes)),
-        "docker.service.conf": f"[Service]\nTimeoutStopSec={hermes.stopping.unit}\n",
-    }
+    files = {"docker-compose.yml": to_yaml(_compose(agent, hermes, services))}
     if hermes.packages:
         files["image/Dockerfile"] = _dockerfile(hermes)
     if hermes.audio:
         files["asound.conf"] = _ASOUND
     for service, profile in services.items():
         place = f"services/{service}"
-        files[f"{place}/plan"] = _service_plan(agent, hermes, profile)
         files[f"{place}/managed/config.yaml"] = to_yaml(_managed_config(profile.config))
         files[f"{place}/managed/env"] = _dotenv(_managed_environment(hermes, profile))
         for name, text in profile.documents.items():
-            files[f"{place}/documents/{_document_place(name)}"] = text
-    for name, sidecar in hermes.sidecars.items():
-        files[f"sidecars/{name}/plan"] = _assignments({"secrets": [f"{it}={it}" for it in sidecar.secrets]})
-    return {name: GuestFile(text) for name, text in files.items()}
+            files[f"{place}/documents/{document_place(name)}"] = text
+    return files
 
 
 # docker-compose.yml ---------------------------------------------------------------------------------------------------
@@ -96,7 +83,7 @@ def _compose(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> d
 def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[str, Any]:
     bridged = hermes.network_mode == "bridge"
     service: dict[str, Any] = {
-        "image": _run_image(agent, hermes),
+        "image": run_image(agent, hermes),
         "container_name": name,
         # The image's entrypoint supervises the gateway; its default command would be a chat that ends at once.
         "command": ["gateway", "run"],
@@ -107,7 +94,7 @@ def _service(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> dict[
         "shm_size": profile.shm_size,
         "healthcheck": {
             # It asks itself, past any proxy of its environment.
-            "test": ["CMD", "curl", "-fsS", "--noproxy", "*", f"{_api_url(hermes, profile)}/health"],
+            "test": ["CMD", "curl", "-fsS", "--noproxy", "*", f"{api_url(hermes, profile)}/health"],
             "interval": f"{hermes.healthcheck.interval_seconds}s",
             "timeout": f"{hermes.healthcheck.timeout_seconds}s",
             "retries": hermes.healthcheck.retries,
@@ -263,70 +250,19 @@ def _dockerfile(hermes: Hermes) -> str:
     )
 
 
-def _run_image(agent: Agent, hermes: Hermes) -> str:
+def run_image(agent: Agent, hermes: Hermes) -> str:
     if not hermes.packages:
         return hermes.image.reference
     return f"pve-agents/{agent.name}:{hashlib.sha256(_dockerfile(hermes).encode()).hexdigest()[:12]}"
 
 
-def _daemon_settings(hermes: Hermes) -> dict[str, Any]:
+def daemon_settings(hermes: Hermes) -> dict[str, Any]:
     """Return what Docker's daemon is to be told; the bootstrap leaves its other settings as they are."""
     mirrors = list(hermes.docker.registry_mirrors)
     return {**({"registry-mirrors": mirrors} if mirrors else {}), "shutdown-timeout": hermes.stopping.engine}
 
 
-# For the bootstrap ---------------------------------------------------------------------------------------------------
-
-
-def _plan(agent: Agent, hermes: Hermes, services: Mapping[str, Profile]) -> str:
-    return _assignments(
-        {
-            "agent": agent.name,
-            "docker_source": hermes.docker.source,
-            "registry_mirrors": list(hermes.docker.registry_mirrors),
-            "image": hermes.image.reference,
-            "run_image": _run_image(agent, hermes),
-            "repository": hermes.image.repository,
-            "pull": "always" if hermes.image.is_moving and not hermes.image.digest else "missing",
-            "network": hermes.network_mode,
-            "services": list(services),
-            "sidecars": list(hermes.sidecars),
-            "stop_seconds": str(hermes.stopping.service),
-            "copies_wanted": "yes" if hermes.copy_data_before_upgrade else "no",
-            "health_seconds": str(hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS),
-            "answer_seconds": str(hermes.answer_seconds),
-            "placeholder": PLACEHOLDER,
-            "invisible": INVISIBLE,
-        }
-    )
-
-
-def _service_plan(agent: Agent, hermes: Hermes, profile: Profile) -> str:
-    config = profile.config
-    workspace = _in_guest(profile, profile.workspace) if profile.workspace else ""
-    directories = [
-        f"{mount.guest_path.rstrip('/')}/workspace" for mount in agent.mounts.values() if not mount.read_only
-    ]
-    if workspace and workspace not in directories:
-        directories.insert(0, workspace)
-    model, endpoint = config["model"], _endpoint(config)
-    return _assignments(
-        {
-            "data_directory": profile.data_directory,
-            "directories": directories,
-            "workspace": workspace,
-            "api_url": _api_url(hermes, profile),
-            "dashboard_url": _dashboard_url(hermes, profile),
-            "platforms": ["api_server", *profile.platforms.enabled, *profile.messengers],
-            "secrets": [f"{name}={source}" for name, source in profile.secret_map.items()],
-            "provider": model["provider"],
-            "base_url": endpoint.get("base_url", ""),
-            "key_name": _key_name(endpoint),
-            "model": model["default"],
-            "auth_secret": profile.auth.secret if profile.auth else "",
-            "auth_overwrite": "yes" if profile.auth and profile.auth.overwrite else "no",
-        }
-    )
+# Managed config and environment --------------------------------------------------------------------------------------
 
 
 def _managed_config(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -334,11 +270,11 @@ def _managed_config(config: Mapping[str, Any]) -> dict[str, Any]:
 
     The image seeds the user's own config.yaml with OpenRouter's there: undeclared, it would stay, and Hermes asks it.
     """
-    base_url = _endpoint(config).get("base_url")
+    base_url = endpoint(config).get("base_url")
     return {**config, "model": {**config["model"], **({"base_url": base_url} if base_url else {})}}
 
 
-def _endpoint(config: Mapping[str, Any]) -> Mapping[str, Any]:
+def endpoint(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return where the main model is asked for; empty where Hermes alone knows."""
     model = config["model"]
     provider = str(model["provider"]).removeprefix("custom:")
@@ -346,13 +282,13 @@ def _endpoint(config: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _key_name(endpoint: Mapping[str, Any]) -> str:
+def key_name(endpoint: Mapping[str, Any]) -> str:
     if reference := re.fullmatch(r"\$\{(\w+)\}", str(endpoint.get("api_key", ""))):
         return reference[1]
     return str(endpoint.get("key_env", ""))
 
 
-def _in_guest(profile: Profile, path: str) -> str:
+def in_guest(profile: Profile, path: str) -> str:
     """Return where a path of the agent's container is in the LXC container."""
     inside = PurePosixPath(path)
     if inside.is_relative_to(DATA):
@@ -360,15 +296,15 @@ def _in_guest(profile: Profile, path: str) -> str:
     return path
 
 
-def _document_place(name: str) -> str:
+def document_place(name: str) -> str:
     return f"home/{_HOME_DOCUMENTS[name]}" if name in _HOME_DOCUMENTS else f"workspace/{name}"
 
 
-def _api_url(hermes: Hermes, profile: Profile) -> str:
+def api_url(hermes: Hermes, profile: Profile) -> str:
     return _url_inside(hermes, profile.api_server.host, profile.api_server.port)
 
 
-def _dashboard_url(hermes: Hermes, profile: Profile) -> str:
+def dashboard_url(hermes: Hermes, profile: Profile) -> str:
     dashboard = profile.dashboard
     return _url_inside(hermes, dashboard.host, dashboard.port) if dashboard.enabled else ""
 
@@ -400,15 +336,6 @@ def _shell_name(name: str) -> str:
     return re.sub(r"\W", "_", name).upper()
 
 
-def _assignments(values: Mapping[str, str | Sequence[str]]) -> str:
-    """Return bash assignments; a list becomes an array."""
-    lines = []
-    for name, value in values.items():
-        quoted = shlex.quote(value) if isinstance(value, str) else f"({' '.join(map(shlex.quote, value))})"
-        lines.append(f"{name}={quoted}\n")
-    return "".join(lines)
-
-
 def _dotenv(values: Mapping[str, str]) -> str:
     """Return lines that python-dotenv reads back as they were; single quotes keep all but themselves and backslashes."""
     lines = []
@@ -417,7 +344,3 @@ def _dotenv(values: Mapping[str, str]) -> str:
         quoted = value if plain else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
         lines.append(f"{name}={quoted}\n")
     return "".join(lines)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2) + "\n"

@@ -7,12 +7,9 @@
   chat API_URL SECONDS              does a chat turn through the API server come back with an answer?
   log                               the last lines of Hermes' own logs that say what went wrong
 
-Prints one line: STATE, DETAIL and REMEDY with tabs between. STATE is ok, waiting (may still become ok), failed, or
-skipped (cannot be judged). `log` prints plain lines. The exit status is 0 whenever it could look.
-
-Keys come from the managed .env and stand in no argument; whatever is printed has their values taken out. It is sent on
-standard input by `docker exec -i`, so that it is always the one that belongs to the deployed payload: standard library
-only, Python 3.11 or newer.
+Prints one line: STATE, DETAIL and REMEDY with tabs between (see guest/checks.py). `log` prints plain lines. The exit status
+is 0 whenever it could look. Keys come from the managed .env and stand in no argument; whatever is printed has their values
+taken out. It is sent on standard input, so that it belongs to the payload: standard library only, Python 3.11 or newer.
 """
 
 from __future__ import annotations
@@ -34,7 +31,6 @@ from typing import Any
 
 OK, WAITING, FAILED, SKIPPED = "ok", "waiting", "failed", "skipped"
 HTTP_OK, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 200, 400, 401, 403, 404, 405
-SERVER_ERRORS = 500
 GATEWAY_SECONDS = 10
 MODELS_SECONDS = 15
 LISTED_MODELS = 10
@@ -72,21 +68,18 @@ def variables_in(path: pathlib.Path) -> dict[str, str]:
         name, equals, value = line.removeprefix("export ").partition("=")
         if not equals or line.startswith("#"):
             continue
-        if len(value) > 1 and value[0] == value[-1] == "'":
-            value = re.sub(r"\\([\\'])", r"\1", value[1:-1])
-        elif len(value) > 1 and value[0] == value[-1] == '"':
-            value = re.sub(r'\\([\\"])', r"\1", value[1:-1])
+        if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+            value = re.sub(rf"\\([\\{value[0]}])", r"\1", value[1:-1])
         values[name] = value
     return values
 
 
-def looks_secret(name: str) -> bool:
-    return bool(re.search(r"KEY|TOKEN|SECRET|PASSWORD", name))
+SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD")
 
 
 def presentable(text: str, environment: dict[str, str]) -> str:
     """One short line without secrets."""
-    secrets = [value for name, value in environment.items() if looks_secret(name) and len(value) >= SHORTEST_SECRET]
+    secrets = [value for name, value in environment.items() if SECRET.search(name) and len(value) >= SHORTEST_SECRET]
     for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, "***")
     text = re.sub(r"\b(sk-|xox[a-z]-|xapp-|Bearer )[A-Za-z0-9_-]{8,}", r"\1***", text)
@@ -166,22 +159,19 @@ def ask(url: str, *, key: str, seconds: float, body: object = None, direct: bool
 
 def message_of(text: str) -> str:
     """What an error's body says: OpenAI's {"error": {"message": …}}, or the text itself."""
-    with contextlib.suppress(ValueError):
-        answer = json.loads(text)
-        if isinstance(answer, dict):
-            error = answer.get("error", answer)
-            if isinstance(error, dict):
-                error = error.get("message") or error.get("detail") or error
-            return error if isinstance(error, str) else json.dumps(error)
-    return text.strip() or "no text"
+    answer = json_of(text)
+    error = answer.get("error", answer)
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("detail") or error
+    said = error if isinstance(error, str) else json.dumps(error)
+    return said if answer else text.strip() or "no text"
 
 
 def json_of(text: str) -> dict[str, Any]:
+    answer: object = None
     with contextlib.suppress(ValueError):
         answer = json.loads(text)
-        if isinstance(answer, dict):
-            return answer
-    return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 # --- gateway
@@ -210,18 +200,12 @@ def health_of(environment: dict[str, str], url: str) -> dict[str, Any] | Answer:
             return WAITING, f"the gateway at {url} gave {error}", "look at its log and at the container's load"
         return WAITING, f"the gateway does not listen on {url} ({error})", "look at its log"
     if code == UNAUTHORIZED:
-        return (
-            WAITING,
-            f"what answers on {url} refuses our API_SERVER_KEY: another gateway has this port",
-            "stop the other gateway, or give this agent a port of its own (api_server.port)",
-        )
+        remedy = "stop the other gateway, or give this agent a port of its own (api_server.port)"
+        return WAITING, f"what answers on {url} refuses our API_SERVER_KEY: another gateway has this port", remedy
     health = json_of(text)
     if code != HTTP_OK or "status" not in health:
-        return (
-            WAITING,
-            f"what answers on {url} is no Hermes gateway (HTTP {code}): the port is in use",
-            "free the port, or choose another one (api_server.port)",
-        )
+        remedy = "free the port, or choose another one (api_server.port)"
+        return WAITING, f"what answers on {url} is no Hermes gateway (HTTP {code}): the port is in use", remedy
     return health
 
 
@@ -234,11 +218,8 @@ def judge_health(health: dict[str, Any], platforms: tuple[str, ...]) -> Answer:
     full = bad.pop("disk", None)
     if bad or (health["status"] != "ok" and full is None):
         shown = [f"{name}: {check.get('detail') or check.get('status')}" for name, check in sorted(bad.items())]
-        return (
-            WAITING,
-            f"the gateway is {health['status']} ({'; '.join(shown) or 'without saying why'})",
-            "for `config`, correct config.yaml in the data directory; for the rest look at the gateway's log",
-        )
+        remedy = "for `config`, correct config.yaml in the data directory; for the rest look at the gateway's log"
+        return WAITING, f"the gateway is {health['status']} ({'; '.join(shown) or 'without saying why'})", remedy
     said = f"Hermes {health.get('version', '?')}"
     if platforms:
         said += f", {', '.join(platforms)} connected"
@@ -270,11 +251,8 @@ def dashboard(_: dict[str, str], url: str) -> Answer:
     try:
         code, text = ask(f"{url}/api/status", key="", seconds=GATEWAY_SECONDS, direct=True)
         if code != HTTP_OK or "version" not in json_of(text):
-            return (
-                WAITING,
-                f"what answers on {url} is no dashboard of Hermes (HTTP {code}): the port is in use",
-                "free the port, or choose another one (dashboard.port)",
-            )
+            remedy = "free the port, or choose another one (dashboard.port)"
+            return WAITING, f"what answers on {url} is no dashboard of Hermes (HTTP {code}): the port is in use", remedy
         code = ask(f"{url}/api/sessions", key="", seconds=GATEWAY_SECONDS, direct=True)[0]
     except NoAnswerError as error:
         said = f"gave {error}" if error.slow else f"does not listen ({error})"
@@ -313,9 +291,8 @@ def no_endpoint(url: str, error: NoAnswerError, proxy: str) -> Answer:
         return SKIPPED, f"{url}: {error}", remedy
     if error.slow:
         return FAILED, f"{url} gave {error}", "it hangs or is overloaded: look at LiteLLM's log and load"
-    remedy = "start LiteLLM, and look whether a firewall lets this container through to it"
-    if proxy:
-        remedy = "look at the proxy, or name the host in environment: NO_PROXY where it is to be asked directly"
+    for_proxy = "look at the proxy, or name the host in environment: NO_PROXY where it is to be asked directly"
+    remedy = for_proxy if proxy else "start LiteLLM, and look whether a firewall lets this container through to it"
     return FAILED, f"{url} is not reached: {error}", remedy
 
 
@@ -335,11 +312,8 @@ def judge_models(url: str, listed: list[str], model: str) -> Answer:
     if not listed:
         return SKIPPED, f"{url} lists no models", "look whether base_url is right"
     some = ", ".join(sorted(listed)[:LISTED_MODELS]) + (" …" if len(listed) > LISTED_MODELS else "")
-    return (
-        FAILED,
-        f"{url} does not list the model {model}; it lists {some}",
-        "set agents.AGENT.hermes.settings.model.default to a listed one, or add it to LiteLLM's model_list",
-    )
+    remedy = "set agents.AGENT.hermes.settings.model.default to a listed one, or add it to LiteLLM's model_list"
+    return FAILED, f"{url} does not list the model {model}; it lists {some}", remedy
 
 
 def without_password(url: str) -> str:
@@ -356,10 +330,10 @@ def chat(environment: dict[str, str], url: str, seconds: str) -> Answer:
     try:
         code, text = ask(f"{url}/v1/chat/completions", key=key, seconds=float(seconds), body=body, direct=True)
     except NoAnswerError as error:
-        if error.slow:
-            remedy = "the model is slow or hangs: look at its load and log, or raise agents.AGENT.hermes.answer_seconds"
-            return FAILED, f"{error} to a chat turn", remedy
-        return FAILED, f"the gateway at {url} gave no answer: {error}", "look at the gateway's log"
+        if not error.slow:
+            return FAILED, f"the gateway at {url} gave no answer: {error}", "look at the gateway's log"
+        remedy = "the model is slow or hangs: look at its load and log, or raise agents.AGENT.hermes.answer_seconds"
+        return FAILED, f"{error} to a chat turn", remedy
     if code != HTTP_OK:
         return turn_failed(f"HTTP {code}: {message_of(text)}")
     answer = json_of(text)
@@ -386,8 +360,8 @@ def turn_failed(why: str) -> Answer:
         r"No inference provider": "no provider is set up: look at the managed config.yaml",
         r"No space left": "the disk is full: make room",
     }
-    remedy = next((text for pattern, text in remedies.items() if re.search(pattern, why)), "look at Hermes' log")
-    return FAILED, f"the chat turn failed: {why}", remedy
+    found = (text for pattern, text in remedies.items() if re.search(pattern, why))
+    return FAILED, f"the chat turn failed: {why}", next(found, "look at Hermes' log")
 
 
 # --- log
@@ -399,8 +373,7 @@ def log(environment: dict[str, str]) -> list[str]:
     telling = re.compile(r"ERROR|CRITICAL|WARNING|Refusing|Traceback|Error:|denied|failed", re.IGNORECASE)
     for name in ("errors.log", "gateway.log"):
         with contextlib.suppress(OSError), (home / name).open(encoding="utf-8", errors="replace") as file:
-            size = os.fstat(file.fileno()).st_size
-            file.seek(max(0, size - 65536))
+            file.seek(max(0, os.fstat(file.fileno()).st_size - 65536))
             lines.extend(presentable(line, environment) for line in file if telling.search(line))
         if lines:
             break
@@ -408,13 +381,7 @@ def log(environment: dict[str, str]) -> list[str]:
 
 
 def main(what: str, *arguments: str) -> int:
-    looks: dict[str, Callable[..., Answer]] = {
-        "gateway": gateway,
-        "platform": platform,
-        "dashboard": dashboard,
-        "models": models,
-        "chat": chat,
-    }
+    looks: tuple[Callable[..., Answer], ...] = (gateway, platform, dashboard, models, chat)
     try:
         environment = managed_environment()
     except OSError as error:
@@ -424,7 +391,7 @@ def main(what: str, *arguments: str) -> int:
     if what == "log":
         print("\n".join(log(environment)))
         return 0
-    state, detail, remedy = looks[what](environment, *arguments)
+    state, detail, remedy = next(look for look in looks if look.__name__ == what)(environment, *arguments)
     print(state, presentable(detail, environment), presentable(remedy, environment), sep="\t")
     return 0
 

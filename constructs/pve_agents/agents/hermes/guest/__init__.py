@@ -1,0 +1,1 @@
+"""What of Hermes Agent runs inside a container; a copy of it travels in the payload."""

@@ -1,0 +1,173 @@
+"""What a kind of agent tells of itself: whether it is ready, whether it answers, and what of it is wrong.
+
+A kind's module has a class ``Checks``, and the plan names the module. It derives from :class:`KindChecks` where Docker Compose
+runs the software, and from :class:`OwnChecks` where something else does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pve_agents.guest.machine import TIMED_OUT, Machine, Ran
+from pve_agents.guest.plan import Json, Plan, Service
+from pve_agents.guest.work import Work
+
+__all__ = ["Answer", "Check", "Inside", "KindChecks", "OwnChecks", "checks_of", "own_checks_of"]
+
+_STATES = ("ok", "waiting", "failed", "skipped")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What somebody who was asked says."""
+
+    state: str
+    """ok, waiting (may still become ok), failed, or skipped (cannot be judged)."""
+
+    detail: str
+    remedy: str = ""
+    is_logged: bool = True
+    """Whether the log of who was asked may say more."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is well."""
+        return self.state == "ok"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at."""
+
+    name: str
+    status: str
+    """ok, failed or skipped."""
+
+    detail: str
+    remedy: str = ""
+
+
+class Inside:
+    """The way into the container of one service."""
+
+    def __init__(self, work: Work, service: Service) -> None:
+        """Know which one."""
+        self.work, self.service = work, service
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """What the kind has put into the plan for its checks."""
+        return dict(self.service.checks)
+
+    def say(self, text: str) -> None:
+        """Say what is waited for, if it takes long."""
+        self.work.progress.waiting(f"{self.service.name}: {text}")
+
+    def ask(self, program: Path, *words: str, seconds: float) -> Answer:
+        """Run a Python program in there, as the agent's user: it prints STATE, DETAIL and REMEDY with tabs between.
+
+        Args:
+            program: A file beside the kind's module, which is sent on standard input.
+            words: Its arguments; no secret is one.
+            seconds: How long it may take.
+        """
+        ran = self._run(program, words, seconds=seconds, joined=True)
+        name, redacted = self.service.name, self.work.secrets.redacted
+        state, detail, remedy = map(redacted, [*ran.last_line.split("\t", 2), "", ""][:3])
+        if ran.ok and state in _STATES:
+            return Answer(state, detail, remedy.replace("AGENT", self.work.plan.agent))
+        if ran.status == TIMED_OUT:
+            return Answer(
+                "failed", f"no answer from inside {name} within {seconds:.0f} seconds", f"docker restart {name}"
+            )
+        return Answer(
+            "failed",
+            f"cannot look into container {name}: {redacted(ran.last_line)}",
+            f"look at `docker logs --tail 50 {name}` in the container",
+        )
+
+    def text(self, program: Path, *words: str, seconds: float) -> list[str]:
+        """Run a Python program in there, and return the lines that it prints; none if it fails."""
+        ran = self._run(program, words, seconds=seconds, joined=False)
+        return [self.work.secrets.redacted(line) for line in ran.out.splitlines()] if ran.ok else []
+
+    def _run(self, program: Path, words: tuple[str, ...], *, seconds: float, joined: bool) -> Ran:
+        user = ("-i", "-u", self.work.compose.owner)
+        command = ("docker", "exec", *user, self.service.name, "python3", "-", *words)
+        return self.work.machine.run(*command, seconds=seconds, stdin=program.read_bytes(), joined=joined)
+
+
+class KindChecks:
+    """What a kind can tell of one service that runs."""
+
+    def __init__(self, inside: Inside) -> None:
+        """Look into one container."""
+        self.inside = inside
+
+    def ready(self) -> Answer:
+        """Tell whether it is ready; asked again until it is, or the time is over."""
+        return Answer("ok", "")
+
+    def prove(self) -> Answer:
+        """Tell whether it does what it is there for: the last proof of a deploy."""
+        return Answer("ok", "")
+
+    def log(self) -> list[str]:
+        """Return the last lines of its own log that say what went wrong; none where only the container has one."""
+        return []
+
+    def names(self) -> list[str]:
+        """Return the names of the checks that :meth:`look` makes, for when it cannot."""
+        return []
+
+    def look(self, *, chat: bool) -> Iterator[Check]:
+        """Yield what is well and what is not.
+
+        Args:
+            chat: Whether it may be asked for something that costs money.
+        """
+        del chat
+        yield from ()
+
+
+def checks_of(work: Work, service: Service) -> KindChecks:
+    """Return what the kind of this plan can tell of a service."""
+    checks: KindChecks = importlib.import_module(work.compose.checks).Checks(Inside(work, service))
+    return checks
+
+
+class OwnChecks:
+    """What a kind can tell of a container in which Compose does not run its software."""
+
+    def __init__(self, machine: Machine, arguments: Mapping[str, Json]) -> None:
+        """Look at the container.
+
+        Args:
+            machine: The container.
+            arguments: What the kind has put into the plan for its checks.
+        """
+        self.machine, self.arguments = machine, arguments
+
+    def prove(self) -> Answer:
+        """Tell whether it does what it is there for: the last proof of a deploy."""
+        return Answer("ok", "")
+
+    def look(self, *, chat: bool) -> Iterator[Check]:
+        """Yield what is well and what is not.
+
+        Args:
+            chat: Whether it may be asked for something that costs money.
+        """
+        del chat
+        yield from ()
+
+
+def own_checks_of(machine: Machine, plan: Plan) -> OwnChecks | None:
+    """Return what the kind of this plan can tell of the container; none where nobody knows what runs there."""
+    if plan.checks is None:
+        return None
+    checks: OwnChecks = importlib.import_module(plan.checks.module).Checks(machine, plan.checks.arguments)
+    return checks

@@ -1,0 +1,92 @@
+"""The directories that the agent works in."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import PurePosixPath
+
+from pve_agents.guest.machine import Machine
+from pve_agents.guest.plan import Plan, Workspace
+from pve_agents.guest.progress import fail
+from pve_agents.guest.work import Work
+
+__all__ = ["check_workspaces", "make_as_agent", "want_directories", "workspace_fault"]
+
+_MODE = 0o750
+
+
+def workspace_fault(machine: Machine, workspace: Workspace) -> str:
+    """Return what is wrong with a workspace, or nothing. That root can write there would prove nothing."""
+    mode, word = (os.R_OK, "read") if workspace.read_only else (os.W_OK, "write")
+    if machine.as_user((workspace.uid, workspace.gid), _may, workspace.path, mode):
+        return ""
+    return (
+        f"user {workspace.owner} cannot {word} in {workspace.path}: look at owner and mode of its directory on the host"
+    )
+
+
+def _may(machine: Machine, path: str, mode: int) -> bool:
+    return machine.permits(path, mode)
+
+
+def check_workspaces(machine: Machine, plan: Plan) -> int:
+    """Check the workspaces of an agent that Compose does not run; return the exit status."""
+    status = 0
+    for number, workspace in enumerate(plan.workspaces, start=1):
+        fault = workspace_fault(machine, workspace)
+        word = "FAILED" if fault else "ok"
+        print(f"[{plan.agent} {number}/{len(plan.workspaces)}] workspace {workspace.path} … {word}", flush=True)
+        if fault:
+            status = 1
+            print(f"  {fault}", file=sys.stderr, flush=True)
+    return status
+
+
+def want_directories(work: Work) -> None:
+    """Have the workspaces usable, and the agent's own directories there."""
+    faults = [fault for it in work.plan.workspaces if (fault := workspace_fault(work.machine, it))]
+    if faults:
+        fail("; ".join(faults))
+    for service in work.compose.services:
+        for directory in (service.data_directory, *service.directories):
+            _want_directory(work, directory)
+
+
+def _want_directory(work: Work, path: str) -> None:
+    machine, user, name = work.machine, work.user, work.compose.owner
+    if machine.is_directory(path) and machine.as_user(user, _may, path, os.W_OK):
+        return
+    if machine.exists(path):
+        fail(
+            f"user {name} cannot write in {path}: give it to that user (`chown {name} {path}` in the container), or correct"
+            " its owner on the host where it is mounted"
+        )
+    above = PurePosixPath(path).parent
+    while not machine.exists(str(above)):
+        above = above.parent
+    status = machine.status(str(above))
+    rules = status is not None and status.uid == work.compose.uid
+    if rules or machine.as_user(user, _may, str(above), os.W_OK):
+        # Root could be led elsewhere by a link there.
+        try:
+            machine.as_user(user, make_as_agent, path)
+        except OSError:
+            fail(f"user {name} cannot make {path}")
+    else:
+        _make_for_agent(work, path)
+    work.progress.did(path)
+
+
+def make_as_agent(machine: Machine, path: str) -> None:
+    """Make a directory, and those above it, as whoever calls."""
+    machine.make_directory(path, _MODE)
+
+
+def _make_for_agent(work: Work, path: str) -> None:
+    """Make a directory where only root can, and give it the name when it is the agent's."""
+    beside = f"{path}.new"
+    work.machine.remove(beside)
+    work.machine.make_directory(beside, _MODE)
+    work.machine.give(beside, work.user)
+    work.machine.move(beside, path)

@@ -1,0 +1,95 @@
+"""What the host's half reads: a line for each check, and for each file that the agent could write."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from pve_agents.guest.checks import Check, own_checks_of
+from pve_agents.guest.machine import Machine, Ran
+from pve_agents.guest.plan import Plan, Workspace
+from pve_agents.guest.secrets import Secrets
+from pve_agents.guest.verify import check_all, check_disk, check_secrets
+from pve_agents.guest.work import Work
+
+__all__ = ["probe_workspaces", "report"]
+
+_PROBE_SECONDS = 20
+
+
+class _Clock:
+    """Milliseconds from line to line."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine, self._last = machine, machine.seconds()
+
+    def took(self) -> int:
+        before, self._last = self._last, self._machine.seconds()
+        return int((self._last - before) * 1000)
+
+
+def report(machine: Machine, plan: Plan, work: Work | None, *, chat: bool) -> int:
+    """Print all checks, each as soon as it is made; return the exit status.
+
+    Args:
+        machine: The container.
+        plan: What it should be like.
+        work: The run; none where nobody knows what runs in there.
+        chat: Whether a check may cost money.
+    """
+    clock, secrets = _Clock(machine), work.secrets if work else Secrets()
+    for check in check_all(work, chat=chat) if work else _check_without_compose(machine, plan, chat=chat):
+        print("check", *_fields(check, clock, secrets), sep="\t", flush=True)
+    return 0
+
+
+def _check_without_compose(machine: Machine, plan: Plan, *, chat: bool) -> Iterator[Check]:
+    yield check_disk(machine, plan)
+    if (checks := own_checks_of(machine, plan)) is not None:
+        yield from checks.look(chat=chat)
+    yield check_secrets(machine, {})
+
+
+def _fields(check: Check, clock: _Clock, secrets: Secrets) -> tuple[str, ...]:
+    return (check.name, check.status, str(clock.took()), secrets.redacted(check.detail), secrets.redacted(check.remedy))
+
+
+def probe_workspaces(machine: Machine, plan: Plan, work: Work | None, token: str, *, remove: bool) -> int:
+    """Make or remove a file in each workspace, as its owner; return the exit status.
+
+    Args:
+        machine: The container.
+        plan: What its workspaces are.
+        work: The run; none where nobody knows what runs in there.
+        token: What makes the files' name one of a kind.
+        remove: Whether they go.
+    """
+    clock, secrets = _Clock(machine), work.secrets if work else Secrets()
+    container = _running(work)
+    for workspace in plan.workspaces:
+        if workspace.read_only:
+            continue
+        file = f"{workspace.path}/.pve-agents-probe-{token}"
+        command = ("rm", "-f", "--", file) if remove else ("touch", "--", file)
+        ran = _as_owner(machine, workspace, container, command)
+        if not remove:
+            status = "ok" if ran.ok else "failed"
+            print("probe", workspace.path, status, clock.took(), secrets.redacted(ran.last_line), sep="\t", flush=True)
+        elif not ran.ok:
+            print(f"could not remove {file}", file=sys.stderr)
+    return 0
+
+
+def _running(work: Work | None) -> str:
+    """Return the name of the container that the agent itself runs in; empty if it does not."""
+    name = work.compose.services[0].name if work and work.compose.services else ""
+    container = work.docker.container(name) if work and name and work.machine.has("docker") else None
+    return name if container and container.is_running else ""
+
+
+def _as_owner(machine: Machine, workspace: Workspace, container: str, command: tuple[str, ...]) -> Ran:
+    if container:
+        inside = ("docker", "exec", "-u", workspace.owner, container)
+        return machine.run(*inside, *command, seconds=_PROBE_SECONDS, joined=True)
+    user = (workspace.uid, workspace.gid)
+    return machine.run(*command, seconds=_PROBE_SECONDS, joined=True, user=user)
