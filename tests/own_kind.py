@@ -39,7 +39,9 @@ def echoing() -> Iterator[int]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield server.getsockname()[1]
-        # One that says nothing ends it.
-        socket.create_connection(server.getsockname()).close()
-        thread.join()
+        try:
+            yield server.getsockname()[1]
+        finally:
+            # One that says nothing ends it.
+            socket.create_connection(server.getsockname()).close()
+            thread.join()

@@ -85,8 +85,7 @@ def test_an_agent_of_a_new_kind_is_synthesized(synthesize: Synthesize, tmp_path:
 @pytest.mark.usefixtures("kind")
 def test_its_checks_check() -> None:
     with echoing() as port:
-        checks = own_checks_of(Machine(), Plan("librarian", checks=Checks(MODULE, {"port": port})))
-        assert checks
+        checks = own_checks_of(Machine(), Checks(MODULE, {"port": port}))
         assert (checks.prove().state, [it.status for it in checks.look(chat=True)]) == ("ok", ["ok"])
     (check,) = checks.look(chat=True)
     assert (check.name, check.status, check.remedy) == ("echo", "failed", "start the echo in the container")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pve_agents import agents
 from pve_agents.guest.machine import Machine, Ran, Status
 from pve_agents.guest.main import main
 from pve_agents.guest.work import Patience
@@ -189,5 +190,7 @@ class VirtualMachine(Machine):
 def run_program(host: VirtualHost, vmid: str, words: Sequence[str], patience: Patience = NO_PATIENCE) -> int:
     """Run the program of a payload in a container: the launcher's `PROGRAM NAME ARGUMENT...`."""
     program, *arguments = words
+    # A kind that this project does not have is there alone.
+    agents.__path__.append(f"{program}/pve_agents/agents")
     directory = str(Path(program).parent).removeprefix(str(host.guest(vmid)))
     return main(arguments, directory, VirtualMachine(host, vmid), patience)

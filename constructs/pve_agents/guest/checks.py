@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pve_agents.guest.machine import TIMED_OUT, Machine, Ran
-from pve_agents.guest.plan import Json, Plan, Service
+from pve_agents.guest.plan import Checks, Json, Service
 from pve_agents.guest.work import Work
 
 __all__ = ["Answer", "Check", "Inside", "KindChecks", "OwnChecks", "checks_of", "own_checks_of"]
@@ -165,9 +165,7 @@ class OwnChecks:
         yield from ()
 
 
-def own_checks_of(machine: Machine, plan: Plan) -> OwnChecks | None:
-    """Return what the kind of this plan can tell of the container; none where nobody knows what runs there."""
-    if plan.checks is None:
-        return None
-    checks: OwnChecks = importlib.import_module(plan.checks.module).Checks(machine, plan.checks.arguments)
+def own_checks_of(machine: Machine, told: Checks) -> OwnChecks:
+    """Return what the kind of a plan can tell of the container."""
+    checks: OwnChecks = importlib.import_module(told.module).Checks(machine, told.arguments)
     return checks

@@ -8,7 +8,7 @@ import fcntl
 import sys
 from collections.abc import Callable, Iterator
 
-from pve_agents.guest.checks import Answer, own_checks_of
+from pve_agents.guest.checks import own_checks_of
 from pve_agents.guest.containers import want_containers
 from pve_agents.guest.directories import check_workspaces, want_directories
 from pve_agents.guest.engine import want_docker
@@ -47,15 +47,17 @@ def deploy(work: Work) -> None:
 def check_only(machine: Machine, plan: Plan) -> int:
     """Check an agent that Compose does not run: its workspaces, and what its kind can tell; return the exit status."""
     status = check_workspaces(machine, plan)
-    if (checks := own_checks_of(machine, plan)) is not None:
-        try:
-            answer = checks.prove()
-        except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one sentence
-            answer = Answer("failed", unexpected(error), f"look at it with `pipenv run verify {plan.agent}`")
-        print(f"[{plan.agent}] first answer … {'ok' if answer.ok else 'FAILED'}", flush=True)
-        if not answer.ok:
-            status = 1
-            print(f"  {answer.detail}. What to do: {answer.remedy}", file=sys.stderr, flush=True)
+    if plan.checks is None:
+        return status
+    try:
+        answer = own_checks_of(machine, plan.checks).prove()
+        fault = "" if answer.ok else f"{answer.detail}. What to do: {answer.remedy}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one sentence
+        fault = unexpected(error)
+    print(f"[{plan.agent}] first answer … {'FAILED' if fault else 'ok'}", flush=True)
+    if fault:
+        status = 1
+        print(f"  {fault}", file=sys.stderr, flush=True)
     return status
 
 

@@ -45,8 +45,8 @@ def report(machine: Machine, plan: Plan, work: Work | None, *, chat: bool) -> in
 
 def _check_without_compose(machine: Machine, plan: Plan, *, chat: bool) -> Iterator[Check]:
     yield check_disk(machine, plan)
-    if (checks := own_checks_of(machine, plan)) is not None:
-        yield from checks.look(chat=chat)
+    if plan.checks is not None:
+        yield from own_checks_of(machine, plan.checks).look(chat=chat)
     yield check_secrets(machine, {})
 
 
