@@ -830,7 +830,8 @@ def is_short(words: Sequence[str]) -> bool:
 
 def door(address: str) -> None:
     """Be the process behind an address that becomes what is asked of it: every ssh to a virtual node, for instance."""
-    from tests.virtual_node import client, pct, session  # noqa: F401, PLC0415 (what those commands need)
+    sys.path.append(str(SOURCE / "constructs"))
+    from tests.virtual_node import client, inside, pct, session  # noqa: F401, PLC0415 (what those commands need)
 
     session.open_door(run, address)
 

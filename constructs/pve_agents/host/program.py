@@ -101,7 +101,9 @@ def _apply(step: str, node: Node, environment: Mapping[str, str]) -> int:
     handed_on.forget()
     # What any step will refuse is refused before the first one's first command.
     status = act(node, facts, lambda facts: plan(wanted, facts, delivery), step)
-    handed_on.give(node.seen)
+    # After a refusal somebody mends what was seen, and may be back within the second that Terraform's time tells apart.
+    if status == AS_WANTED:
+        handed_on.give(node.seen)
     return status
 
 

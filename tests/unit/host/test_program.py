@@ -173,6 +173,13 @@ def test_only_what_was_seen_for_the_same_deploy_is_believed(
     assert operator.root.looks() == looks + (not is_believed)
 
 
+def test_what_a_refused_step_saw_is_not_believed_since_somebody_mends_it(operator: Operator) -> None:
+    container = operator.node.containers.pop(118)
+    assert operator.step("host-directories", HOST_STEP_DEPLOY="now").status != 0
+    operator.node.containers[118] = container
+    assert operator.step("host-directories", HOST_STEP_DEPLOY="now").status == 0
+
+
 def test_what_was_seen_for_other_questions_is_not_believed(operator: Operator) -> None:
     operator.step("host-directories", HOST_STEP_DEPLOY="today")
     operator.spec["mounts"] = [MOUNT, {**MOUNT, "key": "mp1", "volume": "/srv", "path": "/x"}]
