@@ -29,14 +29,9 @@ SECONDS = 10.0
 _FORM = "USER@REALM!TOKENID=SECRET"
 _TOKEN = re.compile(r"(?P<id>(?P<user>[^\s!=]+@[^\s!=@]+)!(?P<name>[^\s!=]+))=(?P<secret>[A-Za-z0-9-]+)")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_V = ssl.TLSVersion
 _TLS = MappingProxyType(
-    {
-        "": ssl.TLSVersion.TLSv1_3,
-        "1.3": ssl.TLSVersion.TLSv1_3,
-        "1.2": ssl.TLSVersion.TLSv1_2,
-        "1.1": ssl.TLSVersion.TLSv1_1,
-        "1.0": ssl.TLSVersion.TLSv1,
-    }
+    {"": _V.TLSv1_3, "1.3": _V.TLSv1_3, "1.2": _V.TLSv1_2, "1.1": _V.TLSv1_1, "1.0": _V.TLSv1},
 )
 _OLD_TLS = ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION")
 # Proxmox VE's own, of its proxy to the other nodes.
