@@ -12,8 +12,6 @@ from io import StringIO
 from os import fstat
 from pathlib import Path
 
-from dotenv.parser import parse_stream
-
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
 from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
@@ -113,6 +111,12 @@ def _read_file(path: Path) -> Mapping[str, str]:
         raise WrongSettingsError(f"cannot read {where}: {reason}") from None
     if len(text) > _LONGEST_FILE:
         raise WrongSettingsError(f"{where} is longer than a file of secrets can be: name another")
+    try:
+        from dotenv.parser import parse_stream  # noqa: PLC0415 - where there is a file to read
+    except ModuleNotFoundError:
+        raise WrongSettingsError(
+            f"{where} cannot be read without the Python package python-dotenv: put `pipenv run` in front, or install it"
+        ) from None
     bindings = list(parse_stream(StringIO(text)))
     for binding in bindings:
         # Empty lines before it are part of it.

@@ -29,10 +29,7 @@ from pve_agents.host.wanted import Wanted
 from pve_agents.node_api import Node as Api
 from pve_agents.node_api import NodeError, access, within
 
-__all__ = ["PASTE", "Paste", "how_to_stop", "paste_away", "plan_paste"]
-
-PASTE = "paste"
-"""The value of PVE_TRANSPORT."""
+__all__ = ["Paste", "how_to_stop", "paste_away", "plan_paste"]
 
 LONGEST_PASTE = 131_072 - 64
 """Bytes of a text that is pasted: 131,072 of one frame, above which the web console closes its connection, without what the

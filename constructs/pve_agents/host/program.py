@@ -15,17 +15,20 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pve_agents.host.given import Given, read_given
 from pve_agents.host.handed import HandedOn
-from pve_agents.host.paste import PASTE, Paste, how_to_stop, paste_away, plan_paste
 from pve_agents.host.plan import plan
 from pve_agents.host.plan_guest import Delivery
 from pve_agents.host.plan_leaving import plan_leaving, plan_stop
-from pve_agents.host.shell import UnreachedError, shell_from
+from pve_agents.host.shell import PASTE, UnreachedError, shell_from
 from pve_agents.host.spec import WrongSettingsError, read_leaving, read_wanted
 from pve_agents.host.step import AS_WANTED, UNREACHED, WRONG_SETTINGS, Judge, Node, Say, act, interrupted
 from pve_agents.host.wanted import Leaving, Wanted
+
+if TYPE_CHECKING:
+    from pve_agents.host.paste import Paste
 
 __all__ = ["STEPS", "delivery_of", "main"]
 
@@ -55,6 +58,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         print(f"{title} …", flush=True)
         say = _say(wanted)
         if environment.get("PVE_TRANSPORT") == PASTE:
+            # Here, and with it what speaks to the API: a step over ssh is over sooner than this is imported.
+            from pve_agents.host.paste import Paste  # noqa: PLC0415
+
             do = _paste_away if asked.destroy else _paste
             status = do(asked.step, Paste(wanted, say, environment), environment)
         else:
@@ -129,12 +135,16 @@ def _leaving(step: str, wanted: Wanted, say: Say, environment: Mapping[str, str]
 
 def _paste(_: str, paste: Paste, environment: Mapping[str, str]) -> int:
     """Let all steps be pasted at once: they can all be repeated."""
+    from pve_agents.host.paste import paste_away, plan_paste  # noqa: PLC0415
+
     wanted = paste.wanted
     delivery = delivery_of(wanted, Given({}, ()))
     return paste_away(paste, plan_paste(wanted, paste.look(), delivery), environment.get("HOST_STEP_DEPLOY", ""))
 
 
 def _paste_away(step: str, paste: Paste, environment: Mapping[str, str]) -> int:
+    from pve_agents.host.paste import how_to_stop, paste_away  # noqa: PLC0415
+
     judge = _leaving(step, paste.wanted, paste.say, environment)
     if judge is None:
         return AS_WANTED

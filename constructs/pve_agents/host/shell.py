@@ -18,9 +18,12 @@ from pve_agents.host.facts import LONGEST_LOOK
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.words import printable
 
-__all__ = ["Shell", "UnreachedError", "private_directory", "shell_from"]
+__all__ = ["PASTE", "Shell", "UnreachedError", "private_directory", "shell_from"]
 
 SSH_FAILED = 255
+PASTE = "paste"
+"""The value of PVE_TRANSPORT for those who reach root's shell by hand."""
+
 _LOOK_SECONDS = 60
 _LONGEST_LINE, _LONGEST_ACT = 4000, 16 * 1024 * 1024
 
@@ -139,7 +142,7 @@ def shell_from(environment: Mapping[str, str], secret_names: Sequence[str]) -> S
     """
     name = environment.get("PVE_TRANSPORT") or "ssh"
     if name not in _SHELLS:
-        raise WrongSettingsError(f"PVE_TRANSPORT is {name!r}; write one of {', '.join([*_SHELLS, 'paste'])}")
+        raise WrongSettingsError(f"PVE_TRANSPORT is {name!r}; write one of {', '.join([*_SHELLS, PASTE])}")
     return _SHELLS[name](environment, secret_names)
 
 

@@ -6,6 +6,7 @@ import io
 import os
 import shlex
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,15 @@ def test_the_file_that_the_settings_send_a_secret_to_is_one_that_is_read(tmp_pat
     file.write_text(f"{KEY}={CANARY}\n")
     file.chmod(0o600)
     assert read_given(SECRETS, {"HERMES_ENV_FILE": str(file)}).missing == ()
+
+
+def test_where_the_package_that_reads_the_file_is_missing_it_is_named(
+    file: File, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dotenv.parser", None)
+    with pytest.raises(WrongSettingsError, match="without the Python package python-dotenv: put `pipenv run` in front"):
+        read_given(SECRETS, {"HERMES_ENV_FILE": file(f"{KEY}={CANARY}\n")})
+    assert read_given(SECRETS, {KEY: CANARY}).missing == ()
 
 
 def test_or_from_a_file_which_is_then_the_only_source(file: File) -> None:
