@@ -20,7 +20,7 @@ _REFUSED_BY_A_CONSTRUCT = re.compile(r"^  \[(?P<path>[^]]+)\] (?P<problem>.+)$",
 
 # The settings' own variables hold none, and everybody else's are not needed.
 _CREDENTIAL = re.compile(
-    r"^(?!HOMELAB_)(?:(?:PROXMOX_VE|PVE)_|HERMES_ENV_FILE$|.*(?:TOKEN|SECRET|PASSWO?R?D|API_?KEY|ACCESS_KEY|_KEY$|CREDENTIAL))"
+    r"^(?!HOMELAB_)(?:(?:PROXMOX_VE|PVE)_|\w+_ENV_FILE$|.*(?:TOKEN|SECRET|PASSWO?R?D|API_?KEY|ACCESS_KEY|_KEY$|CREDENTIAL))"
 )
 
 

@@ -26,8 +26,8 @@ TOKENS_OWN = frozenset(
 )
 """What only the stacks of the API token need."""
 
-ROOTS_OWN = frozenset({"PVE_TRANSPORT", "PVE_SSH", "PVE_READ_TOKEN", "PVE_PASTE_DEADLINE_SECONDS", "HERMES_ENV_FILE"})
-"""What only the stacks of root need, beside the agents' secrets."""
+ROOTS_OWN = frozenset({"PVE_TRANSPORT", "PVE_SSH", "PVE_READ_TOKEN", "PVE_PASTE_DEADLINE_SECONDS"})
+"""What only the stacks of root need, beside the agents' secrets and what names the files with those."""
 
 ROOT_FILE = ".config/pve-agents/root.env"
 """Where in the operator's home the README has root's own variables."""
@@ -158,8 +158,14 @@ def for_stacks(
     environment: Mapping[str, str], *, token: bool, root: bool, secrets: Collection[str] = ()
 ) -> dict[str, str]:
     """An environment without the credentials of those stacks that a command is not about."""
-    foreign = (frozenset() if token else TOKENS_OWN) | (frozenset() if root else ROOTS_OWN | frozenset(secrets))
-    return {name: value for name, value in environment.items() if name not in foreign}
+    foreign = (frozenset() if token else TOKENS_OWN) | (frozenset() if root else frozenset(secrets))
+    return {
+        name: value for name, value in environment.items() if name not in foreign and (root or not _is_roots_own(name))
+    }
+
+
+def _is_roots_own(name: str) -> bool:
+    return name in ROOTS_OWN or name.endswith("_ENV_FILE")
 
 
 def as_root(environment: Mapping[str, str]) -> dict[str, str]:
@@ -182,6 +188,6 @@ def as_root(environment: Mapping[str, str]) -> dict[str, str]:
     from dotenv import dotenv_values  # noqa: PLC0415 - what does not need it does not wait for it
 
     # As `asroot` has it: not the endpoint of .env, but what was written before the command.
-    stated = {name: value for name, value in environment.items() if name in ROOTS_OWN}
+    stated = {name: value for name, value in environment.items() if _is_roots_own(name)}
     in_file = {name: value for name, value in dotenv_values(file).items() if value is not None}
     return {**environment, **in_file, **stated}

@@ -1,6 +1,6 @@
 """What no secret can be, in one list for all who look: on the way to the container, and in it."""
 
-__all__ = ["INVISIBLE", "PLACEHOLDER"]
+__all__ = ["INVISIBLE", "PLACEHOLDER", "secrets_variable"]
 
 # What stands in examples where a secret belongs.
 _PLACEHOLDERS = (
@@ -63,3 +63,8 @@ INVISIBLE = (
     *("\u2067", "\u2068", "\u2069", "\u2800", "\u3000", "\u3164", "\ufe0e", "\ufe0f", "\ufeff", "\uffa0"),
 )
 """Characters that come along with what is copied, and that nobody sees: a service then refuses a key that looks right."""
+
+
+def secrets_variable(agent: str) -> str:
+    """Return the variable that names an agent's secrets file where a deploy is started, such as ``LIBRARIAN_ENV_FILE``."""
+    return f"{agent.upper().replace('-', '_')}_ENV_FILE"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from tests.agent.hermes import ROOT, Around, RealHermes
 from tests.lab.services import Handler
 
-PROBE = (ROOT / "scripts" / "guest" / "probe.py").read_text()
+PROBE = (ROOT / "constructs" / "pve_agents" / "agents" / "hermes" / "guest" / "probe.py").read_text()
 
 
 @dataclass

@@ -24,7 +24,7 @@ def test_an_agent_of_a_kind_that_lies_elsewhere_is_deployed_and_proves_itself(
     secrets = project.directory / "librarian.env"
     secrets.write_text("ECHO_TOKEN=0123456789abcdef\n")
     secrets.chmod(0o600)
-    project.env |= {"AGENT_KINDS_PATH": str(folder.parent), "HERMES_ENV_FILE": str(secrets)}
+    project.env |= {"AGENT_KINDS_PATH": str(folder.parent), "LIBRARIAN_ENV_FILE": str(secrets)}
     options = ("--auto-approve", "--skip-provider-lock", "--output", str(project.out))
     verify = (sys.executable, ROOT / "scripts" / "verify", "--json", "librarian")
 

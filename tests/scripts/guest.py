@@ -172,7 +172,6 @@ class Guest:
             stop_seconds=int(it["stop_seconds"]),
             health_seconds=int(it["health_seconds"]),
             copies=it["copies_wanted"] == "yes",
-            secrets_variable="HERMES_ENV_FILE",
         )
 
     def _service(self, name: str, plan: dict[str, Value]) -> planned.Service:

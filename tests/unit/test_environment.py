@@ -182,8 +182,9 @@ def test_a_configuration_that_is_not_there_is_left_out_and_one_that_is_goes_alon
 
 # Whose credential ------------------------------------------------------------------------------------------------------
 
+FILE = "LIBRARIAN_ENV_FILE"
 ALL = dict.fromkeys(
-    (*TOKENS_OWN, *ROOTS_OWN, "LITELLM_API_KEY", "PATH", "PROXMOX_VE_ENDPOINT", "AWS_SECRET_KEY"), VALUE
+    (*TOKENS_OWN, *ROOTS_OWN, FILE, "LITELLM_API_KEY", "PATH", "PROXMOX_VE_ENDPOINT", "AWS_SECRET_KEY"), VALUE
 )
 
 
@@ -191,9 +192,9 @@ ALL = dict.fromkeys(
     ("token", "root", "missing"),
     [
         (True, True, set()),
-        (True, False, ROOTS_OWN | {"LITELLM_API_KEY"}),
+        (True, False, ROOTS_OWN | {FILE, "LITELLM_API_KEY"}),
         (False, True, TOKENS_OWN),
-        (False, False, TOKENS_OWN | ROOTS_OWN | {"LITELLM_API_KEY"}),
+        (False, False, TOKENS_OWN | ROOTS_OWN | {FILE, "LITELLM_API_KEY"}),
     ],
 )
 def test_a_stack_gets_its_own_credential_alone(*, token: bool, root: bool, missing: set[str]) -> None:

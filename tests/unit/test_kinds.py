@@ -27,8 +27,6 @@ SOURCES = [
 ]
 # What the kinds run, beside what their folders are called.
 SOFTWARE = ("telegram", "discord", "slack", "litellm", "nousresearch", r"\bs6[_-]", "mattermost")
-# Names that operators have in their own files and shells, from when there was one kind.
-OPERATORS_OWN = re.compile(r"\bHERMES_ENV_FILE\b|\bhermes\.env\b")
 # Not yet: where, and why.
 EXCEPTIONS = {
     "constructs/pve_agents/host/shell.py": "the prefix HERMES_, of variables that no child of the host's half gets",
@@ -38,7 +36,7 @@ EXCEPTIONS = {
 
 def places_of(text: str) -> list[str]:
     words = "|".join((*kinds(), *SOFTWARE))
-    return [line.strip() for line in text.splitlines() if re.search(words, OPERATORS_OWN.sub("", line), re.IGNORECASE)]
+    return [line.strip() for line in text.splitlines() if re.search(words, line, re.IGNORECASE)]
 
 
 def test_no_source_outside_of_a_kind_names_its_software() -> None:
@@ -54,7 +52,6 @@ def test_no_source_outside_of_a_kind_names_its_software() -> None:
 def test_a_word_of_a_kind_would_be_found() -> None:
     assert places_of("x = 1\nif agent.hermes:\n") == ["if agent.hermes:"]
     assert places_of("a Telegram bot") == ["a Telegram bot"]
-    assert places_of('environment.get("HERMES_ENV_FILE")') == []
 
 
 def test_no_kind_is_called_as_a_setting_of_every_agent_is() -> None:

@@ -22,6 +22,7 @@ from pve_agents.guest.secrets import check_secrets
 from pve_agents.guest.smoke import smoke_test
 from pve_agents.guest.unexpected import unexpected
 from pve_agents.guest.work import Work
+from pve_agents.secret_values import secrets_variable
 
 __all__ = ["alone", "check_only", "deploy"]
 
@@ -32,8 +33,7 @@ _FULL_MEBIBYTES = 16
 def deploy(work: Work) -> None:
     """Have the agent running as planned, and answering."""
     step = work.progress.step
-    give = f"pipenv run secrets {work.plan.agent}"
-    step("secrets", lambda: check_secrets(work.compose, work.secrets, file=work.secrets_file, give=give), changes=False)
+    step("secrets", lambda: _check_secrets(work), changes=False)
     step("docker engine", lambda: want_docker(work), changes=True)
     step("docker smoke test", lambda: smoke_test(work), changes=True)
     step("workspaces", lambda: want_directories(work), changes=True)
@@ -42,6 +42,12 @@ def deploy(work: Work) -> None:
     step("containers", lambda: want_containers(work), changes=True)
     step("health", lambda: wait_for_all(work), changes=False)
     step("first answer", lambda: prove_all(work), changes=False)
+
+
+def _check_secrets(work: Work) -> None:
+    agent = work.plan.agent
+    words = {"file": work.secrets_file, "variable": secrets_variable(agent), "give": f"pipenv run secrets {agent}"}
+    check_secrets(work.compose, work.secrets, **words)
 
 
 def check_only(machine: Machine, plan: Plan) -> int:

@@ -206,9 +206,6 @@ class Compose:
     copies: bool = True
     """Whether the data is copied before another image runs on it."""
 
-    secrets_variable: str = ""
-    """The variable that names the file of secrets, where a deploy is started."""
-
     @property
     def owner(self) -> str:
         """The agent's user, as ``chown`` writes it."""

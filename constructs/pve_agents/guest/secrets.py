@@ -72,13 +72,14 @@ def shortened(text: str, size: int) -> str:
 # judging ----------------------------------------------------------------------------------------------------------------
 
 
-def check_secrets(compose: Compose, secrets: Secrets, *, file: str, give: str) -> None:
+def check_secrets(compose: Compose, secrets: Secrets, *, file: str, variable: str, give: str) -> None:
     """Fail where a secret is missing, or cannot be right.
 
     Args:
         compose: Who needs which.
         secrets: Those that are there.
         file: Where they are, for the message.
+        variable: What names the file that they come from, for the message.
         give: The command that delivers them, for the message.
     """
     missing, doubtful = [], []
@@ -90,9 +91,7 @@ def check_secrets(compose: Compose, secrets: Secrets, *, file: str, give: str) -
             doubtful.append(secret.source)
         elif problem := _problem(secret, value, file, of_compose=of_compose):
             fail(f"{problem}, and deliver it with `{give}`")
-    where = (
-        f"as NAME=VALUE lines to the 0600 file that {compose.secrets_variable} names on your machine, and run `{give}`"
-    )
+    where = f"as NAME=VALUE lines to the 0600 file that {variable} names on your machine, and run `{give}`"
     if missing:
         fail(f"secrets missing in {file}: {_joined(missing)}. Write them {where}")
     if doubtful:

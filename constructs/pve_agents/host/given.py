@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
-from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, secrets_variable
 
 __all__ = ["Given", "read_given"]
 
@@ -41,16 +41,17 @@ class Given:
         )
 
 
-def read_given(secrets: Secrets | None, environment: Mapping[str, str]) -> Given:
-    """Read the secrets from the file HERMES_ENV_FILE, or else from the environment.
+def read_given(secrets: Secrets | None, environment: Mapping[str, str], *, agent: str) -> Given:
+    """Read the secrets from the file that ``<AGENT>_ENV_FILE`` names, or else from the environment.
 
     Raises:
         WrongSettingsError: One of them cannot be right. Its value is in no message.
     """
     if secrets is None:
         return Given({}, ())
-    file = environment.get("HERMES_ENV_FILE")
-    source = _read_file(Path(file)) if file else environment
+    variable = secrets_variable(agent)
+    file = environment.get(variable)
+    source = _read_file(Path(file), variable) if file else environment
     values = {name: source[name] for name in secrets.names if source.get(name)}
     for name, value in values.items():
         minimum_length, of_compose = secrets.minimum_lengths.get(name, 0), name in secrets.of_compose
@@ -89,13 +90,13 @@ def _problem(value: str, minimum_length: int, *, of_compose: bool) -> str:
     return ""
 
 
-def _read_file(path: Path) -> Mapping[str, str]:
+def _read_file(path: Path, variable: str) -> Mapping[str, str]:
     path = path.expanduser()
     # Terraform runs this in cdktf.out/stacks/<stack>, and the operator thinks of the project's directory.
     of_project = Path("../../..", path)
     if not path.exists() and of_project.exists():
         path = of_project
-    where = f"HERMES_ENV_FILE {path}"
+    where = f"{variable} {path}"
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise WrongSettingsError(f"{where} is no regular file: write the secrets into one, with mode 0600")

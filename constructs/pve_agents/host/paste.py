@@ -253,8 +253,8 @@ def how_to_give_secrets(wanted: Wanted) -> Iterator[str]:
         return
     secrets, directory = wanted.secrets, PurePosixPath(wanted.secrets.path).parent
     push = f"pct exec {wanted.vmid} -- mkdir -p {shlex.quote(str(directory))} && "
-    push += f"pct push {wanted.vmid} hermes.env {shlex.quote(secrets.path)} --user {secrets.uid} --group {secrets.gid}"
-    yield f"secrets … not in the text: write {', '.join(secrets.names)} as NAME=VALUE lines to a 0600 file hermes.env on"
+    push += f"pct push {wanted.vmid} {wanted.agent}.env {shlex.quote(secrets.path)} --user {secrets.uid} --group {secrets.gid}"
+    yield f"secrets … not in the text: write {', '.join(secrets.names)} as NAME=VALUE lines to a 0600 file {wanted.agent}.env on"
     yield f"  the node and run `{push} --perms 0600` there, before the text or again after it"
 
 

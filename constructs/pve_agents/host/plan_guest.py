@@ -9,6 +9,7 @@ from pve_agents.host.commands import Command, Plan, refused
 from pve_agents.host.facts import Facts, GuestFacts
 from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
+from pve_agents.secret_values import secrets_variable
 
 __all__ = ["BOOTSTRAP", "GUEST_PATH", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
 
@@ -145,10 +146,11 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
 
 def _how_to_give(wanted: Wanted, names: tuple[str, ...]) -> str:
     # Where there is a file, nothing but it is read.
+    file = f"{wanted.agent}.env"
     what = "them" if set(names) == set(wanted.secret_names) else ", ".join(wanted.secret_names)
     return (
-        f"missing secrets: {', '.join(names)}. Write {what} to hermes.env as NAME=VALUE lines, `chmod 600 hermes.env`, and "
-        f"deploy with HERMES_ENV_FILE=hermes.env"
+        f"missing secrets: {', '.join(names)}. Write {what} to {file} as NAME=VALUE lines, `chmod 600 {file}`, and deploy "
+        f"with {secrets_variable(wanted.agent)}={file}"
     )
 
 

@@ -101,7 +101,7 @@ def delivery_of(wanted: Wanted, given: Given) -> Delivery:
 
 def _apply(step: str, node: Node, environment: Mapping[str, str]) -> int:
     wanted = node.wanted
-    delivery = delivery_of(wanted, read_given(wanted.secrets, environment))
+    delivery = delivery_of(wanted, read_given(wanted.secrets, environment, agent=wanted.agent))
     handed_on = HandedOn(environment.get("HOST_STEP_DEPLOY", ""), wanted)
     facts = node.look(seen=handed_on.take())
     handed_on.forget()

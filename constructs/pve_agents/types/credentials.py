@@ -19,7 +19,7 @@ _ENV_REASONS = {
     r"IFS|ENV|BASH_ENV": "changes what every shell in the guest does",
     r"LD_.*": "puts foreign code into every program of the guest",
     r"PYTHON.*": "changes the Python that the agent runs on",
-    r"(PROXMOX_VE|PVE|TF|HOMELAB|HOST_STEP)_.*|PG_CONN_STR|HERMES_ENV_FILE": "is for the operator, never for an agent",
+    r"(PROXMOX_VE|PVE|TF|HOMELAB|HOST_STEP)_.*|PG_CONN_STR|[A-Z0-9_]+_ENV_FILE": "is for the operator, never for an agent",
 }
 
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pve_agents.agents.hermes.variables import variable
-from pve_agents.host.given import Given, read_given
+from pve_agents.host import given as host_given
+from pve_agents.host.given import Given
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
 from tests.secrets_to_try import PLACEHOLDERS, REAL
@@ -38,6 +39,10 @@ def file(tmp_path: Path) -> File:
         return str(path)
 
     return write
+
+
+def read_given(secrets: Secrets | None, environment: Mapping[str, str]) -> Given:
+    return host_given.read_given(secrets, environment, agent="hermes")
 
 
 def refused(**environment: str) -> str:
@@ -73,6 +78,11 @@ def test_where_the_package_that_reads_the_file_is_missing_it_is_named(
     with pytest.raises(WrongSettingsError, match="without the Python package python-dotenv: put `pipenv run` in front"):
         read_given(SECRETS, {"HERMES_ENV_FILE": file(f"{KEY}={CANARY}\n")})
     assert read_given(SECRETS, {KEY: CANARY}).missing == ()
+
+
+def test_each_agent_has_a_file_of_its_own(file: File) -> None:
+    environment = {"BOOK_CLUB_ENV_FILE": file(f"{KEY}={CANARY}\n"), "HERMES_ENV_FILE": "/nowhere"}
+    assert host_given.read_given(SECRETS, environment, agent="book-club").values == {KEY: CANARY}
 
 
 def test_or_from_a_file_which_is_then_the_only_source(file: File) -> None:

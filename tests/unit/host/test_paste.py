@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import random
@@ -493,12 +494,15 @@ class Inside:
         with subprocess.Popen([*limit, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
             assert run.stdin
             assert run.stdout
-            run.stdin.write(given[: len(given) // 8 * 4] if half else given)
-            if half:
+            # Who refuses does not wait for the rest.
+            with contextlib.suppress(BrokenPipeError):
+                run.stdin.write(given[: len(given) // 8 * 4] if half else given)
                 run.stdin.flush()
+            if half:
                 run.wait()
                 return subprocess.CompletedProcess(words, run.returncode, "")
-            run.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                run.stdin.close()
             return subprocess.CompletedProcess(words, run.wait(), run.stdout.read())
 
     def files(self) -> list[str]:

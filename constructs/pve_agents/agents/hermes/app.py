@@ -31,7 +31,6 @@ _IMAGE_GIGABYTES = 5
 # What of Hermes runs in the container: its checks, and what its supervisor calls when it is told to stop.
 _PROGRAM = Path(__file__).with_name("guest")
 _CHECKS, _STOP_GATEWAY = "pve_agents.agents.hermes.guest.checks", "stop-gateway"
-_SECRETS_VARIABLE = "HERMES_ENV_FILE"
 
 
 def app(agent: Agent) -> App:
@@ -83,7 +82,6 @@ def _compose(agent: Agent, hermes: Hermes, files: Mapping[str, str]) -> Compose:
         stop_seconds=hermes.stopping.service,
         health_seconds=hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS,
         copies=hermes.copy_data_before_upgrade,
-        secrets_variable=_SECRETS_VARIABLE,
     )
 
 
