@@ -28,7 +28,9 @@ _LOOK_SECONDS = 60
 _LONGEST_LINE, _LONGEST_ACT = 4000, 16 * 1024 * 1024
 
 # What no child may inherit: ssh may be configured to send variables along, and a secret is for the container alone.
-_PRIVATE = re.compile(r"^(PROXMOX_VE|PVE|HOST_STEP|TF|HERMES)_|TOKEN|SECRET|PASSWO?R?D|API_?KEY|_KEY$|CREDENTIAL")
+_PRIVATE = re.compile(
+    r"^(PROXMOX_VE|PVE|HOST_STEP|TF|HERMES)_|_ENV_FILE$|TOKEN|SECRET|PASSWO?R?D|API_?KEY|_KEY$|CREDENTIAL"
+)
 
 
 class UnreachedError(Exception):

@@ -73,6 +73,7 @@ def test_a_secret_goes_to_no_child(ssh: Ssh, monkeypatch: pytest.MonkeyPatch) ->
         *("PROXMOX_VE_API_TOKEN", "PROXMOX_VE_ENDPOINT", "PVE_READ_TOKEN", "PVE_SSH_X", "HOST_STEP_SPEC", "TF_VAR_x"),
         *(
             "HERMES_ENV_FILE",
+            "LIBRARIAN_ENV_FILE",
             "SLACK_BOT_TOKEN",
             "aws_secret_access_key",
             "DB_PASSWORD",
