@@ -190,3 +190,62 @@ def test_settings_are_the_same_when_they_are_read_again(load: Load) -> None:
     again = yaml.safe_load(yaml.safe_dump(agent.model_dump(mode="json")))
     assert again["echo"] == {"port": 7070}
     assert load(librarian=again)["librarian"] == agent
+
+
+# Kinds that cannot be used -----------------------------------------------------------------------------------------------
+
+
+def found_at(monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
+    monkeypatch.setattr(agents, "__path__", [*agents.__path__[:1], str(place)])
+    importlib.invalidate_caches()
+
+
+def why_not(load: Load) -> str:
+    (sentence,) = refused(load, librarian=librarian())
+    return sentence
+
+
+def test_a_folder_without_a_kind_is_refused_and_nothing_is_taken_for_nothing(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = tmp_path / "nowhere"
+    found_at(monkeypatch, nowhere)
+    assert why_not(load) == (
+        f"AGENT_KINDS_PATH: {nowhere} holds no kind: name a folder that has one, such as echo/settings.py in it, or unset "
+        "the variable."
+    )
+    write_kind(nowhere)
+    assert load(librarian=librarian())
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("my-echo", "is no name for a kind; write small letters, digits and underscores."),
+        ("hermes", "there is a kind hermes already; give {} another name."),
+    ],
+)
+def test_a_kind_has_a_name_of_its_own(
+    load: Load, kind: Path, monkeypatch: pytest.MonkeyPatch, name: str, reason: str
+) -> None:
+    found_at(monkeypatch, kind.parent)
+    folder = kind.rename(kind.with_name(name))
+    assert why_not(load).endswith(reason.format(folder))
+    folder.rename(kind)
+    assert load(librarian=librarian())
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (
+            "def",
+            "settings.py: this cannot be imported (SyntaxError: invalid syntax (settings.py, line 1)); correct it.",
+        ),
+        ("import nothing_like_it", "(ModuleNotFoundError: No module named 'nothing_like_it'); correct it."),
+        ("Echo = 1", "settings.py: there is no class Echo that derives from Kind; write one."),
+    ],
+)
+def test_a_kind_that_python_does_not_take_is_one_sentence(load: Load, kind: Path, text: str, reason: str) -> None:
+    (kind / "settings.py").write_text(text)
+    assert why_not(load).endswith(reason)

@@ -9,6 +9,7 @@ any file of settings there is such an agent. None of them is read for an agent o
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -28,6 +29,7 @@ from pve_agents.yaml_text import parse_yaml
 __all__ = [
     "Container",
     "Kind",
+    "KindError",
     "KindOf",
     "Neighbour",
     "OfKind",
@@ -151,7 +153,14 @@ class OfKind(Protocol):
 
 
 # Kinds of the operator's own may lie elsewhere.
-agents.__path__.extend(filter(None, os.environ.get("AGENT_KINDS_PATH", "").split(os.pathsep)))
+_VARIABLE = "AGENT_KINDS_PATH"
+_ELSEWHERE = tuple(filter(None, os.environ.get(_VARIABLE, "").split(os.pathsep)))
+agents.__path__.extend(_ELSEWHERE)
+
+
+class KindError(Exception):
+    """A kind cannot be used; the message is a sentence."""
+
 
 # Finding them -----------------------------------------------------------------------------------------------------
 
@@ -163,7 +172,22 @@ def kinds() -> tuple[str, ...]:
 
 @cache
 def _folders(places: tuple[str, ...]) -> dict[str, Path]:
-    found = {path.parent.name: path.parent for place in places for path in Path(place).glob("*/settings.py")}
+    found: dict[str, Path] = {}
+    for place in places:
+        folders = sorted(path.parent for path in Path(place).glob("*/settings.py"))
+        if not folders:
+            raise KindError(
+                f"{_VARIABLE}: {place} holds no kind: name a folder that has one, such as echo/settings.py in it, or "
+                "unset the variable."
+            )
+        for folder in folders:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", folder.name):
+                raise KindError(
+                    f"{_VARIABLE}: {folder} is no name for a kind; write small letters, digits and underscores."
+                )
+            if folder.name in found:
+                raise KindError(f"{_VARIABLE}: there is a kind {folder.name} already; give {folder} another name.")
+            found[folder.name] = folder
     return {name: found[name] for name in sorted(found)}
 
 
@@ -172,9 +196,20 @@ def _folder(kind: str) -> Path:
 
 
 def model_of(kind: str) -> type[Kind]:
-    """Return the model of a kind's section."""
+    """Return the model of a kind's section.
+
+    Raises:
+        KindError: It cannot be imported, or is not there.
+    """
     name = "".join(map(str.capitalize, kind.split("_")))
-    model: type[Kind] = getattr(import_module(f"{agents.__name__}.{kind}.settings"), name)
+    file = _folder(kind) / "settings.py"
+    try:
+        module = import_module(f"{agents.__name__}.{kind}.settings")
+    except Exception as error:  # noqa: BLE001 - whatever a file of the operator's does
+        raise KindError(f"{file}: this cannot be imported ({type(error).__name__}: {error}); correct it.") from None
+    model = getattr(module, name, None)
+    if not (isinstance(model, type) and issubclass(model, Kind)):
+        raise KindError(f"{file}: there is no class {name} that derives from Kind; write one.")
     return model
 
 
