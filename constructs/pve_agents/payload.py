@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pve_agents.agents.app import App
 from pve_agents.guest.plan import Plan, Workspace
+from pve_agents.problems import SettingsError
 from pve_agents.settings import Agent
 
 _PACKAGE = Path(__file__).parent
@@ -81,25 +82,36 @@ def container_payload(agent: Agent, app: App) -> Payload:
     of_services = [secret for service in compose.services for secret in service.secrets] if compose else []
     of_sidecars = [name for sidecar in compose.sidecars for name in sidecar.secrets] if compose else []
     lengths = {it.source: it.least_length for it in of_services} | {it.name: it.minimum_length for it in app.secrets}
+    ours = {
+        "bootstrap": launcher,
+        "verify": launcher,
+        "plan.json": GuestFile(Plan(agent.name, workspaces, compose, app.checks).to_json()),
+        "program/__main__.py": GuestFile((_PROGRAM / "__main__.py").read_text()),
+        **{f"program/pve_agents/{it.name}": GuestFile(it.read_text()) for it in _SHARED},
+        **program_files(_PROGRAM, "guest"),
+        **(program_files(folder, f"agents/{folder.parent.name}/{folder.name}") if folder else {}),
+        **{name: GuestFile((folder / name).read_text(), mode=0o755) for name in executables if folder},
+    }
+    _check(app, ours)
     return Payload(
         directory=f"/opt/pve-agents/{agent.name}",
-        files={
-            "bootstrap": launcher,
-            "verify": launcher,
-            "plan.json": GuestFile(Plan(agent.name, workspaces, compose, app.checks).to_json()),
-            "program/__main__.py": GuestFile((_PROGRAM / "__main__.py").read_text()),
-            **{f"program/pve_agents/{it.name}": GuestFile(it.read_text()) for it in _SHARED},
-            **program_files(_PROGRAM, "guest"),
-            **(program_files(folder, f"agents/{folder.parent.name}/{folder.name}") if folder else {}),
-            **{name: GuestFile((folder / name).read_text(), mode=0o755) for name in executables if folder},
-            **{name: GuestFile(text) for name, text in app.files.items()},
-        },
+        files={**ours, **{name: GuestFile(text) for name, text in app.files.items()}},
         secrets=agent.secret_names,
         minimum_lengths={name: length for name, length in lengths.items() if length},
         secrets_of_compose=tuple(
             dict.fromkeys([*of_sidecars, *(it.name for it in app.secrets if it.is_read_by_compose)])
         ),
     )
+
+
+def _check(app: App, ours: Mapping[str, GuestFile]) -> None:
+    """Refuse what would be found out in the container only."""
+    if taken := sorted(app.files.keys() & ours.keys()):
+        raise SettingsError([f"app.py: the file {taken[0]} is the program's own; give it another name."])
+    module = app.compose.checks if app.compose else app.checks.module if app.checks else ""
+    file = f"program/{module.replace('.', '/')}.py"
+    if module and file not in ours:
+        raise SettingsError([f"app.py: there is no module {module} among what `program` names; write one that is."])
 
 
 def program_files(folder: Path, package: str) -> dict[str, GuestFile]:

@@ -17,6 +17,7 @@ __all__ = [
     "Key",
     "Problem",
     "ProblemsError",
+    "SettingsError",
     "below",
     "checked",
     "dotted",
@@ -124,6 +125,24 @@ MOST_SENTENCES = 20
 """How many sentences somebody reads before correcting the first."""
 
 _LONGEST_SENTENCE = 2000
+
+
+class SettingsError(Exception):
+    """The settings cannot be used.
+
+    Attributes:
+        messages: One sentence each: where, what is wrong, what to write instead. As many as somebody reads.
+    """
+
+    def __init__(self, messages: Sequence[str], left: int = 0) -> None:
+        """Keep the sentences; ``str()`` joins them by line breaks.
+
+        Args:
+            messages: The sentences.
+            left: How many more there would be. Defaults to none.
+        """
+        self.messages = few(messages, "{} more {are} wrong; correct these first.", left)
+        super().__init__("\n".join(self.messages))
 
 
 def few(sentences: Sequence[str], about_the_rest: str, left: int = 0) -> list[str]:

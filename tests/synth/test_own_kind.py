@@ -22,6 +22,7 @@ from stacks.root_spec import payload_of, root_spec
 from tests.own_kind import FILES, echoing, write_kind
 from tests.synth.conftest import Synthesize
 
+APP = "from pve_agents.agents.app import App\nfrom pve_agents.guest.plan import Checks\ndef app(agent): return App({})"
 MODULE = "pve_agents.agents.echo.guest.checks"
 MOUNTS = {"mp0": {"host_path": "/mnt/pve/hdd/librarian", "guest_path": "/data"}}
 
@@ -211,8 +212,7 @@ def test_a_folder_without_a_kind_is_refused_and_nothing_is_taken_for_nothing(
     nowhere = tmp_path / "nowhere"
     found_at(monkeypatch, nowhere)
     assert why_not(load) == (
-        f"AGENT_KINDS_PATH: {nowhere} holds no kind: name a folder that has one, such as echo/settings.py in it, or unset "
-        "the variable."
+        f"AGENT_KINDS_PATH: {nowhere} holds no kind: name one that does, such as with echo/settings.py, or unset it."
     )
     write_kind(nowhere)
     assert load(librarian=librarian())
@@ -249,3 +249,37 @@ def test_a_kind_has_a_name_of_its_own(
 def test_a_kind_that_python_does_not_take_is_one_sentence(load: Load, kind: Path, text: str, reason: str) -> None:
     (kind / "settings.py").write_text(text)
     assert why_not(load).endswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def", "echo/app.py: app() fails (SyntaxError: invalid syntax (app.py, line 1)); correct it."),
+        ("def app(agent): return None", "echo/app.py: app() returns NoneType; return an App."),
+        ("def app(agent): return agent.nothing", "has no attribute 'nothing'); correct it."),
+        (None, "No module named 'pve_agents.agents.echo.app'); correct it."),
+        (
+            APP.format("files={'plan.json': ''}"),
+            "app.py: the file plan.json is the program's own; give it another name.",
+        ),
+        (
+            APP.format("checks=Checks('pve_agents.agents.echo.guest.chekcs')"),
+            "app.py: there is no module pve_agents.agents.echo.guest.chekcs among what `program` names; write one that is.",
+        ),
+    ],
+)
+def test_an_app_that_does_not_work_is_one_sentence(load: Load, kind: Path, text: str | None, reason: str) -> None:
+    agent = load(librarian=librarian())["librarian"]
+    (kind / "app.py").unlink()
+    if text is not None:
+        (kind / "app.py").write_text(text)
+    with pytest.raises(SettingsError) as error:
+        payload_of(agent)
+    (sentence,) = error.value.messages
+    assert sentence.endswith(reason)
+
+
+def test_a_default_that_is_no_mapping_is_said_with_its_file(kind: Path, tmp_path: Path) -> None:
+    (kind / "default.yaml").write_text("vmid")
+    with pytest.raises(SettingsError, match=r"echo/default\.yaml: this holds no mapping; write keys such as vmid\."):
+        load_settings(tmp_path)

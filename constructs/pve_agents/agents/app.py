@@ -8,8 +8,9 @@ from importlib import import_module
 from pathlib import Path
 
 from pve_agents import agents
-from pve_agents.agents.kind import OfKind
+from pve_agents.agents.kind import OfKind, own_kinds
 from pve_agents.guest.plan import Checks, Compose
+from pve_agents.problems import SettingsError
 
 __all__ = ["App", "Secret", "app_of"]
 
@@ -50,8 +51,20 @@ class App:
 
 
 def app_of(agent: OfKind) -> App:
-    """Return what an agent's container gets of its kind, by ``app(agent)`` in the kind's ``app.py``."""
+    """Return what an agent's container gets of its kind, by ``app(agent)`` in the kind's ``app.py``.
+
+    Raises:
+        SettingsError: That cannot be imported or fails, or returns something else.
+    """
     if agent.section is None:
         return App()
-    app: App = import_module(f"{agents.__name__}.{agent.section.kind}.app").app(agent)
+    kind = agent.section.kind
+    try:
+        app = import_module(f"{agents.__name__}.{kind}.app").app(agent)
+    except Exception as error:
+        if kind in own_kinds():
+            raise
+        raise SettingsError([f"{kind}/app.py: app() fails ({type(error).__name__}: {error}); correct it."]) from None
+    if not isinstance(app, App):
+        raise SettingsError([f"{kind}/app.py: app() returns {type(app).__name__}; return an App."])
     return app

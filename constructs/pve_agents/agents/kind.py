@@ -22,14 +22,13 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 from pve_agents import agents
 from pve_agents.model import Model
-from pve_agents.problems import Key, Problem, ProblemsError
+from pve_agents.problems import Key, Problem, ProblemsError, SettingsError
 from pve_agents.stopping import Stopping
 from pve_agents.yaml_text import parse_yaml
 
 __all__ = [
     "Container",
     "Kind",
-    "KindError",
     "KindOf",
     "Neighbour",
     "OfKind",
@@ -39,6 +38,7 @@ __all__ = [
     "default_of",
     "kinds",
     "model_of",
+    "own_kinds",
 ]
 
 
@@ -154,12 +154,8 @@ class OfKind(Protocol):
 
 # Kinds of the operator's own may lie elsewhere.
 _VARIABLE = "AGENT_KINDS_PATH"
-_ELSEWHERE = tuple(filter(None, os.environ.get(_VARIABLE, "").split(os.pathsep)))
+_ELSEWHERE = tuple(str(Path(it).expanduser()) for it in os.environ.get(_VARIABLE, "").split(os.pathsep) if it)
 agents.__path__.extend(_ELSEWHERE)
-
-
-class KindError(Exception):
-    """A kind cannot be used; the message is a sentence."""
 
 
 # Finding them -----------------------------------------------------------------------------------------------------
@@ -170,23 +166,31 @@ def kinds() -> tuple[str, ...]:
     return tuple(_folders(tuple(agents.__path__)))
 
 
+def own_kinds() -> tuple[str, ...]:
+    """Return the names of the kinds that lie here, and not in a folder of the operator's."""
+    return tuple(
+        name for name, folder in _folders(tuple(agents.__path__)).items() if str(folder.parent) == agents.__path__[0]
+    )
+
+
 @cache
 def _folders(places: tuple[str, ...]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for place in places:
         folders = sorted(path.parent for path in Path(place).glob("*/settings.py"))
         if not folders:
-            raise KindError(
-                f"{_VARIABLE}: {place} holds no kind: name a folder that has one, such as echo/settings.py in it, or "
-                "unset the variable."
+            raise SettingsError(
+                [f"{_VARIABLE}: {place} holds no kind: name one that does, such as with echo/settings.py, or unset it."]
             )
         for folder in folders:
             if not re.fullmatch(r"[a-z][a-z0-9_]*", folder.name):
-                raise KindError(
-                    f"{_VARIABLE}: {folder} is no name for a kind; write small letters, digits and underscores."
+                raise SettingsError(
+                    [f"{_VARIABLE}: {folder} is no name for a kind; write small letters, digits and underscores."]
                 )
             if folder.name in found:
-                raise KindError(f"{_VARIABLE}: there is a kind {folder.name} already; give {folder} another name.")
+                raise SettingsError(
+                    [f"{_VARIABLE}: there is a kind {folder.name} already; give {folder} another name."]
+                )
             found[folder.name] = folder
     return {name: found[name] for name in sorted(found)}
 
@@ -199,17 +203,19 @@ def model_of(kind: str) -> type[Kind]:
     """Return the model of a kind's section.
 
     Raises:
-        KindError: It cannot be imported, or is not there.
+        SettingsError: It cannot be imported, or is not there.
     """
     name = "".join(map(str.capitalize, kind.split("_")))
     file = _folder(kind) / "settings.py"
     try:
         module = import_module(f"{agents.__name__}.{kind}.settings")
     except Exception as error:  # noqa: BLE001 - whatever a file of the operator's does
-        raise KindError(f"{file}: this cannot be imported ({type(error).__name__}: {error}); correct it.") from None
+        raise SettingsError(
+            [f"{file}: this cannot be imported ({type(error).__name__}: {error}); correct it."]
+        ) from None
     model = getattr(module, name, None)
     if not (isinstance(model, type) and issubclass(model, Kind)):
-        raise KindError(f"{file}: there is no class {name} that derives from Kind; write one.")
+        raise SettingsError([f"{file}: there is no class {name} that derives from Kind; write one."])
     return model
 
 
@@ -225,8 +231,13 @@ def default_of(agent_name: object) -> Mapping[str, Any]:
 
 @cache
 def _default(folder: Path) -> Mapping[str, Any]:
-    stated = parse_yaml((folder / "default.yaml").read_bytes())
-    assert isinstance(stated, dict), folder  # noqa: S101 - ours
+    file = folder / "default.yaml"
+    try:
+        stated = parse_yaml(file.read_bytes())
+    except ValueError as error:
+        raise SettingsError([f"{file}: {error}."]) from None
+    if not isinstance(stated, dict):
+        raise SettingsError([f"{file}: this holds no mapping; write keys such as vmid."])
     return {**stated, folder.name: {}}
 
 

@@ -18,7 +18,7 @@ from pve_agents.guest.images import want_images
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Plan
 from pve_agents.guest.progress import FailureError, fail
-from pve_agents.guest.secrets import check_secrets
+from pve_agents.guest.secrets import Secrets, check_secrets
 from pve_agents.guest.smoke import smoke_test
 from pve_agents.guest.unexpected import unexpected
 from pve_agents.guest.work import Work
@@ -50,7 +50,7 @@ def _check_secrets(work: Work) -> None:
     check_secrets(work.compose, work.secrets, **words)
 
 
-def check_only(machine: Machine, plan: Plan) -> int:
+def check_only(machine: Machine, plan: Plan, secrets: Secrets) -> int:
     """Check an agent that Compose does not run: its workspaces, and what its kind can tell; return the exit status."""
     status = check_workspaces(machine, plan)
     if plan.checks is None:
@@ -63,7 +63,7 @@ def check_only(machine: Machine, plan: Plan) -> int:
     print(f"[{plan.agent}] first answer … {'FAILED' if fault else 'ok'}", flush=True)
     if fault:
         status = 1
-        print(f"  {fault}", file=sys.stderr, flush=True)
+        print(f"  {secrets.redacted(fault)}", file=sys.stderr, flush=True)
     return status
 
 
@@ -81,7 +81,8 @@ def alone(work: Work, do: Callable[[Work], object]) -> int:
             work.read_secrets()
             do(work)
     except FailureError as error:
-        sentence, lines = error.sentence, error.lines
+        # What it tells of others may hold what they were told.
+        sentence, lines = work.secrets.redacted(error.sentence), tuple(map(work.secrets.redacted, error.lines))
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one sentence
         sentence, lines = _sentence(work, error), ()
     else:

@@ -71,12 +71,17 @@ class Docker:
         """Ask for something that takes no time; a daemon that hangs does not hang the deploy."""
         return self._machine.run("docker", *words, seconds=_ASK_SECONDS)
 
-    def compose(self, *words: str) -> Ran:
-        """Have Compose do something with the delivered file; both of its outputs are one."""
+    def compose(self, *words: str, joined: bool = True) -> Ran:
+        """Have Compose do something with the delivered file.
+
+        Args:
+            words: What.
+            joined: Whether both of its outputs are one. Where its answer is read, its warnings are none of it.
+        """
         where = ("--project-name", self.agent, "--project-directory", self.project)
         file = f"{self.project}/docker-compose.yml"
         seconds = _COMPOSE_SECONDS + 4 * self.stop_seconds
-        return self._machine.run("docker", "compose", *where, "--file", file, *words, seconds=seconds, joined=True)
+        return self._machine.run("docker", "compose", *where, "--file", file, *words, seconds=seconds, joined=joined)
 
     def stop(self, services: Iterable[str]) -> Ran:
         """Stop services, with the time that they need."""

@@ -26,7 +26,7 @@ def want_images(work: Work) -> None:
     if image.run != image.base:
         _build(work)
     if work.compose.sidecars:
-        for wanted in docker.compose("config", "--images").out.splitlines():
+        for wanted in docker.compose("config", "--images", joined=False).out.splitlines():
             if wanted != image.run and not docker.image_id(wanted):
                 _pull(work, wanted)
 

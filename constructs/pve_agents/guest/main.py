@@ -27,7 +27,7 @@ from pve_agents.guest.deploy import alone, check_only, deploy
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Plan, PlanError
 from pve_agents.guest.report import probe_workspaces, report
-from pve_agents.guest.secrets import Secrets
+from pve_agents.guest.secrets import Secrets, read_secrets
 from pve_agents.guest.unexpected import unexpected
 from pve_agents.guest.work import Patience, Work
 
@@ -61,19 +61,21 @@ def main(
         print(f"  {payload}/plan.json cannot be read: {error}; deploy again", file=sys.stderr)
         return 1
     work = Work.of(plan, machine, payload, patience or Patience())
+    secrets = work.secrets if work else read_secrets(machine, f"/etc/pve-agents/{plan.agent}.env")
     name, *words = arguments or ["bootstrap"]
-    status = _verify(words, plan, machine, work) if name == "verify" else _bootstrap(words, plan, machine, work)
+    run = _verify if name == "verify" else _bootstrap
+    status = run(words, plan, machine, work, secrets)
     if status is None:
         print(_USAGE.get(name, _USAGE["bootstrap"]), file=sys.stderr)
         return 2
     return status
 
 
-def _bootstrap(words: list[str], plan: Plan, machine: Machine, work: Work | None) -> int | None:
+def _bootstrap(words: list[str], plan: Plan, machine: Machine, work: Work | None, secrets: Secrets) -> int | None:
     """Return the exit status; none if that is not known here."""
     match words:
         case []:
-            return check_only(machine, plan) if work is None else alone(work, deploy)
+            return check_only(machine, plan, secrets) if work is None else alone(work, deploy)
         case ["--stop"]:
             # Nobody knows what runs in there.
             return 0 if work is None else alone(work, stop_agent)
@@ -82,16 +84,15 @@ def _bootstrap(words: list[str], plan: Plan, machine: Machine, work: Work | None
     return None
 
 
-def _verify(words: list[str], plan: Plan, machine: Machine, work: Work | None) -> int | None:
+def _verify(words: list[str], plan: Plan, machine: Machine, work: Work | None, secrets: Secrets) -> int | None:
     """Return the exit status; none if that is not known here."""
     try:
         match words:
             case [] | ["--no-chat"]:
-                return report(machine, plan, work, chat=not words)
+                return report(machine, plan, work, secrets, chat=not words)
             case ["workspace-write" | "workspace-remove" as what, token] if _TOKEN.fullmatch(token):
-                return probe_workspaces(machine, plan, work, token, remove=what == "workspace-remove")
+                return probe_workspaces(machine, plan, work, secrets, token, remove=what == "workspace-remove")
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one sentence
-        secrets = work.secrets if work else Secrets()
         print(f"  {secrets.redacted(unexpected(error))}", file=sys.stderr)
         return 1
     return None

@@ -28,16 +28,17 @@ class _Clock:
         return int((self._last - before) * 1000)
 
 
-def report(machine: Machine, plan: Plan, work: Work | None, *, chat: bool) -> int:
+def report(machine: Machine, plan: Plan, work: Work | None, secrets: Secrets, *, chat: bool) -> int:
     """Print all checks, each as soon as it is made; return the exit status.
 
     Args:
         machine: The container.
         plan: What it should be like.
-        work: The run; none where nobody knows what runs in there.
+        work: The run; none where Compose does not run what is there.
+        secrets: What no line may hold.
         chat: Whether a check may cost money.
     """
-    clock, secrets = _Clock(machine), work.secrets if work else Secrets()
+    clock = _Clock(machine)
     for check in check_all(work, chat=chat) if work else _check_without_compose(machine, plan, chat=chat):
         print("check", *_fields(check, clock, secrets), sep="\t", flush=True)
     return 0
@@ -51,20 +52,25 @@ def _check_without_compose(machine: Machine, plan: Plan, *, chat: bool) -> Itera
 
 
 def _fields(check: Check, clock: _Clock, secrets: Secrets) -> tuple[str, ...]:
-    return (check.name, check.status, str(clock.took()), secrets.redacted(check.detail), secrets.redacted(check.remedy))
+    # What may still become well is not well now.
+    status = check.status if check.status in ("ok", "failed", "skipped") else "failed"
+    return (check.name, status, str(clock.took()), secrets.redacted(check.detail), secrets.redacted(check.remedy))
 
 
-def probe_workspaces(machine: Machine, plan: Plan, work: Work | None, token: str, *, remove: bool) -> int:
+def probe_workspaces(
+    machine: Machine, plan: Plan, work: Work | None, secrets: Secrets, token: str, *, remove: bool
+) -> int:
     """Make or remove a file in each workspace, as its owner; return the exit status.
 
     Args:
         machine: The container.
         plan: What its workspaces are.
-        work: The run; none where nobody knows what runs in there.
+        work: The run; none where Compose does not run what is there.
+        secrets: What no line may hold.
         token: What makes the files' name one of a kind.
         remove: Whether they go.
     """
-    clock, secrets = _Clock(machine), work.secrets if work else Secrets()
+    clock = _Clock(machine)
     container = _running(work)
     for workspace in plan.workspaces:
         if workspace.read_only:

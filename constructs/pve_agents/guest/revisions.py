@@ -42,9 +42,9 @@ def read_hashes(work: Work) -> Hashes:
     Raises:
         FailureError: Compose does not take the file; the sentence is what it says.
     """
-    ran = work.docker.compose("config", "--hash", "*")
+    ran = work.docker.compose("config", "--hash", "*", joined=False)
     if not ran.ok:
-        raise FailureError(work.last_line(ran.out))
+        raise FailureError(work.last_line(ran.errors or ran.out))
     rows = (line.partition(" ") for line in ran.out.splitlines())
     before = (line.partition(" ") for line in work.machine.text(record_of(work)).splitlines())
     return Hashes({name: value.strip() for name, _, value in rows}, {name: rest for name, _, rest in before})

@@ -8,10 +8,10 @@ underscores in a variable's name.
 ``python -m pve_agents.settings`` prints the JSON Schema of the file, for editors.
 """
 
+from pve_agents.problems import SettingsError
 from pve_agents.settings.agent import Agent
 from pve_agents.settings.backend import Backend, HttpBackend, LocalBackend, PgBackend, S3Backend
 from pve_agents.settings.container import Cpu, Disk, Dns, Memory, Network, Startup, Template
-from pve_agents.settings.file import SettingsError
 from pve_agents.settings.homelab import Homelab
 from pve_agents.settings.load import load_settings
 from pve_agents.settings.storage import BindMount, Device

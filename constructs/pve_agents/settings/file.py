@@ -1,38 +1,19 @@
 """The file of settings, as plain data."""
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pve_agents.problems import few
+from pve_agents.problems import SettingsError
 from pve_agents.reading import read_file
 from pve_agents.types import shown
 from pve_agents.variables import FILE_VARIABLE
 from pve_agents.yaml_text import parse_yaml
 
-__all__ = ["FILE", "SettingsError", "read_settings"]
+__all__ = ["FILE", "read_settings"]
 
 FILE = "homelab.yaml"
 """What it is called, unless a variable names another one."""
-
-
-class SettingsError(Exception):
-    """The settings cannot be used.
-
-    Attributes:
-        messages: One sentence each: where, what is wrong, what to write instead. As many as somebody reads.
-    """
-
-    def __init__(self, messages: Sequence[str], left: int = 0) -> None:
-        """Keep the sentences; ``str()`` joins them by line breaks.
-
-        Args:
-            messages: The sentences.
-            left: How many more there would be. Defaults to none.
-        """
-        self.messages = few(messages, "{} more {are} wrong; correct these first.", left)
-        super().__init__("\n".join(self.messages))
 
 
 def _parse(label: str, raw: bytes, *, as_written: bool) -> object:

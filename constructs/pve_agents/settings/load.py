@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pve_agents.agents.kind import KindError, default_agents, default_of
+from pve_agents.agents.kind import default_agents, default_of
 from pve_agents.model import merged
-from pve_agents.problems import MOST_SENTENCES, Key, Problem, dotted
+from pve_agents.problems import MOST_SENTENCES, Key, Problem, SettingsError, dotted
 from pve_agents.reading import tree_fault
-from pve_agents.settings.file import SettingsError, read_settings
+from pve_agents.settings.file import read_settings
 from pve_agents.settings.homelab import Homelab
 from pve_agents.variables import set_by_variables, variables
 
@@ -29,13 +29,6 @@ def load_settings(directory: Path = Path()) -> Homelab:
     Raises:
         SettingsError: They cannot be used. All that is wrong is said at once.
     """
-    try:
-        return _loaded(directory)
-    except KindError as error:
-        raise SettingsError([str(error)]) from None
-
-
-def _loaded(directory: Path) -> Homelab:
     label, file = read_settings(directory)
     values, messages = _with_variables(label, file)
     try:
