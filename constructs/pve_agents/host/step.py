@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,6 +27,10 @@ __all__ = [
 
 AS_WANTED, WOULD_CHANGE, WRONG_SETTINGS, REFUSED, UNREACHED = range(5)
 
+BOOT_PAUSES_SECONDS: tuple[float, ...] = (1, 2, 4)
+"""How long is waited between looks at a container that has just been started."""
+_HANGS_SECONDS = 5
+
 Judge = Callable[[Facts], Plan]
 Say = Callable[[str], None]
 
@@ -43,7 +48,7 @@ class Node:
     """The answer of the last look."""
 
     def look(self, more_paths: tuple[str, ...] = (), *, seen: bytes = b"") -> Facts:
-        """Look once.
+        """Look; again where a container has just been started and answers nothing yet.
 
         Args:
             more_paths: What to look at besides what is wanted.
@@ -52,11 +57,20 @@ class Node:
         Raises:
             UnreachedError: The look did not come to its end.
         """
-        self.seen = seen or self.shell.look(look_at(self.wanted, more_paths))
-        try:
-            return read_facts(self.seen, self.wanted.vmid)
-        except LookError as error:
-            raise UnreachedError(f"{error}: it ended after {len(self.seen)} bytes") from None
+        for pause in (*BOOT_PAUSES_SECONDS, None):
+            began = time.monotonic()
+            self.seen = seen or self.shell.look(look_at(self.wanted, more_paths))
+            try:
+                facts = read_facts(self.seen, self.wanted.vmid)
+            except LookError as error:
+                raise UnreachedError(f"{error}: it ended after {len(self.seen)} bytes") from None
+            # Right after its start, a container lets nobody in for a moment. One that hangs has had its time already.
+            is_booting = facts.state == "running" and facts.guest is not None and not facts.guest.is_whole
+            if pause is None or not is_booting or time.monotonic() - began > _HANGS_SECONDS:
+                break
+            seen = b""
+            time.sleep(pause)
+        return facts
 
     def obey(self, plan: Plan) -> int:
         """Let the commands run."""

@@ -173,6 +173,28 @@ def test_only_what_was_seen_for_the_same_deploy_is_believed(
     assert operator.root.looks() == looks + (not is_believed)
 
 
+def test_a_container_that_has_just_been_started_is_given_a_moment(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    operator.node.guest = replace(operator.node.guest, is_whole=False)
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        operator.node.guest = replace(operator.node.guest, is_whole=len(waited) > 1)
+
+    monkeypatch.setattr("pve_agents.host.step.time.sleep", sleep)
+    assert operator.step("payload").status == 0
+    assert waited == [1, 2]
+
+    monkeypatch.setattr("pve_agents.host.step.time.sleep", waited.append)
+    operator.node.guest = replace(operator.node.guest, is_whole=False)
+    refused = operator.step("payload")
+    assert refused.status != 0
+    assert any("gives no answer" in line for line in refused.said)
+    assert waited == [1, 2, 1, 2, 4]
+
+
 def test_what_a_refused_step_saw_is_not_believed_since_somebody_mends_it(operator: Operator) -> None:
     container = operator.node.containers.pop(118)
     assert operator.step("host-directories", HOST_STEP_DEPLOY="now").status != 0
