@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 from pve_agents.agents.app import app_of
 from pve_agents.payload import Payload, container_payload
@@ -16,9 +15,6 @@ STEPS = {
     "bootstrap": ("bootstrap", "payload", "secrets"),
 }
 """The steps in their order, each with the keys of the spec that are its business."""
-
-SCRIPTS = Path(__file__).parent.parent / "scripts"
-"""The scripts of this project, for the host and for the container."""
 
 # Without the time that models take.
 _BOOTSTRAP_SECONDS, _CHECKS_SECONDS = 1800, 240

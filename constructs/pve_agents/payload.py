@@ -98,9 +98,7 @@ def container_payload(agent: Agent, app: App) -> Payload:
         files={**ours, **{name: GuestFile(text) for name, text in app.files.items()}},
         secrets=agent.secret_names,
         minimum_lengths={name: length for name, length in lengths.items() if length},
-        secrets_of_compose=tuple(
-            dict.fromkeys([*of_sidecars, *(it.name for it in app.secrets if it.is_read_by_compose)])
-        ),
+        secrets_of_compose=tuple(dict.fromkeys(of_sidecars)),
     )
 
 

@@ -1,6 +1,8 @@
 """What no secret can be, in one list for all who look: on the way to the container, and in it."""
 
-__all__ = ["INVISIBLE", "PLACEHOLDER", "secrets_variable"]
+import re
+
+__all__ = ["INVISIBLE", "PLACEHOLDER", "is_misread_by_compose", "secrets_variable"]
 
 # What stands in examples where a secret belongs.
 _PLACEHOLDERS = (
@@ -68,3 +70,8 @@ INVISIBLE = (
 def secrets_variable(agent: str) -> str:
     """Return the variable that names an agent's secrets file where a deploy is started, such as ``LIBRARIAN_ENV_FILE``."""
     return f"{agent.upper().replace('-', '_')}_ENV_FILE"
+
+
+def is_misread_by_compose(value: str) -> bool:
+    """Tell whether Compose reads something else from a file: it takes no backslash before a quote or at the end."""
+    return bool(re.search(r"\\('|$)", value))

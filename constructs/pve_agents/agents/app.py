@@ -25,9 +25,6 @@ class Secret:
     minimum_length: int = 0
     """How many characters it has at least. Defaults to none."""
 
-    is_read_by_compose: bool = False
-    """Whether Compose reads it from a file, where it takes no backslash before a quote or at the end."""
-
 
 @dataclass(frozen=True)
 class App:

@@ -100,7 +100,24 @@ class Inside:
         return self.work.machine.run(*command, seconds=seconds, stdin=program.read_bytes(), joined=joined)
 
 
-class KindChecks:
+class _Proofs:
+    """What every kind can tell of its software. What a kind has nothing to say about, it leaves as it is here."""
+
+    def prove(self) -> Answer:
+        """Tell whether it does what it is there for: the last proof of a deploy."""
+        return Answer("ok", "")
+
+    def look(self, *, chat: bool) -> Iterator[Check]:
+        """Yield what is well and what is not.
+
+        Args:
+            chat: Whether it may be asked for something that costs money.
+        """
+        del chat
+        yield from ()
+
+
+class KindChecks(_Proofs):
     """What a kind can tell of one service that runs."""
 
     def __init__(self, inside: Inside) -> None:
@@ -111,10 +128,6 @@ class KindChecks:
         """Tell whether it is ready; asked again until it is, or the time is over."""
         return Answer("ok", "")
 
-    def prove(self) -> Answer:
-        """Tell whether it does what it is there for: the last proof of a deploy."""
-        return Answer("ok", "")
-
     def log(self) -> list[str]:
         """Return the last lines of its own log that say what went wrong; none where only the container has one."""
         return []
@@ -123,15 +136,6 @@ class KindChecks:
         """Return the names of the checks that :meth:`look` makes, for when it cannot."""
         return []
 
-    def look(self, *, chat: bool) -> Iterator[Check]:
-        """Yield what is well and what is not.
-
-        Args:
-            chat: Whether it may be asked for something that costs money.
-        """
-        del chat
-        yield from ()
-
 
 def checks_of(work: Work, service: Service) -> KindChecks:
     """Return what the kind of this plan can tell of a service."""
@@ -139,7 +143,7 @@ def checks_of(work: Work, service: Service) -> KindChecks:
     return checks
 
 
-class OwnChecks:
+class OwnChecks(_Proofs):
     """What a kind can tell of a container in which Compose does not run its software."""
 
     def __init__(self, machine: Machine, arguments: Mapping[str, Json]) -> None:
@@ -150,19 +154,6 @@ class OwnChecks:
             arguments: What the kind has put into the plan for its checks.
         """
         self.machine, self.arguments = machine, arguments
-
-    def prove(self) -> Answer:
-        """Tell whether it does what it is there for: the last proof of a deploy."""
-        return Answer("ok", "")
-
-    def look(self, *, chat: bool) -> Iterator[Check]:
-        """Yield what is well and what is not.
-
-        Args:
-            chat: Whether it may be asked for something that costs money.
-        """
-        del chat
-        yield from ()
 
 
 def own_checks_of(machine: Machine, told: Checks) -> OwnChecks:

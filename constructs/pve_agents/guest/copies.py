@@ -41,10 +41,8 @@ def _names(work: Work) -> list[str]:
 
 
 def _want_place(work: Work) -> None:
-    if not work.machine.is_directory(_copies(work)):
-        work.machine.make_directory(_copies(work), 0o700)
-    if not work.machine.is_directory(f"{_copies(work)}/ran"):
-        work.machine.make_directory(f"{_copies(work)}/ran")
+    work.machine.want_directory(_copies(work), 0o700)
+    work.machine.want_directory(f"{_copies(work)}/ran")
 
 
 def _image_of_data(work: Work, service: Service) -> str:
@@ -248,8 +246,7 @@ def finish_restore(work: Work) -> str:
     replaced = f"{_copies(work)}/.replaced"
     if phase == "away":
         # Moved, not copied: that needs no room, and what is half moved is moved further by the next run.
-        if not work.machine.is_directory(replaced):
-            work.machine.make_directory(replaced)
+        work.machine.want_directory(replaced)
         for service, _ in _of_copy(work, name):
             _move_away(work, service, f"{replaced}/{service.name}")
         work.remember(f"{replaced}/of", f"replaced by {name}")
@@ -277,8 +274,7 @@ def _of_copy(work: Work, name: str) -> Iterator[tuple[Service, str]]:
 
 
 def _move_away(work: Work, service: Service, place: str) -> None:
-    if not work.machine.is_directory(f"{place}/data"):
-        work.machine.make_directory(f"{place}/data")
+    work.machine.want_directory(f"{place}/data")
     if not work.machine.is_file(f"{place}/image"):
         work.remember(f"{place}/image", _image_of_data(work, service))
     for entry in work.machine.names(service.data_directory):

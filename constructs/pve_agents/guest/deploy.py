@@ -46,8 +46,13 @@ def deploy(work: Work) -> None:
 
 def _check_secrets(work: Work) -> None:
     agent = work.plan.agent
-    words = {"file": work.secrets_file, "variable": secrets_variable(agent), "give": f"pipenv run secrets {agent}"}
-    check_secrets(work.compose, work.secrets, **words)
+    check_secrets(
+        work.compose,
+        work.secrets,
+        file=work.plan.secrets_file,
+        variable=secrets_variable(agent),
+        give=f"pipenv run secrets {agent}",
+    )
 
 
 def check_only(machine: Machine, plan: Plan, secrets: Secrets) -> int:

@@ -27,8 +27,7 @@ _FINGERPRINT_FIELD = 9
 
 def want_docker(work: Work) -> None:
     """Have Docker installed, set up, running and enabled."""
-    if not work.machine.is_directory(STATE):
-        work.machine.make_directory(STATE)
+    work.machine.want_directory(STATE)
     if not (work.machine.has("docker") and work.machine.has("dockerd") and _has_compose(work)):
         _install(work)
         if not _has_compose(work):
@@ -99,8 +98,7 @@ def _add_repository(work: Work) -> None:
         fail(f"Docker's repository has no packages for '{system}': use a Debian template for the container")
     if not _is_dockers_key(work, _KEY):
         install_packages(work, "ca-certificates", "curl", "gpg")
-        if not work.machine.is_directory("/etc/apt/keyrings"):
-            work.machine.make_directory("/etc/apt/keyrings")
+        work.machine.want_directory("/etc/apt/keyrings")
         _fetch_key(work, f"{REPOSITORY}/{system}/gpg")
     line = f"deb [signed-by={_KEY}] {REPOSITORY}/{system} {release.get('VERSION_CODENAME', '')} stable"
     if work.machine.text(_SOURCE) != line:
@@ -152,8 +150,7 @@ def _want_daemon_settings(work: Work) -> None:
     else:
         merged = json.dumps(merged_settings(_object(found), _object(delivered or "{}"), wanted), indent=2)
     if not work.machine.is_file(_SETTINGS) or found != merged:
-        if not work.machine.is_directory("/etc/docker"):
-            work.machine.make_directory("/etc/docker")
+        work.machine.want_directory("/etc/docker")
         work.remember(_SETTINGS, merged)
         work.progress.did("daemon.json")
     # In this order: killed in between, the next run still knows what was ours before.
@@ -199,8 +196,7 @@ def _want_time_to_stop(work: Work) -> None:
     """Have systemd wait longer: it kills a daemon after 90 seconds, and with it goes who would stop the agent in order."""
     text, is_new = f"[Service]\nTimeoutStopSec={work.compose.engine.stop_seconds}", False
     if work.machine.text(_UNIT) != text:
-        if not work.machine.is_directory(folder := _UNIT.rpartition("/")[0]):
-            work.machine.make_directory(folder)
+        work.machine.want_directory(_UNIT.rpartition("/")[0])
         work.remember(_UNIT, text)
         is_new = True
     # Of a directory that is new, systemd says neither that it has been read nor that it should be.

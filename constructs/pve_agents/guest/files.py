@@ -58,7 +58,7 @@ def _digest(*parts: bytes) -> str:
 def deliver_files(work: Work) -> None:
     """Put every file in place that is not as it should be."""
     for directory in ("image", "sidecars"):
-        _want(work, f"{work.project}/{directory}")
+        work.machine.want_directory(f"{work.project}/{directory}")
     revisions = []
     for service in work.compose.services:
         _deliver_managed(work, service)
@@ -85,11 +85,6 @@ def _variable(name: str) -> str:
     return f"REVISION_{re.sub(r'[^A-Z0-9_]', '_', name.upper())}"
 
 
-def _want(work: Work, directory: str) -> None:
-    if not work.machine.is_directory(directory):
-        work.machine.make_directory(directory)
-
-
 def _put(work: Work, source: str, target: str, mode: int = 0o644) -> None:
     content, status = work.machine.read(source), work.machine.status(target)
     if content is None or (
@@ -109,7 +104,7 @@ def _did(work: Work, path: str) -> None:
 
 def _deliver_managed(work: Work, service: Service) -> None:
     directory = managed(work, service)
-    _want(work, directory)
+    work.machine.want_directory(directory)
     source = f"{work.payload}/services/{service.name}/managed"
     for name in service.files:
         _put(work, f"{source}/{name}", f"{directory}/{name}")
@@ -156,7 +151,7 @@ def _deliver_documents(work: Work, service: Service) -> None:
         before = f"{delivered}/{document.name}"
         if not work.same(source, before):
             _deliver_document(work, document, work.machine.read(source) or b"", work.machine.read(before))
-            _want(work, before.rpartition("/")[0])
+            work.machine.want_directory(before.rpartition("/")[0])
             work.machine.write(before, work.machine.read(source) or b"")
     # What is no longer declared is the agent's alone.
     for name in work.machine.files_below(delivered):
@@ -184,8 +179,7 @@ def same_bytes(machine: Machine, path: str, content: bytes) -> bool:
 def write_document(machine: Machine, path: str, content: bytes, before: bytes | None) -> None:
     """Write, as the agent, a document of its own; keep what it has changed."""
     directory = str(PurePosixPath(path).parent)
-    if not machine.is_directory(directory):
-        machine.make_directory(directory, _DOCUMENT_DIRECTORY, above=_DOCUMENT_DIRECTORY)
+    machine.want_directory(directory, _DOCUMENT_DIRECTORY, above=_DOCUMENT_DIRECTORY)
     if machine.exists(path) and (machine.is_directory(path) or before is None or machine.read(path) != before):
         machine.move(path, f"{path}.previous")
     machine.write(path, content, _DOCUMENT)

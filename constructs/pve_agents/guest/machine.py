@@ -113,12 +113,9 @@ class Machine:
         try:
             errors_to = subprocess.STDOUT if joined else subprocess.PIPE
             with _reading(stdin) as given, self._started(command, user, given, errors_to) as process:
-                out, errors = self._heard(process, self.seconds() + seconds) or (None, None)
-                if out is None:
-                    out, errors = _end(process)
-                    status = TIMED_OUT
-                else:
-                    status = process.returncode
+                heard = self._heard(process, self.seconds() + seconds)
+                out, errors = heard or _end(process)
+                status = process.returncode if heard else TIMED_OUT
         except FileNotFoundError:
             return Ran(NOT_FOUND, f"{command[0]}: command not found")
         return Ran(status if status >= 0 else 128 - status, _text(out).rstrip("\n"), _text(errors).rstrip("\n"))
@@ -265,14 +262,18 @@ class Machine:
         beside = f"{path}.new"
         place = self.place(beside)
         place.unlink(missing_ok=True)
-        with os.fdopen(
-            os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode & 0o600), "wb"
-        ) as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        with os.fdopen(os.open(place, flags, mode & 0o600), "wb") as file:
             file.write(content)
             os.fchmod(file.fileno(), mode)
         if owner is not None:
             self.give(beside, owner)
         self.move(beside, path)
+
+    def want_directory(self, path: str, mode: int = 0o755, *, above: int = 0o755) -> None:
+        """Make a directory if it is not there, as :meth:`make_directory` does."""
+        if not self.is_directory(path):
+            self.make_directory(path, mode, above=above)
 
     def make_directory(self, path: str, mode: int = 0o755, *, above: int = 0o755) -> None:
         """Make a directory, and those above it that are missing.

@@ -61,7 +61,7 @@ def main(
         print(f"  {payload}/plan.json cannot be read: {error}; deploy again", file=sys.stderr)
         return 1
     work = Work.of(plan, machine, payload, patience or Patience())
-    secrets = work.secrets if work else read_secrets(machine, f"/etc/pve-agents/{plan.agent}.env")
+    secrets = work.secrets if work else read_secrets(machine, plan.secrets_file)
     name, *words = arguments or ["bootstrap"]
     run = _verify if name == "verify" else _bootstrap
     status = run(words, plan, machine, work, secrets)

@@ -233,6 +233,11 @@ class Plan:
     checks: Checks | None = None
     """Who can tell, where it is not Compose that runs what is there."""
 
+    @property
+    def secrets_file(self) -> str:
+        """Where the agent's secrets are delivered to."""
+        return f"/etc/pve-agents/{self.agent}.env"
+
     def to_json(self) -> str:
         """Return it as text; whatever has its default is left out."""
         return json.dumps(_plain(self), indent=2, ensure_ascii=False) + "\n"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Compose, Secret
 from pve_agents.guest.progress import fail
-from pve_agents.secret_values import INVISIBLE, PLACEHOLDER
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, is_misread_by_compose
 
 __all__ = ["Secrets", "check_secrets", "read_secrets", "shortened"]
 
@@ -118,7 +118,7 @@ def _problem(secret: Secret, value: str, file: str, *, of_compose: bool) -> str:
             f"the secret {secret.source} in {file} has fewer than {secret.least_length} characters,"
             f" and {secret.consequence}: make one with `openssl rand -hex 32`"
         )
-    if of_compose and re.search(r"\\('|$)", value):
+    if of_compose and is_misread_by_compose(value):
         return (
             f"the secret {secret.source} has a backslash before a quote or at its end, which Compose cannot read from a"
             " file: choose another value"

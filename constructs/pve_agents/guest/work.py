@@ -67,17 +67,12 @@ class Work:
 
     def read_secrets(self) -> None:
         """Know the secrets that are there now."""
-        self.secrets = read_secrets(self.machine, self.secrets_file)
+        self.secrets = read_secrets(self.machine, self.plan.secrets_file)
 
     @property
     def project(self) -> str:
         """What is remembered of this agent, and what its containers are shown."""
         return f"{STATE}/{self.plan.agent}"
-
-    @property
-    def secrets_file(self) -> str:
-        """Where its secrets are delivered to."""
-        return f"/etc/pve-agents/{self.plan.agent}.env"
 
     @property
     def names(self) -> list[str]:

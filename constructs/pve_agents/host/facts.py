@@ -18,7 +18,6 @@ LONGEST_LOOK = 8 * 1024 * 1024
 """Bytes; nobody's node has more to say."""
 
 _LOOK = Path(__file__).with_name("look.sh")
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 # What root sets here, and nobody else may.
 _OURS = re.compile(r"mp\d+|dev\d+|features")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
-from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, secrets_variable
+from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, is_misread_by_compose, secrets_variable
 
 __all__ = ["Given", "read_given"]
 
@@ -83,7 +83,7 @@ def _problem(value: str, minimum_length: int, *, of_compose: bool) -> str:
         )
     if len(value) < minimum_length:
         return f"has fewer than {minimum_length} characters: make a longer one, for example with `openssl rand -hex 32`"
-    if of_compose and re.search(r"\\('|$)", value):
+    if of_compose and is_misread_by_compose(value):
         return (
             "has a backslash before a quote or at its end, which Compose cannot read from a file: choose another value"
         )

@@ -24,7 +24,7 @@ from pve_agents.host.plan_directories import above
 from pve_agents.host.plan_guest import BOOTSTRAP, Delivery, plan_guest
 from pve_agents.host.shell import UnreachedError, private_directory
 from pve_agents.host.spec import WrongSettingsError
-from pve_agents.host.step import AS_WANTED, Judge, Say, refuse
+from pve_agents.host.step import AS_WANTED, Judge, Say, begin
 from pve_agents.host.wanted import Wanted
 from pve_agents.node_api import Node as Api
 from pve_agents.node_api import NodeError, access, within
@@ -86,13 +86,9 @@ def _only_roots(path: str) -> Guard:
 
 def paste_away(paste: Paste, plan: Plan, deploy: str, is_there: Judge | None = None) -> int:
     """Have a plan pasted, if there is anything in it, until `is_there` finds no more to do in what the API shows."""
-    for note in (*plan.notes, *plan.left):
-        paste.say(note)
-    if plan.refusals:
-        return refuse(plan, paste.say)
-    if not plan.commands:
-        paste.say("the API shows everything as wanted: nothing to paste")
-        return AS_WANTED
+    status = begin(plan, paste.say, "the API shows everything as wanted: nothing to paste")
+    if status is not None:
+        return status
     paste.act(plan, is_there or (lambda facts: plan_config(paste.wanted, facts)), deploy)
     return AS_WANTED
 

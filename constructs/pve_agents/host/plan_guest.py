@@ -11,11 +11,12 @@ from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
 from pve_agents.secret_values import secrets_variable
 
-__all__ = ["BOOTSTRAP", "GUEST_PATH", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
+__all__ = ["BOOTSTRAP", "CLEAN", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
 
 PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
 
-GUEST_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
+"""What starts a command in the container without anything of the node's environment."""
 _DELIVERY_SECONDS = 300
 
 # The old directory stays until the new one has its name. Killed between the two renames, the next look finds none, and
@@ -92,8 +93,7 @@ class Delivery:
 
 def in_guest(wanted: Wanted, *words: str) -> tuple[str, ...]:
     """A command in the container, without anything of the node's environment."""
-    clean = ("env", "-i", f"PATH={GUEST_PATH}", "HOME=/root", "LANG=C.UTF-8")
-    return ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--", *clean, *words)
+    return ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--", *CLEAN, *words)
 
 
 def deliver_part(wanted: Wanted, name: str, start: int, content: bytes) -> Command:

@@ -20,6 +20,7 @@ __all__ = [
     "Judge",
     "Node",
     "act",
+    "begin",
     "interrupted",
     "show",
     "summary",
@@ -95,13 +96,9 @@ def act(node: Node, facts: Facts, judge: Judge, *steps: str) -> int:
         The exit status.
     """
     plan = judge(facts).of(*steps)
-    for note in (*plan.notes, *plan.left):
-        node.say(note)
-    if plan.refusals:
-        return refuse(plan, node.say)
-    if not plan.commands:
-        node.say("all is as wanted")
-        return AS_WANTED
+    status = begin(plan, node.say, "all is as wanted")
+    if status is not None:
+        return status
     status = node.obey(plan)
     if status:
         node.say(f"stopped at: {node.doing}; run this again when its cause is gone: it goes on from there")
@@ -114,6 +111,18 @@ def act(node: Node, facts: Facts, judge: Judge, *steps: str) -> int:
     for command in remaining:
         node.say(f"is still not so after all that: {command.reason}")
     return REFUSED if remaining else AS_WANTED
+
+
+def begin(plan: Plan, say: Say, nothing: str) -> int | None:
+    """Say what there is to be said before the commands of a plan; the status where none of them is to run."""
+    for note in (*plan.notes, *plan.left):
+        say(note)
+    if plan.refusals:
+        return refuse(plan, say)
+    if not plan.commands:
+        say(nothing)
+        return AS_WANTED
+    return None
 
 
 def show(plan: Plan, say: Say) -> int:

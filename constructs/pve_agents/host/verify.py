@@ -14,7 +14,7 @@ from pve_agents.host.commands import Plan
 from pve_agents.host.facts import Facts
 from pve_agents.host.plan_container import plan_config, reboot_words, why_not_ours
 from pve_agents.host.plan_directories import plan_directories
-from pve_agents.host.plan_guest import GUEST_PATH
+from pve_agents.host.plan_guest import CLEAN
 from pve_agents.host.step import Node
 from pve_agents.host.wanted import Attached, Wanted
 from pve_agents.host.words import printable, quoted
@@ -177,7 +177,7 @@ def _listen(node: Node, seconds: int, words: tuple[str, ...], on_line: Callable[
 
     Its exit status: 124 if it did not end in time, 125 if it said too much.
     """
-    inside = ("env", "-i", f"PATH={GUEST_PATH}", "HOME=/root", "LANG=C.UTF-8", "timeout", "-k", "10", str(seconds))
+    inside = (*CLEAN, "timeout", "-k", "10", str(seconds))
     attach = shlex.join(["lxc-attach", "-n", str(node.wanted.vmid), "--clear-env", "--", *inside, *words])
     limit = seconds + _PATIENCE_SECONDS
     text = (

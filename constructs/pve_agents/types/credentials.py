@@ -3,13 +3,14 @@
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
 from pve_agents.types.words import looks_secret, shown
 
-__all__ = ["EnvName", "SshPublicKey", "env_name"]
+__all__ = ["EnvName", "SshPublicKey", "env_name", "not_reserved"]
 
 _ENV_NAME = r"[A-Z][A-Z0-9_]*"
 _LONGEST_ENV_NAME = 64
@@ -43,10 +44,23 @@ def env_name(value: object) -> str:
         raise ValueError(
             "this may be a secret; write the name of its variable, and put the secret into the agent's secrets file"
         )
-    for pattern, reason in _ENV_REASONS.items():
-        if re.fullmatch(pattern, value):
-            raise ValueError(f"{shown(value)} {reason}; leave it out")
-    return value
+    return not_reserved(value, _ENV_REASONS)
+
+
+def not_reserved(name: str, reasons: Mapping[str, str]) -> str:
+    """Return a name that nobody else has a use for.
+
+    Args:
+        name: What was written.
+        reasons: Regular expressions for what is no name, each with the reason.
+
+    Raises:
+        ValueError: Somebody has. The phrase says which.
+    """
+    for pattern, reason in reasons.items():
+        if re.fullmatch(pattern, name):
+            raise ValueError(f"{shown(name)} {reason}; leave it out")
+    return name
 
 
 _PUBLIC_KEY_TYPES = frozenset(

@@ -1,6 +1,5 @@
 """Names of variables that Hermes, and what runs beside it, may have."""
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated
@@ -8,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from pve_agents import types
-from pve_agents.types import shown
+from pve_agents.types.credentials import not_reserved
 
 __all__ = ["EnvName", "env_name"]
 
@@ -33,10 +32,7 @@ def env_name(value: object) -> str:
 
 
 def _not_ours(name: str) -> str:
-    for pattern, reason in _REASONS.items():
-        if re.fullmatch(pattern, name):
-            raise ValueError(f"{shown(name)} {reason}; leave it out")
-    return name
+    return not_reserved(name, _REASONS)
 
 
 EnvName = Annotated[types.EnvName, AfterValidator(_not_ours)]
