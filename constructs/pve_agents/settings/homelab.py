@@ -1,6 +1,6 @@
 """All settings, and what no two agents may both have."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Annotated
@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from pve_agents.agents.kind import Kind, Neighbour, default_agents
 from pve_agents.model import Model, ReadOnly, at_most
+from pve_agents.problems import SettingsError
 from pve_agents.settings.agent import Agent
 from pve_agents.settings.backend import Backend, LocalBackend
 from pve_agents.settings.storage import nested_problem
@@ -125,3 +126,13 @@ class Homelab(Model):
     def warnings(self) -> tuple[str, ...]:
         """What is worth a second look, a sentence each."""
         return tuple(sentence for agent in self.agents.values() for sentence in agent.warnings)
+
+    def chosen(self, names: Sequence[str]) -> list[Agent]:
+        """Return the agents of these names, or all where none is named.
+
+        Raises:
+            SettingsError: There is no such agent.
+        """
+        if unknown := [name for name in names if name not in self.agents]:
+            raise SettingsError([f"There is no agent {unknown[0]}; the settings have {', '.join(self.agents)}."])
+        return [self.agents[name] for name in names or self.agents]
