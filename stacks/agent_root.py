@@ -7,10 +7,10 @@ from cdktf_cdktf_provider_null.provider import NullProvider
 from constructs import Construct
 
 from pve_agents import Agent, GuestPayload, Host, HostStep
+from pve_agents.root_spec import STEPS, payload_of, root_spec
 from pve_agents.settings import Backend
 from pve_agents.state_guard import StateGuard
 from stacks.backend import store_state
-from stacks.root_spec import STEPS, payload_of, root_spec
 
 
 class AgentRootStack(TerraformStack):

@@ -1,4 +1,4 @@
-"""Runs a script of the project in the test's process: what it imports takes longer than what it does."""
+"""Runs a command of the project in the test's process: what it imports takes longer than what it does."""
 
 from __future__ import annotations
 
@@ -8,33 +8,46 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from unittest import mock
+
+from pve_agents.operator.entry import main
 
 
 def run_script(
     script: Path, *arguments: str, env: Mapping[str, str], cwd: Path = Path("/")
 ) -> subprocess.CompletedProcess[str]:
-    """Run it with this environment and no other; what its children print is caught, too."""
+    """Run a script with this environment and no other; what its children print is caught, too."""
+    return _run(str(script), lambda: runpy.run_path(str(script), run_name="__main__"), arguments, env, cwd)
+
+
+def run_agents(*arguments: str, env: Mapping[str, str], cwd: Path = Path("/")) -> subprocess.CompletedProcess[str]:
+    """Run `agents ARGUMENTS` likewise. It reads no .env: a developer may have one."""
+    return _run("agents", main, arguments, {"PIPENV_DONT_LOAD_ENV": "1", **env}, cwd)
+
+
+def _run(
+    name: str, call: Callable[[], object], arguments: tuple[str, ...], env: Mapping[str, str], cwd: Path
+) -> subprocess.CompletedProcess[str]:
     code = 0
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
         mock.patch.dict(os.environ, env, clear=True),
-        mock.patch.object(sys, "argv", [str(script), *arguments]),
+        mock.patch.object(sys, "argv", [name, *arguments]),
         mock.patch.object(sys, "path", list(sys.path)),
         contextlib.chdir(cwd),
     ):
         with _instead(1, "stdout", out.fileno()), _instead(2, "stderr", err.fileno()):
             try:
-                runpy.run_path(str(script), run_name="__main__")
+                call()
             except SystemExit as end:
                 if isinstance(end.code, str):
                     print(end.code, file=sys.stderr)
                 code = end.code if isinstance(end.code, int) else int(bool(end.code))
         printed = [_text(file.fileno()) for file in (out, err)]
-    return subprocess.CompletedProcess([str(script), *arguments], code, *printed)
+    return subprocess.CompletedProcess([name, *arguments], code, *printed)
 
 
 @contextlib.contextmanager

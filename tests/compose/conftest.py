@@ -11,7 +11,7 @@ import yaml
 
 from pve_agents import load_settings
 from pve_agents.agents.hermes.settings import Hermes
-from stacks.root_spec import payload_of
+from pve_agents.root_spec import payload_of
 from tests.compose.real import arrives
 
 Arrives = Callable[..., dict[str, Any]]

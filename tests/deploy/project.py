@@ -27,6 +27,7 @@ TOKEN_CHECK = "terraform_data.hermes_token_check"
 ADDRESS = "terraform_data.hermes_address"
 
 HERMES_ROOT = "hermes-root"
+AGENTS = Path(sys.executable).parent / "agents"
 STEPS = tuple(
     f"null_resource.hermes_{step}" for step in ("host_directories", "container_config", "payload", "bootstrap")
 )
@@ -139,6 +140,8 @@ class Project:
             # Where the steps keep what the steps of one deploy share.
             "XDG_RUNTIME_DIR": str(directory),
             "TERRAFORM_BINARY_NAME": self.binary,
+            # A developer may have one.
+            "PIPENV_DONT_LOAD_ENV": "1",
             # cdktf draws a spinner otherwise.
             "CI": "1",
             # scripts/cdktf would refuse it.
@@ -200,9 +203,9 @@ class Project:
         """Run `terraform destroy` on what is synthesized."""
         return self.terraform("destroy", "-auto-approve", ok=ok, stack=stack)
 
-    def steps(self, *args: str, ok: bool | None = True) -> Ran:
-        """Run the root steps without Terraform, as `scripts/steps ARGS`."""
-        return self.run(sys.executable, ROOT / "scripts" / "steps", *args, ok=ok)
+    def agents(self, *args: str, ok: bool | None = True) -> Ran:
+        """Run `agents ARGS`."""
+        return self.run(AGENTS, *args, ok=ok)
 
     def create_container(self, vmid: int = 118, hostname: str = "hermes", **options: str | int) -> None:
         """What the stack hermes leaves of a container, without it."""

@@ -35,7 +35,7 @@ def test_its_agent_is_taken_over_in_place(project: Project, virtual_node: Virtua
     project.synthesize()
     as_the_first_release(project)
     assert project.apply().actions == dict.fromkeys((CONTAINER, TEMPLATE, TOKEN_CHECK), "create")
-    project.steps("mend")
+    project.agents("mend")
     assert project.apply(stack=HERMES_ROOT).actions == dict.fromkeys(STEPS, "create")
     before, reboots = virtual_node.container_config(118), virtual_node.reboots(118)
     virtual_node.mutations.clear()

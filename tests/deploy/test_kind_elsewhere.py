@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
@@ -26,14 +25,14 @@ def test_an_agent_of_a_kind_that_lies_elsewhere_is_deployed_and_proves_itself(
     secrets.chmod(0o600)
     project.env |= {"AGENT_KINDS_PATH": str(folder.parent), "LIBRARIAN_ENV_FILE": str(secrets)}
     options = ("--auto-approve", "--skip-provider-lock", "--output", str(project.out))
-    verify = (sys.executable, ROOT / "scripts" / "verify", "--json", "librarian")
+    verify = ("verify", "--json", "librarian")
 
     with echoing() as port:
         project.configure({"librarian": {**AGENT, "echo": {"port": port}}})
         project.run(ROOT / "scripts" / "cdktf", "deploy", "librarian", "librarian-root", *options)
-        well = json.loads(project.run(*verify).raw)["agents"]["librarian"]["checks"]
-    unwell = json.loads(project.run(*verify, ok=False).raw)["agents"]["librarian"]["checks"]
-    refused = project.steps("mend", "librarian", ok=False).text
+        well = json.loads(project.agents(*verify).raw)["agents"]["librarian"]["checks"]
+    unwell = json.loads(project.agents(*verify, ok=False).raw)["agents"]["librarian"]["checks"]
+    refused = project.agents("mend", "librarian", ok=False).text
 
     assert virtual_node.guest(119, "/opt/pve-agents/librarian/echo.conf").read_text() == f"port = {port}\n"
     assert virtual_node.guest(119, "/etc/pve-agents/librarian.env").read_text() == "ECHO_TOKEN=0123456789abcdef\n"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from tests.deploy.project import CONTAINER, FAST, HDD, HERMES_ROOT, STEPS, Project
-from tests.virtual_node.node import ROOT, VirtualNode
+from tests.virtual_node.node import VirtualNode
 
 pytestmark = pytest.mark.terraform
 
@@ -50,7 +49,7 @@ def test_from_nothing_to_a_finished_agent_that_passes_every_check(project: Proje
 
     assert changes_nothing(project, virtual_node)
 
-    ran = project.run(sys.executable, ROOT / "scripts" / "verify", "--json", "hermes")
+    ran = project.agents("verify", "--json", "hermes")
 
     checks = json.loads(ran.raw[ran.raw.index("{") :])["agents"]["hermes"]["checks"]
     assert {check["name"]: check["status"] for check in checks} == dict.fromkeys(

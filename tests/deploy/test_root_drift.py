@@ -1,4 +1,4 @@
-"""scripts/steps against a node: what differs there, which no plan can see, and nothing is changed by looking."""
+"""agents drift against a node: what differs there, which no plan can see, and nothing is changed by looking."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_each_difference_is_one_line_until_the_next_run_takes_it_back(
     project.create_container()
     project.synthesize()
     project.apply(stack=HERMES_ROOT)
-    assert project.steps("drift").code == 0
+    assert project.agents("drift").code == 0
     virtual_node.make_directory(HDD, "0:0", "750")
     virtual_node.make_directory(FAST, "110000:110000", "777")
     virtual_node.api("PUT", f"{LXC}/config", delete="mp1", mp0=f"{HDD},mp=/elsewhere,replicate=0")
@@ -31,7 +31,7 @@ def test_each_difference_is_one_line_until_the_next_run_takes_it_back(
     virtual_node.forget_host_changes()
     virtual_node.mutations.clear()
 
-    checked = project.steps("drift", "hermes", ok=False)
+    checked = project.agents("drift", "hermes", ok=False)
 
     assert checked.code == 1
     differences = [
@@ -58,8 +58,8 @@ def test_each_difference_is_one_line_until_the_next_run_takes_it_back(
     assert project.plan(stack=HERMES_ROOT).actions == {}
     assert (virtual_node.host_changes, virtual_node.mutations) == ([], [])
 
-    project.steps("mend", "hermes")
-    assert project.steps("drift").code == 0
+    project.agents("mend", "hermes")
+    assert project.agents("drift").code == 0
 
 
 def test_a_value_that_waits_since_a_reboot_got_lost_is_seen_and_the_remedy_brings_it(
@@ -78,18 +78,18 @@ def test_a_value_that_waits_since_a_reboot_got_lost_is_seen_and_the_remedy_bring
     assert virtual_node.pve.ct(118).pending == {"nameserver": "10.0.0.53"}
 
     look = ("drift", "--only", "container-config")
-    checked = project.steps(*look, ok=False)
+    checked = project.agents(*look, ok=False)
 
     assert checked.code == 1
     remedy = re.search(r"nameserver waits for a start: run `([^`]+)` on gihyeon", checked.text)
     assert remedy
     project.run("ssh", "root@127.0.0.1", remedy[1])
     assert virtual_node.pve.ct(118).config["nameserver"] == "10.0.0.53"
-    assert project.steps(*look).code == 0
+    assert project.agents(*look).code == 0
 
 
 def test_an_unreached_node_is_the_worst_answer(project: Project) -> None:
     project.create_container()
     project.env["PVE_SSH"] = "root@elsewhere"
 
-    assert project.steps("drift", ok=False).code == 4
+    assert project.agents("drift", ok=False).code == 4

@@ -118,7 +118,7 @@ def test_text_that_would_be_a_command_is_passed_on_as_it_is(project: Project, vi
     assert virtual_node.container_config(118)["mp0"] == f"{path},mp={place},replicate=0"
     assert virtual_node.stat(path) == "110000:110000 750"
     assert virtual_node.stat(f"{path}/workspace") == "110000:110000 750"
-    assert "[hermes] all is as wanted" in project.steps("drift").raw.splitlines()
+    assert "[hermes] all is as wanted" in project.agents("drift").raw.splitlines()
     assert project.plan(stack=HERMES_ROOT).actions == {}
     project.destroy(stack=HERMES_ROOT)
     assert "mp0" not in virtual_node.container_config(118)

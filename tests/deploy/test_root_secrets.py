@@ -78,15 +78,15 @@ def test_a_secret_that_is_missing_later_takes_none_from_a_working_agent(
 
     # Only what has changed is at hand.
     given.write_text("API_SERVER_KEY=another-of-the-file\n")
-    said = project.steps("mend", "--only", "payload", "hermes").text
+    said = project.agents("mend", "--only", "payload", "hermes").text
     assert "missing secrets: LITELLM_API_KEY, TELEGRAM_BOT_TOKEN. Write " in said
     assert "those that are there stay" in said
     assert virtual_node.guest(118, ENV_FILE).read_text() == before
     assert virtual_node.host_changes == []
 
     given.write_text("".join(f"{name}=another-{name}\n" for name in NAMES))
-    assert f"the values of {', '.join(NAMES)}" in project.steps("plan", "hermes").text
-    project.steps("mend", "--only", "payload", "hermes")
+    assert f"the values of {', '.join(NAMES)}" in project.agents("plan", "--root", "hermes").text
+    project.agents("mend", "--only", "payload", "hermes")
     assert "another-TELEGRAM_BOT_TOKEN" in virtual_node.guest(118, ENV_FILE).read_text()
     # The payload is not delivered again for it.
     assert not [change for change in virtual_node.host_changes if "/opt/" in change]

@@ -111,7 +111,7 @@ def test_a_plan_that_replaces_all_steps_for_a_new_program_says_that_nothing_leav
 def test_a_look_with_nothing_to_change_is_one(
     done: Project, virtual_node: VirtualNode, command: str, says: str
 ) -> None:
-    assert says in done.steps(command).text
+    assert says in done.agents(command).text
     assert reached(virtual_node) == NOTHING_BUT_ONE_LOOK
 
 
@@ -120,7 +120,7 @@ def test_drift_before_the_first_deploy_as_root_says_all_that_it_would_do(
 ) -> None:
     project.create_container()
 
-    first = project.steps("drift", "hermes", ok=False)
+    first = project.agents("drift", "hermes", ok=False)
 
     assert first.code == 1
     found = [line.removeprefix("[hermes] ") for line in first.raw.splitlines()]
@@ -136,13 +136,13 @@ def test_drift_before_the_first_deploy_as_root_says_all_that_it_would_do(
     assert [line[: len(start)] for line, start in zip(commands, begins, strict=True)] == begins
     assert found[-1] == "9 would change"
     assert reached(virtual_node) == NOTHING_BUT_ONE_LOOK
-    assert project.steps("plan", "hermes").raw.splitlines() == first.raw.splitlines()[:-1]
+    assert project.agents("plan", "--root", "hermes").raw.splitlines() == first.raw.splitlines()[:-1]
 
 
 def test_drift_before_any_deploy_says_what_to_deploy_first_and_what_it_would_do_to_the_node(
     project: Project, virtual_node: VirtualNode
 ) -> None:
-    first = project.steps("drift", "hermes", ok=False)
+    first = project.agents("drift", "hermes", ok=False)
 
     assert first.code == 3
     assert "there is no container 118: run `cdktf deploy hermes` first" in first.text

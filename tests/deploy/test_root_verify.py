@@ -1,13 +1,12 @@
-"""scripts/verify against a node: its own look, and what an agent writes in the container shows on the host."""
+"""agents verify against a node: its own look, and what an agent writes in the container shows on the host."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 from tests.deploy.project import FAST, HDD, Project
-from tests.virtual_node.node import ROOT, VirtualNode
+from tests.virtual_node.node import VirtualNode
 
 LXC = "/nodes/gihyeon/lxc/118"
 
@@ -35,7 +34,9 @@ done <workspaces
 def deployed(project: Project, node: VirtualNode) -> None:
     project.create_container()
     # All but the bootstrap, which needs Docker.
-    project.steps("mend", *(f"--only={step}" for step in ("host-directories", "container-config", "payload")), "hermes")
+    project.agents(
+        "mend", *(f"--only={step}" for step in ("host-directories", "container-config", "payload")), "hermes"
+    )
     node.guest(118, "/opt/pve-agents/hermes/workspaces").write_text(
         "write 10000:10000 /data\nwrite 10000:10000 /fast\n"
     )
@@ -47,7 +48,7 @@ def deployed(project: Project, node: VirtualNode) -> None:
 
 
 def verified(project: Project, code: int) -> list[dict[str, Any]]:
-    ran = project.run(sys.executable, ROOT / "scripts" / "verify", "--json", "hermes", ok=None)
+    ran = project.agents("verify", "--json", "hermes", ok=None)
     assert ran.code == code, ran.raw
     checks: list[dict[str, Any]] = json.loads(ran.raw[ran.raw.index("{") :])["agents"]["hermes"]["checks"]
     return checks
@@ -100,7 +101,7 @@ def test_each_cause_has_its_check_and_hides_no_other(project: Project, virtual_n
 
 def test_a_node_that_is_not_reached_is_not_well(project: Project) -> None:
     project.env["PVE_SSH"] = "root@elsewhere"
-    ran = project.run(sys.executable, ROOT / "scripts" / "verify", "hermes", ok=False)
+    ran = project.agents("verify", "hermes", ok=False)
     assert ran.code == 4
     assert "ssh to root@elsewhere failed" in ran.text
     assert "hermes: 1 check, 1 failed" in ran.text

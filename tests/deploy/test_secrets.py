@@ -102,7 +102,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             deploy = project.run(ROOT / "scripts" / "cdktf", "deploy", "hermes", HERMES_ROOT, *options)
         finally:
             os.umask(before)
-        said = {"deploy": deploy.raw, "drift": project.steps("drift").raw}
+        said = {"deploy": deploy.raw, "drift": project.agents("drift").raw}
         for stack, how in (("hermes", []), (HERMES_ROOT, ["-destroy"])):
             where, file = f"-chdir={project.stack(stack)}", project.directory / f"plan-{stack}"
             plan = project.run(project.binary, where, "plan", *how, "-input=false", f"-out={file}")

@@ -74,7 +74,7 @@ def _stay() -> int:
         print(lab.phases.summary())
         print("\nThe lab is up. In another terminal:")
         print("  python -m tests.lab shell          a shell on its node: pct exec 118 -- docker ps")
-        print("  python -m tests.lab shell scripts/verify hermes")
+        print("  python -m tests.lab shell agents verify hermes")
         print("  curl -X PUT -d slow http://127.0.0.1:4020/mode    there: the model answers, is slow, or fails")
         print("Ctrl-C here, or python -m tests.lab down, ends it.", flush=True)
         try:

@@ -154,12 +154,12 @@ class Lab:
         return self.project.apply(stack=HERMES_ROOT).said
 
     def steps(self) -> str:
-        """Run all steps without Terraform (`pipenv run mend hermes`), and return what they said."""
-        return self.project.steps("mend", "hermes").raw
+        """Run all steps without Terraform (`pipenv run agents mend hermes`), and return what they said."""
+        return self.project.agents("mend", "hermes").raw
 
     def verify(self, *arguments: str, ok: bool | None = None) -> Verified:
-        """What `pipenv run verify hermes` finds."""
-        ran = self.project.run(ROOT / "scripts" / "verify", "hermes", "--json", *arguments, ok=ok)
+        """What `pipenv run agents verify hermes` finds."""
+        ran = self.project.agents("verify", "hermes", "--json", *arguments, ok=ok)
         found = re.search(r"^\{.*^\}", ran.raw, re.MULTILINE | re.DOTALL)
         if not found:
             raise LabError(f"verify printed no JSON: {ran.raw}")

@@ -115,7 +115,7 @@ def test_a_second_deploy_changes_nothing(lab: Lab) -> None:
 
     assert (lab.node.host_changes, lab.node.mutations) == ([], [])
     # Terraform saw no reason to run a step: look at all of it, and let the bootstrap look for itself.
-    assert "nothing would run as root" in lab.project.steps("plan", "hermes").raw
+    assert "nothing would run as root" in lab.project.agents("plan", "--root", "hermes").raw
     said = lab.steps()
     assert [line for line in said.splitlines() if "] $ " in line and "sh -c" not in line] == []
     assert [
@@ -450,7 +450,7 @@ def test_a_bootstrap_killed_in_each_of_its_steps_ends_like_any_other(lab: Lab) -
     lab.project.synthesize()
     lab.project.apply()
     for step in ("host-directories", "container-config", "payload"):
-        lab.project.steps("mend", "--only", step, "hermes")
+        lab.project.agents("mend", "--only", step, "hermes")
     lab.container.wait_until_booted()
 
     # Killed while it is at a step, or, where that takes no time, right after it has told the one before.
@@ -458,12 +458,12 @@ def test_a_bootstrap_killed_in_each_of_its_steps_ends_like_any_other(lab: Lab) -
 
     assert died_in == sorted(died_in)
     assert all(number <= there <= STEPS for number, there in enumerate(died_in, start=1))
-    said = lab.project.steps("mend", "--only", "bootstrap", "hermes").raw
+    said = lab.project.agents("mend", "--only", "bootstrap", "hermes").raw
     assert "first answer … ok" in said
     assert "before the cut" in lab.chat("run: cat /data/workspace/diary")
     assert lab.verify().failed == {}
     before = identity(lab)
-    assert set(re.findall(r"… ok \((\w+)", lab.project.steps("mend", "--only", "bootstrap", "hermes").raw)) == {
+    assert set(re.findall(r"… ok \((\w+)", lab.project.agents("mend", "--only", "bootstrap", "hermes").raw)) == {
         "unchanged"
     }
     assert identity(lab) == before

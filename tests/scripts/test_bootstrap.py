@@ -385,7 +385,7 @@ def test_a_name_that_nobody_gives_back_is_told_in_the_end(deployed: Guest) -> No
 
 # --- 1 secrets
 
-GIVE = "pipenv run secrets hermes"
+GIVE = "pipenv run agents secrets hermes"
 
 
 @pytest.mark.parametrize(
@@ -1300,12 +1300,12 @@ def test_what_is_said_inside_shows_no_secret(deployed: Guest) -> None:
 
 
 def test_a_model_endpoint_that_refuses(deployed: Guest) -> None:
-    answer = "failed\tit refuses the key\tcorrect it and deliver it: `pipenv run secrets AGENT`"
+    answer = "failed\tit refuses the key\tcorrect it and deliver it: `pipenv run agents secrets AGENT`"
     deployed.set(answers={"models": answer})
     refused(
         deployed,
         9,
-        "hermes: it refuses the key. What to do: correct it and deliver it: `pipenv run secrets hermes`",
+        "hermes: it refuses the key. What to do: correct it and deliver it: `pipenv run agents secrets hermes`",
     )
 
 

@@ -14,7 +14,7 @@ from pve_agents.guest.plan import Workspace
 from tests.scripts.guest import API_KEY, IMAGE, LITELLM_KEY, Guest, service_plan
 
 TOKEN = "0123456789abcdef"
-MEND = "run `pipenv run mend hermes`"
+MEND = "run `pipenv run agents mend hermes`"
 MEMORY = "raise agents.hermes.hermes.limits.memory, and agents.hermes.memory.dedicated_mib with it"
 LINE = re.compile(r"check\t([^\t]+)\t(ok|failed|skipped)\t\d+\t([^\t]*)\t([^\t]*)")
 # What the host's half takes for the name of a check.
@@ -424,10 +424,10 @@ def test_a_long_line_of_the_log_ends_with_a_whole_character(deployed: Guest) -> 
 
 
 def test_a_model_endpoint_that_fails_is_not_asked_for_a_chat(deployed: Guest) -> None:
-    deployed.set(answers={"models": "failed\tURL refuses the key LITELLM_API_KEY\t`pipenv run secrets AGENT`"})
+    deployed.set(answers={"models": "failed\tURL refuses the key LITELLM_API_KEY\t`pipenv run agents secrets AGENT`"})
     checks = verify(deployed)
     assert failed(checks) == {
-        "model endpoint": ("failed", "URL refuses the key LITELLM_API_KEY", "`pipenv run secrets hermes`")
+        "model endpoint": ("failed", "URL refuses the key LITELLM_API_KEY", "`pipenv run agents secrets hermes`")
     }
     assert skipped(checks) == {"chat": "the model endpoint does not answer"}
 

@@ -26,7 +26,7 @@ ENVIRONMENT = (
     f"API_SERVER_KEY={API_KEY}\nLITELLM_API_KEY='sk-canary-it\\'s\\\\odd'\n"
     'QUOTED_KEY="canary\\"quoted"\n# a comment\nTELEGRAM_ALLOWED_USERS=111\n'
 )
-GIVE_SECRETS = "correct it in your secrets file and deliver it: `pipenv run secrets AGENT`"
+GIVE_SECRETS = "correct it in your secrets file and deliver it: `pipenv run agents secrets AGENT`"
 
 Reply = tuple[int, Any]
 Run = Callable[..., list[str]]

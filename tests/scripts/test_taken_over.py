@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pve_agents import load_settings
-from stacks.root_spec import payload_of
+from pve_agents.root_spec import payload_of
 from tests.scripts.guest import VMID, Guest
 from tests.scripts.test_bootstrap import said, steps
 from tests.scripts.test_guest_verify import failed, verify

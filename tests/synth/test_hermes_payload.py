@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 from pve_agents import SettingsError, load_settings
 from pve_agents.agents.hermes.app import app
 from pve_agents.guest.plan import Compose, Plan, Service
-from stacks.root_spec import payload_of
+from pve_agents.root_spec import payload_of
 from tests.scripts import compose_reader
 from tests.yaml_readers import MISREAD, READERS, as_core, same
 

@@ -17,8 +17,8 @@ from pve_agents import SettingsError, agents, load_settings
 from pve_agents.guest.checks import own_checks_of
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Checks, Plan, Workspace
+from pve_agents.root_spec import payload_of, root_spec
 from pve_agents.settings.schema import json_schema
-from stacks.root_spec import payload_of, root_spec
 from tests.own_kind import FILES, echoing, write_kind
 from tests.synth.conftest import Synthesize
 

@@ -11,7 +11,7 @@ import yaml
 
 from pve_agents import SettingsError, load_settings
 from pve_agents.guest.plan import Plan
-from stacks.root_spec import payload_of, root_spec
+from pve_agents.root_spec import payload_of, root_spec
 from tests.synth.conftest import Synthesize
 
 CONTAINER = "proxmox_virtual_environment_container"

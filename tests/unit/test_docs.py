@@ -83,7 +83,8 @@ def test_the_limit_that_a_message_names_is_the_one_that_holds() -> None:
         re.MULTILINE,
     )
     whole = re.search(
-        r"_BOOTSTRAP_SECONDS, _CHECKS_SECONDS = ([0-9]+)", (PROJECT / "stacks" / "root_spec.py").read_text()
+        r"_BOOTSTRAP_SECONDS, _CHECKS_SECONDS = ([0-9]+)",
+        (PROJECT / "constructs" / "pve_agents" / "root_spec.py").read_text(),
     )
     assert minutes
     assert whole

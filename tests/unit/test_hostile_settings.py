@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pve_agents.reading import LONGEST_FILE, MOST_LEVELS, MOST_VALUES
+from pve_agents.root_spec import payload_of, root_spec
 from pve_agents.settings import Agent, BindMount, SettingsError, load_settings
 from pve_agents.settings.homelab import directory_problems
-from stacks.root_spec import payload_of, root_spec
 
 EXAMPLE = (Path(__file__).parents[2] / "homelab.example.yaml").read_text(encoding="utf-8")
 A_MINUTE = 60.0

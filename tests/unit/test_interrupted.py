@@ -38,9 +38,6 @@ def pressed(path: Path, module: str, *arguments: str) -> tuple[int, str, str]:
         ("cdktf", "pve_agents.node_api", "interrupted; nothing was started"),
         ("check-token", "click", "check-token: interrupted; it has changed nothing"),
         ("check-token", "pve_agents.privileges", "check-token: interrupted; it has changed nothing"),
-        ("steps", "pve_agents.host.paste", "interrupted, and nothing was changed"),
-        ("verify", "click", "interrupted; nothing was changed, and it can be run again"),
-        ("verify", "pve_agents.host.verify", "interrupted; nothing was changed, and it can be run again"),
     ],
 )
 def test_ctrl_c_during_the_imports_is_one_line_too(script: str, module: str, said: str) -> None:
@@ -51,3 +48,14 @@ def test_so_is_it_in_a_step_that_terraform_starts(tmp_path: Path) -> None:
     stage(tmp_path / "host")
     said = "interrupted, and nothing was changed; run it again\n"
     assert pressed(tmp_path / "host", "pve_agents.host.given", "payload") == (130, "", said)
+
+
+def test_so_is_it_in_agents() -> None:
+    entry = PROJECT / "constructs" / "pve_agents" / "operator" / "entry.py"
+    program = f"{PRESSED}main()".replace(
+        'runpy.run_path({path!r}, run_name="__main__")', "from pve_agents.operator.entry import main"
+    )
+    code = program.format(module="pve_agents.node_api", argv=["agents"], path=str(entry))
+    environment = {"PATH": os.defpath, "HOMELAB_FILE": "/nowhere"}
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "interrupted; nothing was started\n")

@@ -93,6 +93,7 @@ LAYERS = [
     "guest.plan",
     "agents.app",
     "payload",
+    "root_spec",
     "guest_payload",
     "host_step",
     "host.words",
@@ -113,7 +114,24 @@ LAYERS = [
     "host.parts",
     "host.paste",
     "host.verify",
+    "host.place",
     "host.program",
+    "operator",
+    "operator.stopped",
+    "operator.output",
+    "operator.signals",
+    "operator.project",
+    "operator.arguments",
+    "operator.look",
+    "operator.verification",
+    "operator.commands",
+    "operator.commands.drift",
+    "operator.commands.mend",
+    "operator.commands.plan",
+    "operator.commands.secrets",
+    "operator.commands.verify",
+    "operator.main",
+    "operator.entry",
     # What runs in a container knows nothing of what runs here, but for what it is told.
     "guest.machine",
     "guest.progress",
@@ -177,7 +195,7 @@ def test_dependencies_point_one_way(module: str) -> None:
 
 def test_every_module_has_its_layer() -> None:
     paths = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if path.stem != "__init__"]
-    modules = {".".join(path.parts) for path in paths} | {"agents"}
+    modules = {".".join(path.parts) for path in paths} | {"agents", "operator", "operator.commands"}
     modules |= {module.rpartition(".")[0] for module in modules if module.startswith(("settings.", "types."))}
     assert sorted(modules) == sorted(LAYERS)
 
@@ -207,7 +225,7 @@ def test_the_program_in_the_container_needs_the_standard_library_alone() -> None
 def test_settings_import_only_the_software_that_they_state(agent: str, there: list[str], tmp_path: Path) -> None:
     (tmp_path / "homelab.yaml").write_text(f"agents: {{scribe: {agent}}}\n")
     script = (
-        "import sys, stacks.root_spec; from pathlib import Path; from pve_agents import load_settings\n"
+        "import sys, pve_agents.root_spec; from pathlib import Path; from pve_agents import load_settings\n"
         "load_settings(Path(sys.argv[1]))\n"
         "print(sorted({it.split('.')[2] for it in sys.modules if it.startswith('pve_agents.agents.')} - {'app', 'kind'}))"
     )
@@ -216,7 +234,7 @@ def test_settings_import_only_the_software_that_they_state(agent: str, there: li
     assert done.stdout == f"{there}\n"
 
 
-@pytest.mark.parametrize("public", ["from pve_agents import load_settings", "import stacks.root_spec"])
+@pytest.mark.parametrize("public", ["from pve_agents import load_settings", "import pve_agents.root_spec"])
 def test_who_needs_no_construct_starts_no_node(public: str) -> None:
     script = f"import sys; {public}; print(sorted({{'cdktf', 'constructs', 'imports', 'jsii'}} & sys.modules.keys()))"
     command = [sys.executable, "-c", script]

@@ -35,7 +35,7 @@ def root_file(home: Path, text: str, mode: int = 0o600) -> Path:
 
 
 def test_mend_and_secrets_find_roots_own_file_without_asroot(steps: Steps, tmp_path: Path) -> None:
-    """The report: `pipenv run mend` fails for want of PVE_SSH where the README's asroot was used."""
+    """The report: `pipenv run agents mend` fails for want of PVE_SSH where the README's asroot was used."""
     del steps.env["PVE_SSH"]
     assert "PVE_SSH is not set" in steps("mend", "hermes", HOME=str(tmp_path)).stderr
     root_file(tmp_path, "# root's way in\nHERMES_ENV_FILE=~/hermes.env\nPVE_SSH='root@10.1.10.10'\n")

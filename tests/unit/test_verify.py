@@ -1,4 +1,4 @@
-"""scripts/verify: its table, its JSON, its exit status, and what it makes of a verification that did not end."""
+"""agents verify: its table, its JSON, its exit status, and what it makes of a verification that did not end."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import io
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
-import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,12 @@ from pve_agents import load_settings
 from pve_agents.host.facts import PathFact
 from pve_agents.host.plan_guest import Delivery
 from pve_agents.host.spec import wanted_from
-from stacks.root_spec import payload_of, root_spec
-from tests.in_process import run_script
+from pve_agents.operator.output import Output
+from pve_agents.root_spec import payload_of, root_spec
+from tests.in_process import run_agents
 from tests.unit.host.ssh import Root, Ssh, node_for, serving, settle
 
 PROJECT = Path(__file__).parents[2]
-SCRIPT = PROJECT / "scripts" / "verify"
 AGENTS: dict[str, Any] = {"hermes": {}, "librarian": {"vmid": 119}}
 
 DOCKER = "check\tdocker\tok\t320\tDocker 28.1.1\t"
@@ -60,7 +58,7 @@ Run = subprocess.CompletedProcess[str]
 
 
 class Verify:
-    """The script with settings of its own, and nodes in memory on which all is as declared."""
+    """The command with settings of its own, and nodes in memory on which all is as declared."""
 
     def __init__(self, directory: Path, ssh: Ssh) -> None:
         self.directory, self.ssh, self.root = directory, ssh, ssh.root
@@ -104,7 +102,7 @@ class Verify:
         return [path for path in self.root.nodes[118].paths if "probe" in path]
 
     def __call__(self, *arguments: str, **variables: str) -> Run:
-        done = run_script(SCRIPT, *arguments, env={**self.env, **variables})
+        done = run_agents("verify", *arguments, env={**self.env, **variables})
         # What the host itself looked at took as long as it took.
         host = r"(?m)^(. (?:container|config|host directories|payload|verification) .*) \d+\.\d+s$"
         done.stdout = re.sub(host, r"\1 0.0s", done.stdout)
@@ -148,14 +146,13 @@ class Terminal(io.TextIOWrapper):
 
 
 def table(encoding: str, *, terminal: bool, **variables: str) -> list[str]:
-    """What the script's table makes of three checks."""
-    script = runpy.run_path(str(SCRIPT), run_name="verify")
+    """What three checks look like."""
     kind = Terminal if terminal else io.TextIOWrapper
     out = kind(io.BytesIO(), encoding=encoding)
     with mock.patch.dict(os.environ, variables):
-        lines = script["Table"](out, quiet=False)
+        lines = Output(out)
     for status in ("ok", "failed", "skipped"):
-        lines.check(script["Check"]("docker", status, 0.12, "one … two", "three"))
+        lines.check(status, "docker", "one … two", 0.12, "three")
     out.seek(0)
     return out.read().splitlines()
 
@@ -265,12 +262,12 @@ def test_json(verify: Verify) -> None:
 def test_json_and_quiet_exclude_each_other(verify: Verify) -> None:
     done = verify("--json", "--quiet")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith("Error: --json and --quiet exclude each other: write one of them\n")
+    assert done.stderr == "--json and --quiet exclude each other: write one of them (see agents verify --help)\n"
     assert verify("--json").returncode == verify("--quiet").returncode == 0
 
 
 @pytest.mark.parametrize(
-    ("option", "said"), [("--jsn", "No such option '--jsn'."), ("--no-chat=1", "does not take a value.")]
+    ("option", "said"), [("--jsn", "No such option '--jsn'."), ("--no-chat=1", "does not take a value")]
 )
 def test_what_is_no_option_is_refused(verify: Verify, option: str, said: str) -> None:
     done = verify(option, "hermes")
@@ -471,9 +468,3 @@ def test_nothing_is_left_of_a_run(verify: Verify, tmp_path: Path) -> None:
     assert verify(TMPDIR=str(temporary)).returncode == 0
     assert list(temporary.iterdir()) == []
     assert verify.probes() == []
-
-
-def test_it_is_one_of_the_projects_commands() -> None:
-    pipfile = tomllib.loads((PROJECT / "Pipfile").read_text())
-    assert pipfile["scripts"]["verify"] == "python scripts/verify"
-    assert SCRIPT.stat().st_mode & 0o111 == 0o111

@@ -4,6 +4,7 @@
 capitals: ``class MyKind`` in ``my_kind/``. ``<kind>/app.py`` has ``app(agent)``, which says what goes into the agent's container.
 ``<kind>/default.yaml``, where there is one, is what an agent of the kind's own name has that its settings do not state; without
 any file of settings there is such an agent. None of them is read for an agent of another kind.
+``<kind>/commands/*.py``, where there are any, are subcommands of ``agents``: each has a click command named ``command``.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ __all__ = [
     "OfKind",
     "OneSection",
     "Sections",
+    "commands_of_kinds",
     "default_agents",
     "default_of",
     "kinds",
@@ -217,6 +219,15 @@ def model_of(kind: str) -> type[Kind]:
     if not (isinstance(model, type) and issubclass(model, Kind)):
         raise SettingsError([f"{file}: there is no class {name} that derives from Kind; write one."])
     return model
+
+
+def commands_of_kinds() -> Mapping[str, str]:
+    """Return the modules of the subcommands of ``agents`` that kinds bring along, by the command's name."""
+    return {
+        file.stem: f"{agents.__name__}.{kind}.commands.{file.stem}"
+        for kind in kinds()
+        for file in sorted((_folder(kind) / "commands").glob("[!_]*.py"))
+    }
 
 
 def default_agents() -> tuple[str, ...]:

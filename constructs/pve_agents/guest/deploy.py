@@ -51,7 +51,7 @@ def _check_secrets(work: Work) -> None:
         work.secrets,
         file=work.plan.secrets_file,
         variable=secrets_variable(agent),
-        give=f"pipenv run secrets {agent}",
+        give=f"pipenv run agents secrets {agent}",
     )
 
 

@@ -35,7 +35,7 @@ def check_all(work: Work, *, chat: bool) -> Iterator[Check]:
 
 
 def _deploy_again(work: Work) -> str:
-    return f"run `pipenv run mend {work.plan.agent}`"
+    return f"run `pipenv run agents mend {work.plan.agent}`"
 
 
 # engine -----------------------------------------------------------------------------------------------------------------

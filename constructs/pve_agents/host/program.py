@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 from pve_agents.host.given import Given, read_given
 from pve_agents.host.handed import HandedOn
+from pve_agents.host.place import place_of
 from pve_agents.host.plan import plan
 from pve_agents.host.plan_guest import Delivery
 from pve_agents.host.plan_leaving import plan_leaving, plan_stop
-from pve_agents.host.shell import PASTE, UnreachedError, shell_from
+from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError, read_leaving, read_wanted
 from pve_agents.host.step import AS_WANTED, UNREACHED, WRONG_SETTINGS, Judge, Node, Say, act, interrupted
 from pve_agents.host.wanted import Leaving, Wanted
@@ -57,15 +58,12 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         title = f"[{wanted.agent} {list(STEPS).index(asked.step) + 1}/{len(STEPS)}] {title}"
         print(f"{title} …", flush=True)
         say = _say(wanted)
-        if environment.get("PVE_TRANSPORT") == PASTE:
-            # Here, and with it what speaks to the API: a step over ssh is over sooner than this is imported.
-            from pve_agents.host.paste import Paste  # noqa: PLC0415
-
-            do = _paste_away if asked.destroy else _paste
-            status = do(asked.step, Paste(wanted, say, environment), environment)
-        else:
-            node = Node(wanted, shell_from(environment, wanted.secret_names), say)
+        place = place_of(wanted, environment, say)
+        if isinstance(place, Node):
+            node = place
             status = (_destroy if asked.destroy else _apply)(asked.step, node, environment)
+        else:
+            status = (_paste_away if asked.destroy else _paste)(asked.step, place, environment)
     except WrongSettingsError as error:
         return _failed(title, str(error), WRONG_SETTINGS)
     except UnreachedError as error:

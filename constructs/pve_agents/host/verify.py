@@ -135,7 +135,7 @@ def _declared(node: Place) -> str:
 
 
 def _planned(name: str, plan: Plan, declared: str, node: Place, report: _Report) -> None:
-    mend = f"run `pipenv run mend {node.wanted.agent}`"
+    mend = f"run `pipenv run agents mend {node.wanted.agent}`"
     for refusal in plan.refusals:
         report(name, "failed", refusal.text)
     for command in plan.commands:
@@ -149,7 +149,7 @@ def _planned(name: str, plan: Plan, declared: str, node: Place, report: _Report)
 
 def _how_to_deliver(node: Node) -> str:
     agent = node.wanted.agent
-    return f"run `pipenv run cdktf deploy {agent}-root`, and `pipenv run mend {agent}` where that sees no change"
+    return f"run `pipenv run cdktf deploy {agent}-root`, and `pipenv run agents mend {agent}` where that sees no change"
 
 
 def _payload(node: Node, facts: Facts, outside: str, report: _Report) -> None:
@@ -327,7 +327,7 @@ class _Probe:
 def _judge(node: Node, probe: _Probe) -> tuple[str, str, str]:
     """Status, detail and remedy."""
     vmid, host, wanted, owner, mount = node.wanted.vmid, node.wanted.node, probe.wanted, probe.owner, probe.mount
-    mend = f"run `pipenv run mend {node.wanted.agent}`"
+    mend = f"run `pipenv run agents mend {node.wanted.agent}`"
     deliver, again = _how_to_deliver(node), "a disk that was mounted after the container's start shows only then"
     no_word = f"container {vmid} made no probe there {probe.detail}: its payload may be an older one"
     refused = f"the agent cannot write there{': ' if probe.detail else ''}{probe.detail}"

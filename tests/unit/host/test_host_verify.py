@@ -21,8 +21,8 @@ from tests.unit.host.ssh import Root, serving
 
 HERMES = f"{DISK}/hermes"
 PROGRAM = f"{DIRECTORY}/verify"
-MEND = "run `pipenv run mend hermes`"
-DELIVER = "run `pipenv run cdktf deploy hermes-root`, and `pipenv run mend hermes` where that sees no change"
+MEND = "run `pipenv run agents mend hermes`"
+DELIVER = "run `pipenv run cdktf deploy hermes-root`, and `pipenv run agents mend hermes` where that sees no change"
 LOOK = "look at container 118: its load, its disk, what it said above; then verify again"
 DIFF = "see what `pipenv run cdktf diff hermes` says"
 DOCKER = "check\tdocker\tok\t120\tDocker 28.1.1\t"

@@ -893,7 +893,12 @@ def test_each_difference_of_a_container_that_is_off_is_verified(console: Console
     console.node.state = "stopped"
     assert found(console)[:2] == [
         ("container", "failed", "container 118 is stopped", "run `pct start 118` on gihyeon"),
-        ("config", "failed", "would change: mp0 is not there; features is nesting=1", "run `pipenv run mend hermes`"),
+        (
+            "config",
+            "failed",
+            "would change: mp0 is not there; features is nesting=1",
+            "run `pipenv run agents mend hermes`",
+        ),
     ]
 
 

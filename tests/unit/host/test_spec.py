@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pve_agents import load_settings
 from pve_agents.host.spec import WrongSettingsError, read_leaving, read_wanted, wanted_from
 from pve_agents.host.wanted import Leaving
-from stacks.root_spec import payload_of, root_spec
+from pve_agents.root_spec import payload_of, root_spec
 from tests.unit.host.model import SPEC, WANTED
 
 

@@ -39,7 +39,7 @@ MOST_CHARACTERS = 400
 SHORTEST_SECRET = 4
 PROMPT = "This is a test of the connection. Reply with the single word pong and use no tool."
 
-GIVE_SECRETS = "correct it in your secrets file and deliver it: `pipenv run secrets AGENT`"
+GIVE_SECRETS = "correct it in your secrets file and deliver it: `pipenv run agents secrets AGENT`"
 PLATFORM_REMEDY = "look at the platform's token, and at the container's way to the internet"
 
 Answer = tuple[str, str, str]

@@ -1,0 +1,12 @@
+"""Arguments and options that several subcommands have."""
+
+from __future__ import annotations
+
+import click
+
+from pve_agents.root_spec import STEPS
+
+AGENTS = click.argument("names", metavar="[AGENT]...", nargs=-1)
+ONLY = click.option(
+    "--only", "steps", metavar="STEP", multiple=True, type=click.Choice(list(STEPS)), help="can be repeated"
+)
