@@ -18,11 +18,6 @@ _BAD_INPUT = 2
 # How cdktf words what the constructs' own validations found: a line each, with the construct's path.
 _REFUSED_BY_A_CONSTRUCT = re.compile(r"^  \[(?P<path>[^]]+)\] (?P<problem>.+)$", re.MULTILINE)
 
-# The settings' own variables hold none, and everybody else's are not needed.
-_CREDENTIAL = re.compile(
-    r"^(?!HOMELAB_)(?:(?:PROXMOX_VE|PVE)_|\w+_ENV_FILE$|.*(?:TOKEN|SECRET|PASSWO?R?D|API_?KEY|ACCESS_KEY|_KEY$|CREDENTIAL))"
-)
-
 
 def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
     """Return the app with the stacks of every agent, not yet synthesized.
@@ -48,9 +43,11 @@ def main() -> int:
     """Write Terraform's JSON of every stack; what is wrong with the input is said in one sentence each."""
     # Before Node starts: what is written is for its owner alone, and nobody here needs a credential.
     os.umask(0o077)
-    for name in filter(_CREDENTIAL.search, list(os.environ)):
-        del os.environ[name]
     try:
+        from pve_agents.environment import without_credentials  # noqa: PLC0415
+
+        for name in os.environ.keys() - without_credentials(os.environ).keys():
+            del os.environ[name]
         import cdktf  # noqa: F401, PLC0415 (Node starts while the settings are read)
 
         from pve_agents import SettingsError, load_settings  # noqa: PLC0415

@@ -30,7 +30,7 @@ def run_agents(*arguments: str, env: Mapping[str, str], cwd: Path = Path("/")) -
 def _run(
     name: str, call: Callable[[], object], arguments: tuple[str, ...], env: Mapping[str, str], cwd: Path
 ) -> subprocess.CompletedProcess[str]:
-    code = 0
+    code, umask = 0, os.umask(0o022)
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
@@ -46,6 +46,7 @@ def _run(
                 if isinstance(end.code, str):
                     print(end.code, file=sys.stderr)
                 code = end.code if isinstance(end.code, int) else int(bool(end.code))
+        os.umask(umask)
         printed = [_text(file.fileno()) for file in (out, err)]
     return subprocess.CompletedProcess([name, *arguments], code, *printed)
 

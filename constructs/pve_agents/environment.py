@@ -68,6 +68,12 @@ _AWAY = "run `unset {}`, or take it out of .env"
 _CONFIG_FILE = ("TF_CLI_CONFIG_FILE", "TERRAFORM_CONFIG")
 
 
+# The settings' own variables hold none.
+_CREDENTIAL = re.compile(
+    r"^(?!HOMELAB_)(?:(?:PROXMOX_VE|PVE)_|\w+_ENV_FILE$|.*(?:TOKEN|SECRET|PASSWO?R?D|API_?KEY|ACCESS_KEY|_KEY$|CREDENTIAL))"
+)
+
+
 @dataclass(frozen=True)
 class Command:
     """What a cdktf command line is about."""
@@ -162,6 +168,11 @@ def for_stacks(
     return {
         name: value for name, value in environment.items() if name not in foreign and (root or not _is_roots_own(name))
     }
+
+
+def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment for what needs no credential at all, such as synth, whatever agents and secrets there are."""
+    return {name: value for name, value in environment.items() if not _CREDENTIAL.search(name)}
 
 
 def _is_roots_own(name: str) -> bool:

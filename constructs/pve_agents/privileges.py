@@ -135,6 +135,26 @@ def check(access: Access, wanted: Wanted, *, seconds: float = SECONDS) -> list[N
     return within(seconds, access, ask)
 
 
+def why_keep_template(access: Access, agent: Agent, *, seconds: float = SECONDS) -> str:
+    """Ask the node why the token cannot delete the file of an agent's template; empty if it can, or there is none.
+
+    It takes Datastore.Allocate, which nothing else here does (PVE::API2::Storage::Content, delete_content). Without it a
+    destroy of the whole stack ends with a 403 when the container is gone already.
+
+    Raises:
+        NodeError: The node could not be asked.
+    """
+    if agent.template.url is None:
+        return ""
+    path = f"/storage/{agent.template.datastore}"
+    if "Datastore.Allocate" in within(seconds, access, lambda: Node(access, seconds=seconds).privileges(path)):
+        return ""
+    return (
+        f"token {access.token_id} lacks Datastore.Allocate on {path}, without which the template's file cannot be deleted: "
+        f"destroy the container alone, with `pipenv run agents down {agent.name}`"
+    )
+
+
 def accepted(access: Access, *, seconds: float = SECONDS) -> None:
     """Ask the node whether it knows the token.
 

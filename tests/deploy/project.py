@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import yaml
 
 from main import compose
 from pve_agents import load_settings
+from tests.in_process import run_agents
 from tests.virtual_node.node import ROOT, VirtualNode
 
 CONTAINER = "proxmox_virtual_environment_container.hermes"
@@ -27,7 +29,6 @@ TOKEN_CHECK = "terraform_data.hermes_token_check"
 ADDRESS = "terraform_data.hermes_address"
 
 HERMES_ROOT = "hermes-root"
-AGENTS = Path(sys.executable).parent / "agents"
 STEPS = tuple(
     f"null_resource.hermes_{step}" for step in ("host_directories", "container_config", "payload", "bootstrap")
 )
@@ -204,8 +205,21 @@ class Project:
         return self.terraform("destroy", "-auto-approve", ok=ok, stack=stack)
 
     def agents(self, *args: str, ok: bool | None = True) -> Ran:
-        """Run `agents ARGS`."""
-        return self.run(AGENTS, *args, ok=ok)
+        """Run `agents ARGS`, in the test's process, where the stacks are written as well."""
+        self.node.seen_by_providers(self.env)
+        with mock.patch("pve_agents.operator.synth._started", self._write_stacks):
+            done = run_agents("--output", str(self.out), *args, env=self.env, cwd=ROOT)
+        assert ok is None or (done.returncode == 0) is ok, done.stdout + done.stderr
+        return Ran(done.returncode, done.stdout + done.stderr)
+
+    def _write_stacks(self, _: object) -> mock.Mock:
+        """What main.py does, by the time that it is waited for."""
+
+        def communicate() -> tuple[str, str]:
+            self.synthesize()
+            return "", ""
+
+        return mock.Mock(returncode=0, communicate=communicate, poll=lambda: 0)
 
     def create_container(self, vmid: int = 118, hostname: str = "hermes", **options: str | int) -> None:
         """What the stack hermes leaves of a container, without it."""

@@ -166,7 +166,7 @@ def test_the_root_stack_alone_says_what_to_deploy_first_and_then_goes_on(
     applied = project.apply(stack=HERMES_ROOT, ok=False)
 
     assert len(applied.errors) == 1
-    assert "there is no container 118: run `cdktf deploy hermes` first" in applied.errors[0]
+    assert "there is no container 118: run `pipenv run agents up hermes` first" in applied.errors[0]
     assert virtual_node.host_changes == []
     assert not {PAYLOAD, BOOTSTRAP} & project.addresses(HERMES_ROOT)
 

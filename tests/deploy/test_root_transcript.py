@@ -145,6 +145,6 @@ def test_drift_before_any_deploy_says_what_to_deploy_first_and_what_it_would_do_
     first = project.agents("drift", "hermes", ok=False)
 
     assert first.code == 3
-    assert "there is no container 118: run `cdktf deploy hermes` first" in first.text
+    assert "there is no container 118: run `pipenv run agents up hermes` first" in first.text
     assert f"mkdir -m 0750 -- {HDD}" in first.text
     assert reached(virtual_node) == NOTHING_BUT_ONE_LOOK

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pve_agents.host.commands import Plan, refused
-from pve_agents.host.facts import Facts
+from pve_agents.host.facts import Container, Facts, GuestFacts
 from pve_agents.host.plan_container import plan_config, why_not_ours
 from pve_agents.host.plan_directories import plan_directories
 from pve_agents.host.plan_guest import Delivery, plan_guest
 from pve_agents.host.wanted import Wanted
 
-__all__ = ["plan"]
+__all__ = ["foreseen", "plan"]
 
 
 def plan(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
@@ -19,3 +21,10 @@ def plan(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
         is_first = facts.node == wanted.node and wanted.vmid not in facts.containers and not facts.elsewhere
         return (plan_directories(wanted, facts) if is_first else Plan()) + refused(problem)
     return plan_directories(wanted, facts) + plan_config(wanted, facts) + plan_guest(wanted, facts, delivery)
+
+
+def foreseen(wanted: Wanted, facts: Facts) -> Facts:
+    """What would be seen if the container that is not there yet had just been made by the token stack."""
+    new = {"hostname": wanted.hostname, "tags": wanted.tag, "features": "nesting=1", "unprivileged": "1"}
+    containers = {**facts.containers, wanted.vmid: Container(wanted.vmid, new)}
+    return replace(facts, containers=containers, state="running", digest="DIGEST", guest=GuestFacts(is_whole=True))

@@ -33,7 +33,7 @@ def why_not_ours(wanted: Wanted, facts: Facts) -> str:
         if folder == "qemu-server":
             return f"{vmid} is a virtual machine, not our container: give the agent another vmid"
         return f"container {vmid} is on node {node}, not on {wanted.node}: correct `node` in the settings"
-    return f"there is no container {vmid}: run `cdktf deploy {wanted.agent}` first"
+    return f"there is no container {vmid}: run `pipenv run agents up {wanted.agent}` first"
 
 
 def _why_another(wanted: Wanted, container: Container) -> str:
@@ -47,7 +47,7 @@ def _why_another(wanted: Wanted, container: Container) -> str:
     if not carries_tag(wanted, container):
         return (
             f"container {vmid} does not carry the tag {wanted.tag}: it is somebody else's, or "
-            f"`cdktf deploy {wanted.agent}` has to give it back to it"
+            f"`pipenv run agents up {wanted.agent}` has to give it back to it"
         )
     return ""
 

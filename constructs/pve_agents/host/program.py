@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -165,4 +166,12 @@ def _failed(title: str, message: str, status: int) -> int:
 def run() -> None:
     """Run, with the arguments and the environment of this process."""
     os.umask(0o077)
+    if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt_once)
     sys.exit(main(sys.argv[1:], os.environ))
+
+
+def _interrupt_once(*_: object) -> None:
+    # Terraform sends one of its own to what it has started, beside the terminal's: it would break into the tidying up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt

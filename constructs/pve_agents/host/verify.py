@@ -119,7 +119,7 @@ def _container(node: Place, facts: Facts, foreign: str, report: _Report) -> str:
     """Check the container; return why nobody can look into it, or nothing."""
     vmid = node.wanted.vmid
     if foreign:
-        report("container", "failed", foreign, f"see what `pipenv run cdktf diff {node.wanted.agent}` says")
+        report("container", "failed", foreign, f"see what `pipenv run agents plan {node.wanted.agent}` says")
         return f"container {vmid} is not as declared"
     if facts.state != "running":
         why = f"container {vmid} is {facts.state or 'in no known state'}"
@@ -149,7 +149,7 @@ def _planned(name: str, plan: Plan, declared: str, node: Place, report: _Report)
 
 def _how_to_deliver(node: Node) -> str:
     agent = node.wanted.agent
-    return f"run `pipenv run cdktf deploy {agent}-root`, and `pipenv run agents mend {agent}` where that sees no change"
+    return f"run `pipenv run agents up {agent}`"
 
 
 def _payload(node: Node, facts: Facts, outside: str, report: _Report) -> None:

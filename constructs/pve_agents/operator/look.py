@@ -10,7 +10,7 @@ from pve_agents.host.commands import Plan
 from pve_agents.host.facts import Facts
 from pve_agents.host.given import read_given
 from pve_agents.host.place import place_of
-from pve_agents.host.plan import plan
+from pve_agents.host.plan import foreseen, plan
 from pve_agents.host.plan_container import plan_config, why_not_ours
 from pve_agents.host.plan_guest import Delivery
 from pve_agents.host.shell import UnreachedError
@@ -61,9 +61,15 @@ class Look:
         else:
             given = read_given(self.wanted.secrets, self._variables, agent=self.wanted.agent)
             self._delivery = Delivery(archive=self._payload.archive, secrets=given.file, missing=given.missing)
-            self._facts = self.node.look()
-            self.plan = plan(self.wanted, self._facts, self._delivery)
+            self.facts = self.node.look()
+            self.plan = plan(self.wanted, self.facts, self._delivery)
         return self.plan
+
+    def foresee(self) -> Plan:
+        """Judge what would be seen if the token stack had just made the container."""
+        if self.node is None:
+            return Plan(notes=("what is to be pasted is shown when the container is there",))
+        return plan(self.wanted, foreseen(self.wanted, self.facts), self._delivery)
 
     def mend(self, *steps: str) -> int:
         """Run the commands, step by step, and the bootstrap in any case: what is amiss inside, it alone sees."""
@@ -71,7 +77,7 @@ class Look:
             from pve_agents.host.paste import paste_away  # noqa: PLC0415 - imports what speaks to the API
 
             return paste_away(self.place, self._whole, "")  # type: ignore[arg-type]
-        facts, delivery = self._facts, replace(self._delivery, run_again=True)
+        facts, delivery = self.facts, replace(self._delivery, run_again=True)
 
         def judge(facts: Facts) -> Plan:
             return plan(self.wanted, facts, delivery)

@@ -44,7 +44,8 @@ def _modules() -> dict[str, str]:
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
-def agents() -> None:
+@click.option("--output", type=click.Path(file_okay=False), help="write the stacks there, and not to cdktf.out")
+def agents(output: str | None) -> None:
     """Deploy and look after AI agents in Proxmox VE containers.
 
     On the way to the first answer: init, doctor, up, verify. Settings are in homelab.yaml.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TextIO
 
@@ -43,6 +43,11 @@ class Output:
     def line(self, text: str = "") -> None:
         """Print a line."""
         print(text.encode(self._encoding, "replace").decode(self._encoding), file=self._stream, flush=True)
+
+    def digest(self, lines: Iterable[tuple[str, str]]) -> None:
+        """Print lines, each in the colour of its status."""
+        for status, line in lines:
+            self.line(self.coloured(line, status))
 
     def check(self, status: str, name: str, detail: str, seconds: float, remedy: str = "") -> None:
         """Print what came of a check, and below it what to do."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import click
 from dotenv import dotenv_values
 
 from pve_agents.environment import ROOT_FILE, as_root, for_stacks, judged
@@ -26,10 +27,19 @@ DIRECTORY = Path(__file__).resolve().parents[3]
 class Project:
     """The settings, and the variables of the operator."""
 
-    homelab: Homelab
     variables: Mapping[str, str]
     """What is set where the command was started, and in ``.env``, which wins as under pipenv."""
-    directory: Path = DIRECTORY
+    out: Path = DIRECTORY / "cdktf.out"
+    """Where the stacks are written; their states lie beside it."""
+
+    @cached_property
+    def homelab(self) -> Homelab:
+        """The settings.
+
+        Raises:
+            SettingsError: They are wrong.
+        """
+        return load_settings(DIRECTORY)
 
     def chosen(self, names: Sequence[str]) -> list[Agent]:
         """Return the agents of these names, or all where none is named.
@@ -38,11 +48,6 @@ class Project:
             SettingsError: There is no such agent.
         """
         return self.homelab.chosen(names)
-
-    @cached_property
-    def without_credentials(self) -> dict[str, str]:
-        """For what needs none, such as synth."""
-        return for_stacks(self.variables, token=False, root=False, secrets=self._secrets)
 
     @cached_property
     def of_the_token(self) -> dict[str, str]:
@@ -78,11 +83,10 @@ def root_file() -> Path:
 
 
 def open_project() -> Project:
-    """Read the operator's variables and the settings.
+    """Read the operator's variables.
 
     Raises:
         Stopped: A variable would change what Terraform does, or others can read the token.
-        SettingsError: The settings are wrong.
     """
     for_the_owner_alone(DIRECTORY)
     if not os.environ.get("PIPENV_DONT_LOAD_ENV"):
@@ -95,4 +99,10 @@ def open_project() -> Project:
         print(note, file=sys.stderr)  # noqa: T201
     if environment.refusals:
         raise Stopped(*environment.refusals)
-    return Project(load_settings(DIRECTORY), environment.kept)
+    return Project(environment.kept, _out())
+
+
+def _out() -> Path:
+    context = click.get_current_context(silent=True)
+    named = context.find_root().params.get("output") if context else None
+    return Path(named).absolute() if named else DIRECTORY / "cdktf.out"

@@ -22,13 +22,13 @@ from tests.unit.host.ssh import Root, serving
 HERMES = f"{DISK}/hermes"
 PROGRAM = f"{DIRECTORY}/verify"
 MEND = "run `pipenv run agents mend hermes`"
-DELIVER = "run `pipenv run cdktf deploy hermes-root`, and `pipenv run agents mend hermes` where that sees no change"
+DELIVER = "run `pipenv run agents up hermes`"
 LOOK = "look at container 118: its load, its disk, what it said above; then verify again"
-DIFF = "see what `pipenv run cdktf diff hermes` says"
+DIFF = "see what `pipenv run agents plan hermes` says"
 DOCKER = "check\tdocker\tok\t120\tDocker 28.1.1\t"
 MODEL = "check\tmodel endpoint\tfailed\t400\tanswers 401\tgive another key"
 FOREIGN_TAG = (
-    "container 118 does not carry the tag pve-agents-hermes: it is somebody else's, or `cdktf deploy hermes` has to give it "
+    "container 118 does not carry the tag pve-agents-hermes: it is somebody else's, or `pipenv run agents up hermes` has to give it "
     "back to it"
 )
 Found = tuple[str, str, str, str]
@@ -191,7 +191,7 @@ def test_a_stopped_container(deployed: Deployed) -> None:
         ({"unprivileged": "0"}, "container 118 is privileged: its root would be the host's root"),
         ({"template": "1"}, "container 118 is a template"),
         ({"tags": "ai"}, FOREIGN_TAG),
-        (None, "there is no container 118: run `cdktf deploy hermes` first"),
+        (None, "there is no container 118: run `pipenv run agents up hermes` first"),
     ],
 )
 def test_into_what_is_not_our_container_nobody_looks(

@@ -923,7 +923,7 @@ def test_what_waits_for_a_start_is_verified(console: Console, pending: Mapping[s
     [
         ({"hostname": "plex\x1b[2J\t"}, 'container 118 is called "plex[2J ", not hermes: it is somebody else\'s'),
         ({"unprivileged": "0"}, "container 118 is privileged: its root would be the host's root"),
-        (None, "there is no container 118: run `cdktf deploy hermes` first"),
+        (None, "there is no container 118: run `pipenv run agents up hermes` first"),
     ],
 )
 def test_no_container_of_somebody_else_is_verified(
@@ -931,6 +931,6 @@ def test_no_container_of_somebody_else_is_verified(
 ) -> None:
     console.node.containers = {118: Container(118, {**OURS, **values})} if values else {}
     checks = found(console)
-    assert checks[0] == ("container", "failed", detail, "see what `pipenv run cdktf diff hermes` says")
+    assert checks[0] == ("container", "failed", detail, "see what `pipenv run agents plan hermes` says")
     assert checks[1] == ("config", "skipped", "container 118 is not as declared", "")
     assert {status for _, status, *_ in checks[2:]} == {"skipped"}

@@ -260,7 +260,7 @@ NOT_OURS = {
     "no tag of ours": (
         container(tags=f"x{TAG};ai"),
         (
-            "container 118 does not carry the tag pve-agents-hermes: it is somebody else's, or `cdktf deploy hermes` has to "
+            "container 118 does not carry the tag pve-agents-hermes: it is somebody else's, or `pipenv run agents up hermes` has to "
             "give it back to it"
         ),
     ),
@@ -284,7 +284,9 @@ def test_what_is_not_our_container_is_left_alone_altogether(node: Node, refusal:
 
 def test_where_no_container_is_yet_a_look_says_what_the_node_lacks_and_that_nothing_is_done() -> None:
     planned = plan(WANTED, Node(containers={}).facts(), DELIVERY)
-    assert [it.text for it in planned.refusals] == ["there is no container 118: run `cdktf deploy hermes` first"]
+    assert [it.text for it in planned.refusals] == [
+        "there is no container 118: run `pipenv run agents up hermes` first"
+    ]
     assert [it.line for it in planned.commands][:1] == [f"mkdir -m 0750 -- {HERMES}"]
     assert {it.step for it in planned.commands} == {"host-directories"}
 

@@ -6,8 +6,11 @@ import click
 
 from pve_agents.host.step import AS_WANTED, WOULD_CHANGE, show
 from pve_agents.operator.arguments import AGENTS, ONLY
+from pve_agents.operator.deployment import planned
 from pve_agents.operator.look import Look, each, only
+from pve_agents.operator.output import Output
 from pve_agents.operator.project import open_project
+from pve_agents.operator.synth import Synthesis
 
 
 @click.command
@@ -15,11 +18,24 @@ from pve_agents.operator.project import open_project
 @click.option("--root", is_flag=True, help="only what would run as root on the node")
 @ONLY
 def command(names: tuple[str, ...], steps: tuple[str, ...], *, root: bool) -> int:
-    """Show what `up` would do, and why; do nothing."""
-    project = open_project()
+    """Show what `up` would do, and why; do nothing.
 
-    def print_commands(look: Look) -> int:
-        status = show(look.plan.of(*only(steps)), look.say)
-        return AS_WANTED if status == WOULD_CHANGE else status
+    Exit status: 0 planned, 2 wrong settings, 3 something is refused, 4 the node was not reached.
+    """
+    project, out = open_project(), Output()
+    if root or steps:
+        return each(project.chosen(names), project.of_root, lambda look: _commands(look, steps))
+    with Synthesis(project) as synthesis:
+        deployments = planned(project, out, project.chosen(names), synthesis)
+    status = AS_WANTED
+    for it in deployments:
+        out.digest(it.by_api())
+        out.line(f"{it.agent.name}, as root on {it.agent.node}:")
+        found = show(it.as_root, lambda line: out.line(f"    {line}"))
+        status = max(status, AS_WANTED if found == WOULD_CHANGE else found)
+    return status
 
-    return each(project.chosen(names), project.of_root, print_commands)
+
+def _commands(look: Look, steps: tuple[str, ...]) -> int:
+    status = show(look.plan.of(*only(steps)), look.say)
+    return AS_WANTED if status == WOULD_CHANGE else status

@@ -1,0 +1,71 @@
+"""``agents down``."""
+
+from __future__ import annotations
+
+import click
+
+from pve_agents.node_api import access
+from pve_agents.operator.approval import apply, approve
+from pve_agents.operator.arguments import AUTO_APPROVE
+from pve_agents.operator.deployment import describe
+from pve_agents.operator.output import Output
+from pve_agents.operator.project import open_project
+from pve_agents.operator.stack import Stack
+from pve_agents.operator.stopped import REFUSED, Stopped
+from pve_agents.operator.synth import Synthesis
+from pve_agents.operator.words import CONTAINER, explained
+from pve_agents.privileges import why_keep_template
+from pve_agents.settings import Agent
+
+
+@click.command
+@click.argument("name", metavar="AGENT")
+@AUTO_APPROVE
+@click.option("--template", is_flag=True, help="delete the file of the template, too")
+def command(name: str, *, auto_approve: bool, template: bool) -> int:
+    """Destroy an agent's container; say first what stays.
+
+    The agent's name is to be typed. The directories of the node and the template stay. Exit status: 0 done, 1 failed, 2 wrong
+    settings, 3 refused.
+    """
+    project, out = open_project(), Output()
+    with Synthesis(project) as synthesis:
+        (agent,) = project.chosen([name])
+        if agent.protect:
+            raise Stopped(
+                f"agents.{name}.protect is true: write protect: false into homelab.yaml, and run this again",
+                status=REFUSED,
+            )
+        if template and (why := why_keep_template(access(project.of_the_token), agent)):
+            raise Stopped(why, status=REFUSED)
+        stacks = synthesis.stacks()
+    root = Stack(f"{name}-root", stacks[f"{name}-root"], project.of_root)
+    token = Stack(name, stacks[name], project.of_the_token)
+    by_root, by_token = root.plan("-destroy"), token.plan("-destroy", *([] if template else _without_template(token)))
+    if problems := [*explained(root.name, by_root.diagnostics), *explained(name, by_token.diagnostics)]:
+        raise Stopped(*problems, status=REFUSED)
+    if not (by_root.is_change or by_token.is_change):
+        out.line(f"{name} is not there: nothing to destroy")
+        return 0
+    out.digest(describe(it) for it in (*by_root.changes, *by_token.changes))
+    for line in _stays(agent, template=template):
+        out.line(f"    {line}")
+    approve(f"Type the agent's name to destroy it ({name})", auto_approve=auto_approve, word=name)
+    if by_root.is_change:
+        apply(root, out, "taken back")
+    if by_token.is_change:
+        apply(token, out, "destroyed")
+    return 0
+
+
+def _without_template(stack: Stack) -> list[str]:
+    """The options that leave the template: what depends on the container goes with it."""
+    return [f"-target={address}" for address in stack.synthesized.addresses if address.startswith(f"{CONTAINER}.")]
+
+
+def _stays(agent: Agent, *, template: bool) -> list[str]:
+    """What is there afterwards."""
+    stays = [f"{mount.host_path} and its files stay on {agent.node}" for mount in agent.mounts.values()]
+    if agent.template.url and not template:
+        stays.append(f"the template stays on {agent.template.datastore}: --template deletes it, too")
+    return [*stays, f"the settings stay: `agents up {agent.name}` makes a new container, without this one's memory"]

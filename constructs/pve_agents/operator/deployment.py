@@ -1,0 +1,182 @@
+"""What a deploy of an agent would do: to its two stacks, and as root on its node."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from pve_agents.host.commands import Plan
+from pve_agents.host.plan_leaving import plan_leaving
+from pve_agents.host.shell import UnreachedError
+from pve_agents.host.spec import WrongSettingsError, read_leaving
+from pve_agents.operator.events import Change
+from pve_agents.operator.look import Look
+from pve_agents.operator.output import Output
+from pve_agents.operator.project import Project
+from pve_agents.operator.stack import Planned, Stack
+from pve_agents.operator.stopped import FAILED, REFUSED, UNREACHED, Stopped
+from pve_agents.operator.synth import Synthesis, Synthesized
+from pve_agents.operator.words import CONTAINER, PROTECTED, explained, replaces_container
+from pve_agents.root_spec import STEPS
+from pve_agents.settings import Agent
+
+__all__ = ["Deployment", "describe", "planned"]
+
+_SIGNS = {"create": "+", "update": "~", "replace": "-/+", "delete": "-", "import": "=", "move": ">", "forget": "x"}
+_WORDS = {
+    "create": "is created",
+    "update": "is changed",
+    "replace": "is destroyed and made anew",
+    "delete": "is destroyed",
+    "import": "is taken over",
+    "move": "gets another address",
+    "forget": "is forgotten",
+}
+_LONGEST_COMMAND = 110
+
+
+@dataclass
+class Deployment:
+    """An agent's stacks, and its node as root sees it."""
+
+    agent: Agent
+    token: Stack
+    root: Stack
+    look: Look
+    said: list[str] = field(default_factory=list)
+    by_token: Planned = field(init=False)
+    by_root: Planned = field(init=False)
+
+    def plan(self) -> None:
+        """Plan both stacks and look at the node, all at once.
+
+        Raises:
+            Stopped: One of them cannot be planned. Each says why.
+        """
+        with ThreadPoolExecutor(max_workers=3) as pool:
+            by_token, by_root = pool.submit(self.token.plan), pool.submit(self.root.plan)
+            seen = pool.submit(self.look.see)
+        self.by_token, self.by_root = by_token.result(), by_root.result()
+        problems = [
+            line
+            for stack, planned in ((self.token, self.by_token), (self.root, self.by_root))
+            for line in (explained(stack.name, planned.diagnostics) if planned.is_refused else [])
+        ]
+        if problems:
+            raise Stopped(*problems, status=REFUSED if self._is_protected else FAILED)
+        try:
+            seen.result()
+        except UnreachedError as error:
+            raise Stopped(str(error), status=UNREACHED) from None
+        except WrongSettingsError as error:
+            raise Stopped(str(error)) from None
+
+    @property
+    def _is_protected(self) -> bool:
+        return any(it.summary == PROTECTED for it in self.by_token.diagnostics)
+
+    @property
+    def takes_container_away(self) -> list[Change]:
+        """What would destroy the container, or make it anew."""
+        return replaces_container(self.by_token.changes)
+
+    @cached_property
+    def as_root(self) -> Plan:
+        """What would run as root: first what leaves the settings, then what is not yet as they want it."""
+        makes_container = any(
+            it.type == CONTAINER and it.action in ("create", "replace") for it in self.by_token.changes
+        )
+        return sum(self._leaving(), Plan()) + (self.look.foresee() if makes_container else self.look.plan)
+
+    def _leaving(self) -> Iterator[Plan]:
+        node = self.look.node
+        if node is None or not any(it.action in ("replace", "delete") for it in self.by_root.changes):
+            return
+        for change in self.root.show().get("resource_changes", ()):
+            held = _held(change)
+            if held is not None:
+                step = next((it for it in STEPS if change["name"].endswith(it.replace("-", "_"))), next(iter(STEPS)))
+                is_replaced = "create" in change["change"]["actions"]
+                yield plan_leaving(
+                    self.look.wanted, self.look.facts, read_leaving(held), is_replaced=is_replaced, step=step
+                )
+
+    def by_api(self) -> Iterator[tuple[str, str]]:
+        """Say what the token stack would do: a line each, with the status that gives its colour."""
+        yield "", f"{self.agent.name}, with the API token:"
+        yield from (describe(change) for change in self.by_token.changes)
+        if not self.by_token.changes:
+            yield "", "    no changes"
+
+    def by_shell(self) -> Iterator[tuple[str, str]]:
+        """Say in the same way what would run as root; ``agents plan`` shows all of each command, and why it runs."""
+        yield "", f"{self.agent.name}, as root on {self.agent.node}:"
+        yield from (("", f"    {note}") for note in dict.fromkeys(self.as_root.notes))
+        for command in self.as_root.commands:
+            first, _, more = command.line.partition("\n")
+            cut = bool(more) or len(first) > _LONGEST_COMMAND
+            yield "", f"    $ {first[:_LONGEST_COMMAND]}{' …' if cut else ''}"
+        if not self.as_root.commands:
+            yield "", "    nothing"
+
+    @property
+    def is_nothing(self) -> bool:
+        """Whether all is as the settings want it."""
+        return not (self.by_token.is_change or self.by_root.is_change or self.as_root.commands)
+
+
+def _held(change: dict[str, Any]) -> str | None:
+    """What a step that goes had attached, as its trigger says."""
+    before = change["change"].get("before") or {}
+    if change["type"] != "null_resource" or "delete" not in change["change"]["actions"]:
+        return None
+    spec = (before.get("triggers") or {}).get("spec", "")
+    try:
+        has = json.loads(spec)
+    except ValueError:
+        return None
+    return spec if has.get("mounts") or has.get("devices") else None
+
+
+def _deployments_of(project: Project, agents: Iterable[Agent], stacks: dict[str, Synthesized]) -> list[Deployment]:
+    """Return the agents' deployments, each child with its own credential; nobody has been asked yet."""
+    found = []
+    for agent in agents:
+        said: list[str] = []
+        found.append(
+            Deployment(
+                agent,
+                Stack(agent.name, stacks[agent.name], project.of_the_token),
+                Stack(f"{agent.name}-root", stacks[f"{agent.name}-root"], project.of_root),
+                Look(agent, project.of_root, said.append),
+                said,
+            )
+        )
+    return found
+
+
+def planned(project: Project, out: Output, agents: Sequence[Agent], synthesis: Synthesis) -> list[Deployment]:
+    """Plan the stacks of agents, and print what is worth a second look.
+
+    Raises:
+        Stopped: One of them cannot be planned.
+    """
+    deployments = _deployments_of(project, agents, synthesis.stacks())
+    for deployment in deployments:
+        deployment.plan()
+        stacks = ((deployment.token, deployment.by_token), (deployment.root, deployment.by_root))
+        for sentence in (line for stack, found in stacks for line in (*stack.synthesized.warnings, *found.warnings)):
+            out.line(f"{out.mark('warning')} {sentence}")
+    return deployments
+
+
+def describe(change: Change) -> tuple[str, str]:
+    """Say what happens to a resource; with the status ``failed`` where it takes away what nobody can bring back."""
+    is_lost = bool(replaces_container([change]))
+    why = f" ({change.reason.replace('_', ' ')})" if change.reason else ""
+    line = f"{_SIGNS.get(change.action, '?'):>3} {change.address} {_WORDS.get(change.action, change.action)}{why}"
+    return ("failed", f"{line}, and with it all that is on its root disk") if is_lost else ("", line)
