@@ -12,9 +12,9 @@ from typing import Any
 
 from pve_agents.types import NodeName, Vmid, shown
 
-_CONTAINER = "proxmox_virtual_environment_container"
+CONTAINER = "proxmox_virtual_environment_container"
 # The second one is the name of before, under which older states hold it.
-_FILES = ("proxmox_download_file", "proxmox_virtual_environment_download_file")
+FILES = ("proxmox_download_file", "proxmox_virtual_environment_download_file")
 _TEMPLATE = re.compile(r"[A-Za-z][\w.-]*:vztmpl/[^/]+")
 _PLAIN = re.compile(r"[A-Za-z0-9_][\w.-]*")
 
@@ -43,7 +43,7 @@ class StateGuard:
         """What the state holds and must not, a sentence each."""
         return [
             f"the state of stack {self.stack} holds {what}, which the next deploy would destroy, and this project did "
-            f"not put there: put back a copy of the state" + self._forget(kind, name)
+            f"not put there: put back a copy of the state" + self._forget(kind, name) + self._how_to_adopt()
             for kind, name, what in self._foreign(state)
         ]
 
@@ -55,7 +55,7 @@ class StateGuard:
         sentence = (
             f"the container is tainted: a deploy was cut short after it had been made, and the next one would replace "
             f"it, which protect: true refuses (Instance cannot be destroyed). Look at it in the web interface. If it is "
-            f"whole, run {terraform} untaint {_CONTAINER}.{self.container} and deploy; if not, set protect: false and "
+            f"whole, run {terraform} untaint {CONTAINER}.{self.container} and deploy; if not, set protect: false and "
             f"deploy"
         )
         return [sentence]
@@ -65,15 +65,21 @@ class StateGuard:
             named = instance["attributes"]
             what = f"{shown(kind)} {shown(name)} with the id {shown(named.get('id'))} on node {shown(named.get('node_name'))}"
             plain = not instance["module"] and instance.get("index_key") is None and not instance.get("deposed")
-            if kind == _CONTAINER and name == self.container and plain:
+            if kind == CONTAINER and name == self.container and plain:
                 if instance.get("status") == "tainted" and not self._is_ours(instance):
                     yield kind, name, f"{what}, marked as tainted"
-            elif not (self.container and kind in _FILES and plain and _TEMPLATE.fullmatch(str(named.get("id")))):
+            elif not (self.container and kind in FILES and plain and _TEMPLATE.fullmatch(str(named.get("id")))):
                 yield kind, name, what
 
     def _is_ours(self, instance: Mapping[str, Any]) -> bool:
         named = instance["attributes"]
         return (str(named.get("id")), named.get("node_name")) == (str(self.vmid), self.node_name)
+
+    def _how_to_adopt(self) -> str:
+        """What is right where the state is that of a repository of before."""
+        if not self.container:
+            return ""
+        return f"; the state of an older repository belongs elsewhere, and `agents adopt {self.stack} --state FILE` reads it"
 
     def _forget(self, kind: str, name: str) -> str:
         if not (_PLAIN.fullmatch(kind) and _PLAIN.fullmatch(name)):

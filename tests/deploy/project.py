@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -204,19 +205,23 @@ class Project:
         """Run `terraform destroy` on what is synthesized."""
         return self.terraform("destroy", "-auto-approve", ok=ok, stack=stack)
 
-    def agents(self, *args: str, ok: bool | None = True) -> Ran:
-        """Run `agents ARGS`, in the test's process, where the stacks are written as well."""
+    def agents(self, *args: str, ok: bool | None = True, main: bool = False) -> Ran:
+        """Run `agents ARGS`, in the test's process, where the stacks are written as well, unless `main` is to do that."""
         self.node.seen_by_providers(self.env)
-        with mock.patch("pve_agents.operator.synth._started", self._write_stacks):
+        started: AbstractContextManager[object] = (
+            nullcontext() if main else mock.patch("pve_agents.operator.synth._started", self._write_stacks)
+        )
+        with started:
             done = run_agents("--output", str(self.out), *args, env=self.env, cwd=ROOT)
         assert ok is None or (done.returncode == 0) is ok, done.stdout + done.stderr
         return Ran(done.returncode, done.stdout + done.stderr)
 
-    def _write_stacks(self, _: object) -> mock.Mock:
+    def _write_stacks(self, _: object, settings: Mapping[str, str]) -> mock.Mock:
         """What main.py does, by the time that it is waited for."""
 
         def communicate() -> tuple[str, str]:
-            self.synthesize()
+            with mock.patch.dict(os.environ, settings):
+                self.synthesize()
             return "", ""
 
         return mock.Mock(returncode=0, communicate=communicate, poll=lambda: 0)
@@ -330,7 +335,8 @@ _KEPT: dict[tuple[str, str], tempfile.TemporaryDirectory[str]] = {}
 
 def _synthesized(settings: str) -> Path:
     """A directory with the stacks' JSON of these settings, as the app writes it."""
-    key = ("synthesized", settings)
+    stated = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("HOMELAB_AGENTS")]
+    key = ("synthesized", "\n".join([settings, *stated]))
     if key not in _KEPT:
         _KEPT[key] = tempfile.TemporaryDirectory(prefix="synthesized-")
         directory = Path(_KEPT[key].name)

@@ -372,6 +372,10 @@ class System:
                 self._start(self._container(name)["Id"])
             case ["stop", "-t", seconds, name]:
                 self._stop(self._container(name)["Id"], seconds)
+            case ["update", "--restart", policy, name]:
+                self._container(name)["HostConfig"] = {"RestartPolicy": {"Name": policy}}
+            case ["rename", name, new]:
+                self._rename(self._container(name)["Id"], new)
             case _:
                 unknown(arguments)
         return 0

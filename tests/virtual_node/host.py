@@ -649,8 +649,15 @@ class Guest(Machine):
 
     def _chown(self, arguments: list[str]) -> int:
         self.change(arguments)
-        uid, gid = (int(number) + GUEST_IDS.start for number in arguments[-2].split(":"))
-        self.state["owners"][self.key(self.real(arguments[-1]))] = f"{uid}:{gid}"
+        options = [word for word in arguments if word.startswith("-")]
+        owner, *paths = (word for word in arguments if not word.startswith("-"))
+        uid, gid = (int(number) + GUEST_IDS.start for number in owner.split(":"))
+        of = [int(word.removeprefix("--from=")) + GUEST_IDS.start for word in options if word.startswith("--from=")]
+        for place in (self.real(path) for path in paths):
+            below = place.rglob("*") if "-R" in options and not place.is_symlink() else ()
+            for it in (place, *below):
+                if not of or self.ids(it)[0] in of:
+                    self.state["owners"][self.key(it)] = f"{uid}:{gid}"
         return self.finish()
 
     def _touch(self, arguments: list[str]) -> int:

@@ -24,7 +24,15 @@ def plan(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
 
 
 def foreseen(wanted: Wanted, facts: Facts) -> Facts:
-    """What would be seen if the container that is not there yet had just been made by the token stack."""
-    new = {"hostname": wanted.hostname, "tags": wanted.tag, "features": "nesting=1", "unprivileged": "1"}
-    containers = {**facts.containers, wanted.vmid: Container(wanted.vmid, new)}
-    return replace(facts, containers=containers, state="running", digest="DIGEST", guest=GuestFacts(is_whole=True))
+    """What would be seen if the token stack had just made the container, or taken it over."""
+    there = facts.containers.get(wanted.vmid)
+    running = there.running if there else {"features": "nesting=1", "unprivileged": "1"}
+    container = Container(wanted.vmid, {**running, "hostname": wanted.hostname, "tags": wanted.tag})
+    return replace(
+        facts,
+        containers={**facts.containers, wanted.vmid: container},
+        state="running",
+        # Of a configuration that is not there yet.
+        digest="DIGEST",
+        guest=facts.guest or GuestFacts(is_whole=True),
+    )

@@ -20,9 +20,10 @@ from pve_agents.operator.project import Project
 from pve_agents.operator.stack import Planned, Stack
 from pve_agents.operator.stopped import FAILED, REFUSED, UNREACHED, Stopped
 from pve_agents.operator.synth import Synthesis, Synthesized
-from pve_agents.operator.words import CONTAINER, PROTECTED, explained, replaces_container
+from pve_agents.operator.words import PROTECTED, explained, replaces_container
 from pve_agents.root_spec import STEPS
 from pve_agents.settings import Agent
+from pve_agents.state_guard import CONTAINER
 
 __all__ = ["Deployment", "describe", "planned"]
 
@@ -32,10 +33,12 @@ _WORDS = {
     "update": "is changed",
     "replace": "is destroyed and made anew",
     "delete": "is destroyed",
-    "import": "is taken over",
+    "import": "is taken over, with these settings",
     "move": "gets another address",
     "forget": "is forgotten",
 }
+# With which the container is not yet, as root looks at it, what it will be.
+_NEW = ("create", "replace", "import")
 _LONGEST_COMMAND = 110
 
 
@@ -87,10 +90,8 @@ class Deployment:
     @cached_property
     def as_root(self) -> Plan:
         """What would run as root: first what leaves the settings, then what is not yet as they want it."""
-        makes_container = any(
-            it.type == CONTAINER and it.action in ("create", "replace") for it in self.by_token.changes
-        )
-        return sum(self._leaving(), Plan()) + (self.look.foresee() if makes_container else self.look.plan)
+        is_new = any(it.type == CONTAINER and it.action in _NEW for it in self.by_token.changes)
+        return sum(self._leaving(), Plan()) + (self.look.foresee() if is_new else self.look.plan)
 
     def _leaving(self) -> Iterator[Plan]:
         node = self.look.node
@@ -120,7 +121,9 @@ class Deployment:
             first, _, more = command.line.partition("\n")
             cut = bool(more) or len(first) > _LONGEST_COMMAND
             yield "", f"    $ {first[:_LONGEST_COMMAND]}{' …' if cut else ''}"
-        if not self.as_root.commands:
+        for refusal in self.as_root.refusals:
+            yield "failed", f"    refused: {refusal.text}"
+        if not (self.as_root.commands or self.as_root.refusals):
             yield "", "    nothing"
 
     @property

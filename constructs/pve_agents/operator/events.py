@@ -66,7 +66,8 @@ def change_of(event: Event) -> Change | None:
     if event.get("type") != "planned_change":
         return None
     change, resource = event["change"], event["change"]["resource"]
-    action = "import" if "importing" in change and change["action"] == "noop" else change["action"]
+    # Whether it is changed as well, the settings decide.
+    action = "import" if "importing" in change else change["action"]
     if action in ("noop", "read") or resource.get("resource_type") is None:
         return None
     return Change(resource["addr"], resource["resource_type"], action, change.get("reason", ""))

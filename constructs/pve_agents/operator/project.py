@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from dotenv import dotenv_values
 
-from pve_agents.environment import ROOT_FILE, as_root, for_stacks, judged
+from pve_agents.environment import ROOT_FILE, as_root, for_stacks, judged, without_credentials
 from pve_agents.operator.stopped import Stopped
 from pve_agents.private_files import exposed, for_the_owner_alone
 from pve_agents.settings import Agent, Homelab, load_settings
@@ -48,6 +48,11 @@ class Project:
             SettingsError: There is no such agent.
         """
         return self.homelab.chosen(names)
+
+    @cached_property
+    def without_credentials(self) -> dict[str, str]:
+        """For what needs none."""
+        return without_credentials(self.variables)
 
     @cached_property
     def of_the_token(self) -> dict[str, str]:

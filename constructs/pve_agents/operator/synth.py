@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from pve_agents.environment import without_credentials
 from pve_agents.operator.project import DIRECTORY, Project
 from pve_agents.operator.stopped import FAILED, WRONG_INPUT, Stopped
 
@@ -45,8 +44,8 @@ def _addresses(content: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"{prefix}{kind}.{name}" for name in named)
 
 
-def _started(project: Project) -> subprocess.Popen[str]:
-    environment = {**without_credentials(project.variables), "CDKTF_OUTDIR": str(project.out)}
+def _started(project: Project, settings: Mapping[str, str]) -> subprocess.Popen[str]:
+    environment = {**project.without_credentials, "CDKTF_OUTDIR": str(project.out), **settings}
     # Another environment that is active would have other packages.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
     return subprocess.Popen(
@@ -63,10 +62,15 @@ def _started(project: Project) -> subprocess.Popen[str]:
 class Synthesis:
     """main.py, which writes the stacks while its caller does something else."""
 
-    def __init__(self, project: Project) -> None:
-        """Start it."""
+    def __init__(self, project: Project, **settings: str) -> None:
+        """Start it.
+
+        Args:
+            project: What is written.
+            settings: Variables that set something for this time, such as ``HOMELAB_AGENTS__HERMES__ADOPT``.
+        """
         self._out = project.out
-        self._app = _started(project)
+        self._app = _started(project, settings)
 
     def __enter__(self) -> Self:
         """Return itself."""

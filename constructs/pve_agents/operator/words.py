@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Sequence
 
 from pve_agents.operator.events import Change, Diagnostic
+from pve_agents.state_guard import CONTAINER
 
-__all__ = ["CONTAINER", "PROTECTED", "explained", "replaces_container", "sentence_of"]
+__all__ = ["PROTECTED", "explained", "replaces_container", "sentence_of"]
 
 _MOST_LINES = 5
 _LOCK = re.compile(r"ID:\s+(?P<id>[\w-]+)(?s:.)*?Who:\s+(?P<who>\S+)(?s:.)*?Created:\s+(?P<when>[\d-]+ [\d:]{8})")
 _TOLD_BY_THE_GUARD = "Resource precondition failed"
-CONTAINER = "proxmox_virtual_environment_container"
 PROTECTED = "Instance cannot be destroyed"
 
 Explain = Callable[[str, Diagnostic], str]
@@ -36,8 +36,16 @@ def _protected(stack: str, _: Diagnostic) -> str:
     )
 
 
+def _nothing_to_adopt(stack: str, _: Diagnostic) -> str:
+    return (
+        f"there is no container to take over: correct vmid and node of agents.{stack} in homelab.yaml, or leave adopt out, and "
+        f"`agents up {stack}` makes a new one"
+    )
+
+
 _EXPLAINED: dict[str, Explain] = {
     "Error acquiring the state lock": _locked,
+    "Cannot import non-existent remote object": _nothing_to_adopt,
     PROTECTED: _protected,
 }
 

@@ -13,9 +13,10 @@ from pve_agents.operator.project import open_project
 from pve_agents.operator.stack import Stack
 from pve_agents.operator.stopped import REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
-from pve_agents.operator.words import CONTAINER, explained
+from pve_agents.operator.words import explained
 from pve_agents.privileges import why_keep_template
 from pve_agents.settings import Agent
+from pve_agents.state_guard import CONTAINER
 
 
 @click.command

@@ -1,0 +1,100 @@
+"""The state of a repository of before: what an agent takes over from it, and what stays there."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pve_agents.operator.stopped import FAILED, REFUSED, Stopped
+from pve_agents.settings import Agent
+from pve_agents.state_guard import CONTAINER, FILES
+
+__all__ = ["OldState", "read_old_state"]
+
+
+@dataclass(frozen=True)
+class OldState:
+    """A state file, by the addresses in it."""
+
+    file: Path
+    addresses: tuple[str, ...]
+    """All."""
+    taken: tuple[str, ...]
+    """The agent's container and its template."""
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """What stays where it is."""
+        return tuple(it for it in self.addresses if it not in self.taken)
+
+    def forget(self, environment: Mapping[str, str]) -> Path | None:
+        """Let Terraform take out of the file what is taken over; return the copy that it had before.
+
+        Raises:
+            Stopped: Terraform could not.
+        """
+        if not self.taken:
+            return None
+        copy = self.file.with_name(f"{self.file.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
+        program = environment.get("TERRAFORM_BINARY_NAME") or str(Path(sys.executable).parent / "terraform")
+        with tempfile.TemporaryDirectory() as nowhere:
+            where = [f"-state={self.file}", f"-backup={copy}"]
+            command = [program, f"-chdir={nowhere}", "state", "rm", *where, *self.taken]
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Stopped(
+                f"{self.file}: Terraform could not take the addresses out", done.stderr.strip(), status=FAILED
+            )
+        return copy
+
+
+def read_old_state(file: Path, agent: Agent, own: Path) -> OldState:
+    """Read the file, and find what is the agent's.
+
+    Args:
+        file: The old state.
+        agent: The agent.
+        own: Where the agent's own state is kept.
+
+    Raises:
+        Stopped: It is no state, or holds nothing of the agent's.
+    """
+    if file.resolve() == own.resolve():
+        raise Stopped(
+            f"{file} is where the state of {agent.name} itself is kept: move the old state elsewhere, and name it from there",
+            status=REFUSED,
+        )
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+        found = list(_resources(state))
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no state of Terraform's"
+        raise Stopped(f"{file} cannot be read ({reason}): name the old repository's terraform.tfstate") from None
+    addresses = tuple(address for address, _, _ in found)
+    container = (str(agent.vmid), agent.node)
+    taken = [
+        address
+        for address, kind, it in found
+        if (kind == CONTAINER and (str(it.get("id")), it.get("node_name")) == container)
+        or (kind in FILES and it.get("id") == f"{agent.template.datastore}:vztmpl/{agent.template.file_name}")
+    ]
+    return OldState(file, addresses, tuple(taken))
+
+
+def _resources(state: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Address, type and attributes of everything that the state manages."""
+    for resource in state["resources"]:
+        if resource["mode"] != "managed":
+            continue
+        module = f"{resource['module']}." if resource.get("module") else ""
+        for instance in resource["instances"]:
+            index = instance.get("index_key")
+            suffix = "" if index is None else f"[{json.dumps(index)}]"
+            yield f"{module}{resource['type']}.{resource['name']}{suffix}", resource["type"], instance["attributes"]
