@@ -65,7 +65,8 @@ def test_what_the_next_deploy_would_destroy_for_somebody_is_named(foreign: dict[
     assert sentence.startswith(f'the state of stack hermes holds "{kind}" "{name}" with the id "')
     assert sentence.endswith(
         "which the next deploy would destroy, and this project did not put there: put back a copy of the state; or let "
-        f"Terraform forget it: pipenv run terraform -chdir=cdktf.out/stacks/hermes state rm {kind}.{name}"
+        f"Terraform forget it: pipenv run terraform -chdir=cdktf.out/stacks/hermes state rm {kind}.{name}; "
+        "the state of an older repository belongs elsewhere, and `agents adopt hermes --state FILE` reads it"
     )
 
 
