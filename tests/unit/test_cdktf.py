@@ -230,7 +230,7 @@ def test_each_stack_gets_its_own_credential_alone(
     if command != ["synth"]:
         assert ("LITELLM_API_KEY" in environment) is root
     assert environment["PROXMOX_VE_INSECURE"] == "true"
-    assert environment["CDKTF_PARALLELISM"] == "1"
+    assert (environment["CDKTF_PARALLELISM"], environment["CHECKPOINT_DISABLE"]) == ("1", "1")
 
 
 def test_a_stack_of_roots_finds_roots_own_file_without_asroot(project: Project, tmp_path: Path) -> None:

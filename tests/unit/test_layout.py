@@ -132,6 +132,7 @@ LAYERS = [
     "operator.approval",
     "operator.old_state",
     "operator.deployment",
+    "operator.rollout",
     "operator.commands",
     "operator.commands.adopt",
     "operator.commands.down",

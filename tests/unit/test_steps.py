@@ -137,6 +137,19 @@ def test_what_the_last_step_refuses_keeps_the_first_from_beginning(steps: Steps)
     assert steps.ran() == []
 
 
+def test_a_misspelt_secret_is_refused_with_the_one_that_is_meant(steps: Steps, tmp_path: Path) -> None:
+    file = tmp_path / "hermes.env"
+    file.write_text(f"LITELM_API_KEY={KEY}\nAPI_SERVER_KEY={KEY}\n")
+    file.chmod(0o600)
+    done = steps("mend", "hermes", HERMES_ENV_FILE=str(file))
+    assert done.returncode == 3
+    said = "missing secrets: LITELLM_API_KEY. LITELM_API_KEY is there: did you mean LITELLM_API_KEY? Write "
+    assert said in done.stdout
+    assert steps.ran() == []
+    file.write_text(file.read_text().replace("LITELM", "LITELLM"))
+    assert steps("mend", "hermes", HERMES_ENV_FILE=str(file)).returncode == 0
+
+
 def test_an_interrupted_mend_says_where_it_was(steps: Steps) -> None:
     def interrupt() -> None:
         if any(line.startswith("pct set 118") for line in steps.root.commands):

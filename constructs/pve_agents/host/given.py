@@ -7,7 +7,8 @@ import shlex
 import stat
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from io import StringIO
 from os import fstat
 from pathlib import Path
@@ -29,6 +30,8 @@ class Given:
 
     values: Mapping[str, str]
     missing: tuple[str, ...]
+    misspelt: Mapping[str, str] = field(default_factory=dict)
+    """Names in the file that nobody asked for, each with the missing one that it looks like."""
 
     @property
     def file(self) -> bytes | None:
@@ -57,7 +60,14 @@ def read_given(secrets: Secrets | None, environment: Mapping[str, str], *, agent
         minimum_length, of_compose = secrets.minimum_lengths.get(name, 0), name in secrets.of_compose
         if problem := _problem(value, minimum_length, of_compose=of_compose) or _invisible(value):
             raise WrongSettingsError(f"the secret {name} {problem}")
-    return Given(values, tuple(name for name in secrets.names if name not in values))
+    missing = tuple(name for name in secrets.names if name not in values)
+    # The environment has names of everybody's.
+    return Given(values, missing, _misspelt(missing, set(source) - set(secrets.names)) if file else {})
+
+
+def _misspelt(missing: tuple[str, ...], others: set[str]) -> dict[str, str]:
+    alike = {name: get_close_matches(name, missing, n=1, cutoff=0.8) for name in sorted(others)}
+    return {name: found[0] for name, found in alike.items() if found}
 
 
 def _invisible(value: str) -> str:

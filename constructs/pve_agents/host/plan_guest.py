@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pve_agents.host.commands import Command, Plan, refused
 from pve_agents.host.facts import Facts, GuestFacts
@@ -87,6 +88,8 @@ class Delivery:
     """The file of secrets; none: not all of them are at hand, and what is there stays."""
     missing: tuple[str, ...] = ()
     """The names of those that are not."""
+    misspelt: Mapping[str, str] = field(default_factory=dict)
+    """Names that were given instead, each with the missing one that it looks like."""
     run_again: bool = False
     """Whether the bootstrap runs whatever was seen: what has changed inside since it ran, it alone sees."""
 
@@ -115,7 +118,7 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
     if payload is None:
         return Plan()
     if delivery.missing and (facts.guest is None or facts.guest.secrets is None):
-        return refused(_how_to_give(wanted, delivery.missing))
+        return refused(_how_to_give(wanted, delivery))
     if problem := _why_not_inside(wanted, facts):
         return refused(problem, step=PAYLOAD) + refused(problem, step=BOOTSTRAP)
     guest = facts.guest or GuestFacts()
@@ -140,16 +143,17 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
         reason = "the container is to be what its payload and its secrets say"
         seconds = wanted.bootstrap.timeout_seconds
         commands.append(Command(BOOTSTRAP, run, reason, timeout_seconds=seconds, always=not is_due))
-    notes = (f"{_how_to_give(wanted, delivery.missing)}; those that are there stay",) if delivery.missing else ()
+    notes = (f"{_how_to_give(wanted, delivery)}; those that are there stay",) if delivery.missing else ()
     return Plan(tuple(commands), notes=notes, guards=guards(wanted))
 
 
-def _how_to_give(wanted: Wanted, names: tuple[str, ...]) -> str:
+def _how_to_give(wanted: Wanted, delivery: Delivery) -> str:
     # Where there is a file, nothing but it is read.
-    file = f"{wanted.agent}.env"
+    file, names = f"{wanted.agent}.env", delivery.missing
+    meant = "".join(f" {name} is there: did you mean {it}?" for name, it in delivery.misspelt.items())
     what = "them" if set(names) == set(wanted.secret_names) else ", ".join(wanted.secret_names)
     return (
-        f"missing secrets: {', '.join(names)}. Write {what} to {file} as NAME=VALUE lines, `chmod 600 {file}`, and deploy "
+        f"missing secrets: {', '.join(names)}.{meant} Write {what} to {file} as NAME=VALUE lines, `chmod 600 {file}`, and deploy "
         f"with {secrets_variable(wanted.agent)}={file}"
     )
 

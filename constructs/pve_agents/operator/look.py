@@ -60,7 +60,9 @@ class Look:
             self.plan = self._see_through_the_api()
         else:
             given = read_given(self.wanted.secrets, self._variables, agent=self.wanted.agent)
-            self._delivery = Delivery(archive=self._payload.archive, secrets=given.file, missing=given.missing)
+            self._delivery = Delivery(
+                archive=self._payload.archive, secrets=given.file, missing=given.missing, misspelt=given.misspelt
+            )
             self.facts = self.node.look()
             self.plan = plan(self.wanted, self.facts, self._delivery)
         return self.plan

@@ -67,7 +67,7 @@ class Synthesis:
 
         Args:
             project: What is written.
-            settings: Variables that set something for this time, such as ``HOMELAB_AGENTS__HERMES__ADOPT``.
+            settings: Variables that set something for this time, such as ``HOMELAB_AGENTS__LIBRARIAN__ADOPT``.
         """
         self._out = project.out
         self._app = _started(project, settings)

@@ -224,6 +224,9 @@ class Agent(Model):
         return tuple(few(sentences, f"agents.{self.name}: {{}} more {{are}} worth a second look, after these."))
 
     def _second_looks(self) -> Iterator[tuple[Key, str]]:
+        if not self.network.is_dhcp and self.network.gateway is None:
+            sentence = "with this address and no gateway, it reaches nothing outside of its network; write the router's address"
+            yield ("network", "gateway"), sentence
         if self.section:
             container = _container(dict(self))
             yield from self.section.container_warnings(container)

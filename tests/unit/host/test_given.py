@@ -62,6 +62,14 @@ def test_they_are_taken_from_the_environment_and_nothing_else_is() -> None:
     assert given.file == f"{KEY}={CANARY}\n".encode()
 
 
+def test_a_misspelt_name_is_told_with_the_one_that_is_meant(file: File) -> None:
+    given = read_given(SECRETS, {"HERMES_ENV_FILE": file(f"LITELM_API_KEY={CANARY}\nOTHER=x\n")})
+    assert (given.missing, given.misspelt) == ((KEY,), {"LITELM_API_KEY": KEY})
+    # Where it is there, nobody is told anything of another one; nor of variables, which are everybody's.
+    assert read_given(SECRETS, {"HERMES_ENV_FILE": file(f"{KEY}=x\nLITELM_API_KEY=y\n")}).misspelt == {}
+    assert read_given(SECRETS, {"LITELM_API_KEY": CANARY}).misspelt == {}
+
+
 def test_the_file_that_the_settings_send_a_secret_to_is_one_that_is_read(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="put the value into the agent's secrets file"):
         list(variable(KEY, CANARY))

@@ -12,11 +12,11 @@ from pve_agents.host.plan import foreseen
 from pve_agents.host.plan_takeover import Before, plan_takeover
 from pve_agents.operator.approval import apply, approve
 from pve_agents.operator.arguments import AUTO_APPROVE
-from pve_agents.operator.commands.up import deploy, reachable, refuse_what_is_lost
 from pve_agents.operator.deployment import Deployment, planned
 from pve_agents.operator.old_state import OldState, read_old_state
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import Project, open_project
+from pve_agents.operator.rollout import deploy, reachable, refuse_what_is_lost
 from pve_agents.operator.stopped import FAILED, Stopped
 from pve_agents.operator.synth import Synthesis
 from pve_agents.settings import Agent

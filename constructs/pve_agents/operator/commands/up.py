@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import click
 
-from pve_agents.operator.approval import apply, approve
+from pve_agents.operator.approval import approve
 from pve_agents.operator.arguments import AGENTS, AUTO_APPROVE
-from pve_agents.operator.deployment import Deployment, planned
+from pve_agents.operator.deployment import planned
 from pve_agents.operator.output import Output, lasted
 from pve_agents.operator.project import open_project
+from pve_agents.operator.rollout import deploy, reachable, refuse_what_is_lost
 from pve_agents.operator.stopped import DONE, REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
 from pve_agents.operator.verification import verify_all
@@ -53,44 +53,3 @@ def command(names: tuple[str, ...], *, auto_approve: bool, allow_replace: tuple[
             out.line(reachable(deployment))
     out.line(f"{'done' if status == DONE else 'deployed, but not well'} in {lasted(time.monotonic() - began)}")
     return status
-
-
-def refuse_what_is_lost(deployments: Sequence[Deployment], allowed: Sequence[str]) -> None:
-    """Stop where a container would go that nobody has named.
-
-    Raises:
-        Stopped: It would.
-    """
-    lost = [it.agent for it in deployments if it.takes_container_away and it.agent.name not in allowed]
-    if lost:
-        sentences = [
-            f"container {it.vmid} of {it.name} would be destroyed or made anew, with all that is on its root disk: nothing was "
-            f"done. If that is what you want, `agents up {it.name} --allow-replace {it.name}`"
-            for it in lost
-        ]
-        raise Stopped(*sentences, status=REFUSED)
-
-
-def deploy(deployment: Deployment, out: Output) -> None:
-    """Deploy an agent's two stacks, one after the other.
-
-    Raises:
-        Stopped: One of them failed.
-    """
-    for stack, found in ((deployment.token, deployment.by_token), (deployment.root, deployment.by_root)):
-        if found.is_change:
-            apply(stack, out, "deployed")
-    # Where Terraform knows of no change, and yet the node is not as it should be.
-    if not deployment.by_root.is_change and deployment.as_root.commands:
-        deployment.look.say = out.line
-        if status := deployment.look.mend():
-            raise Stopped(f"{deployment.agent.name}: the node could not be mended", status=status)
-
-
-def reachable(deployment: Deployment) -> str:
-    """Return where the agent is, and what to do with it."""
-    agent = deployment.agent
-    outputs = deployment.token.outputs or deployment.token.read_outputs()
-    address = outputs.get(f"{agent.name}_ipv4")
-    where = f" at {address}" if address else ""
-    return f"{agent.name} runs in container {agent.vmid} on {agent.node}{where}"
