@@ -16,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.virtual_node.node import VirtualNode
+
 PROJECT = Path(__file__).parent.parent
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "7"))
 
@@ -67,6 +69,21 @@ def compare(
         print(f"  {measure:<6} {one / other:5.2f} x  {most:<12} ({one:.2f} s / {other:.2f} s)")
 
 
+def compare_deploys(directory: Path) -> None:
+    """Measure a deploy with nothing to do on a virtual node, by each of the two commands."""
+    with VirtualNode(directory / "virtual-node") as node:
+        # CDKTF_OUTDIR would be refused.
+        environment = {**node.env, "HOMELAB_FILE": str(directory / "homelab.yaml"), "CDKTF_OUTDIR": "", "CI": "1"}
+        environment |= {"LITELLM_API_KEY": "sk-of-the-bench", "API_SERVER_KEY": "0" * 32, "PIPENV_DONT_LOAD_ENV": "1"}
+        out = ("--output", str(directory / "cdktf.out"))
+        (directory / "homelab.yaml").write_text("agents: {hermes: {}}\n")
+        up = ("agents", *out, "up", "hermes")
+        cost([*up, "--auto-approve"], PROJECT, environment)
+        deploy = ("scripts/cdktf", "deploy", "hermes", "hermes-root", "--auto-approve", "--skip-provider-lock", *out)
+        label = "with nothing to do: agents up hermes / cdktf deploy hermes hermes-root"
+        compare(label, {"clock": 0.50}, (up, environment), (deploy, environment))
+
+
 def main() -> None:
     """Print the table."""
     with tempfile.TemporaryDirectory() as directory:
@@ -96,6 +113,7 @@ def main() -> None:
             (["cdktf", "synth", "--output", f"{directory}/cdktf.out"], settings),
             (synth, settings),
         )
+        compare_deploys(Path(directory))
 
 
 if __name__ == "__main__":

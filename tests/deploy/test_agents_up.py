@@ -48,8 +48,11 @@ def test_up_shows_all_that_it_will_do_before_it_does_it_and_ends_with_an_answer(
 
 def test_the_second_time_there_is_nothing_to_do_and_nothing_is_asked(done: Project, virtual_node: VirtualNode) -> None:
     # Without --auto-approve, and without a terminal.
-    lines = done.agents("up", "hermes", "--no-verify").raw.splitlines()
-    assert lines[:4] == ["hermes, with the API token:", "    no changes", "hermes, as root on gihyeon:", "    nothing"]
+    lines = done.agents("up", "hermes").raw.splitlines()
+    assert lines == [
+        *("hermes, with the API token:", "    no changes", "hermes, as root on gihyeon:", "    nothing"),
+        "nothing to do: `agents verify hermes` asks whether all is well",
+    ]
     assert (virtual_node.mutations, virtual_node.host_changes) == ([], [])
 
 
@@ -215,7 +218,7 @@ def test_cdktf_and_agents_work_on_the_same_states(project: Project, virtual_node
     project.cdktf(*deploy)
     virtual_node.mutations.clear()
     virtual_node.forget_host_changes()
-    assert project.agents("up", "--no-verify").raw.splitlines()[1:4:2] == ["    no changes", "    nothing"]
+    assert project.agents("up").raw.splitlines()[1:4:2] == ["    no changes", "    nothing"]
     project.cdktf(*deploy)
     assert (virtual_node.mutations, virtual_node.host_changes) == ([], [])
     assert project.plan().actions == project.plan(stack=HERMES_ROOT).actions == {}

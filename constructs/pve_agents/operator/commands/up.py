@@ -42,14 +42,16 @@ def command(names: tuple[str, ...], *, auto_approve: bool, allow_replace: tuple[
     if refusals := [f"{it.agent.name}: {refusal.text}" for it in deployments for refusal in it.as_root.refusals]:
         raise Stopped(*refusals, status=REFUSED)
     wanted = [it for it in deployments if not it.is_nothing]
-    if wanted:
-        approve("Do it?", auto_approve=auto_approve)
-        out.line()
-        for deployment in wanted:
-            deploy(deployment, out)
-    status = DONE if no_verify else verify_all(agents, project.of_root)
+    if not wanted:
+        out.line(f"nothing to do: `{' '.join(['agents verify', *names])}` asks whether all is well")
+        return DONE
+    approve("Do it?", auto_approve=auto_approve)
+    out.line()
+    for deployment in wanted:
+        deploy(deployment, out)
+    status = DONE if no_verify else verify_all([it.agent for it in wanted], project.of_root)
     if status == DONE:
-        for deployment in deployments:
+        for deployment in wanted:
             out.line(reachable(deployment))
     out.line(f"{'done' if status == DONE else 'deployed, but not well'} in {lasted(time.monotonic() - began)}")
     return status
