@@ -184,7 +184,7 @@ def test_interrupted_it_lets_terraform_end_in_order_and_says_one_line(project: P
         said = []
         for line in process.stdout:
             said.append(line)
-            if "container config …" in line:
+            if line.endswith("container config …\n"):
                 process.send_signal(number)
         process.wait()
     assert process.returncode == 130
