@@ -18,7 +18,9 @@ from pve_agents.terraform import literal
 _IDENTITY = ("agent", "vmid", "node", "hostname", "tag")
 _PROGRAM = Path(__file__).with_name("host")
 # What it needs besides, of others, too; none of it imports more.
-_SHARED = [Path(__file__).with_name(name) for name in ("node_api.py", "node_devices.py", "secret_values.py")]
+_SHARED = [
+    Path(__file__).with_name(name) for name in ("node_access.py", "node_api.py", "node_devices.py", "secret_values.py")
+]
 _MAIN = b"""import sys
 
 try:

@@ -1,152 +1,48 @@
 """The Proxmox VE API as the token of the environment sees it, and one sentence for everything that may be wrong with it.
 
 The provider says the same in its own way: after ten tries, up to a minute later, in words that name no file and no remedy.
-What it takes from the environment is read here as it reads it (bpg/proxmox, proxmox/api/client.go and credentials.go).
 """
 
 from __future__ import annotations
 
 import queue
-import re
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit
+
+from pve_agents.node_access import TOKEN, About, Access, NodeError, access, port_of
 
 if TYPE_CHECKING:
     from requests import PreparedRequest, RequestException, Response, Session
 
-TOKEN = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - a name
-"""The variable with the token of the token stacks."""
+__all__ = ["SECONDS", "TOKEN", "Access", "Node", "NodeError", "StatusError", "access", "within"]
 
 SECONDS = 10.0
 """How long somebody waits for the node's answers at most."""
 
-_FORM = "USER@REALM!TOKENID=SECRET"
-_TOKEN = re.compile(r"(?P<id>(?P<user>[^\s!=]+@[^\s!=@]+)!(?P<name>[^\s!=]+))=(?P<secret>[A-Za-z0-9-]+)")
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_V = ssl.TLSVersion
-_TLS = MappingProxyType(
-    {"": _V.TLSv1_3, "1.3": _V.TLSv1_3, "1.2": _V.TLSv1_2, "1.1": _V.TLSv1_1, "1.0": _V.TLSv1},
-)
 _OLD_TLS = ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION")
 # Proxmox VE's own, of its proxy to the other nodes.
 _UNREACHED_BEHIND = range(595, 600)
-_ROOTS = ("PVE_SSH", "PVE_TRANSPORT", "PVE_READ_TOKEN")
 _LONGEST_QUOTE = 80
 _REFUSED = object()
 
 Answer = TypeVar("Answer")
 
 
-class NodeError(Exception):
-    """Why the node could not be asked, in one sentence with a remedy."""
+class StatusError(NodeError):
+    """The API has answered with an HTTP error.
 
-
-@dataclass(frozen=True)
-class Access:
-    """Where the API is, and as whom to ask."""
-
-    address: str
-    """Scheme, host and port."""
-    user: str
-    token_name: str
-    secret: str = field(repr=False)
-    # No SecretStr: each apply of a token stack would wait longer for pydantic than for the node.
-    verified: bool
-    """Whether the node's certificate must be one that this machine trusts."""
-    oldest_tls: ssl.TLSVersion
-    variable: str
-    """The name of the variable with the token."""
-
-    @property
-    def token_id(self) -> str:
-        """The token's full name, without its secret."""
-        return f"{self.user}!{self.token_name}"
-
-
-def access(environment: Mapping[str, str], *, token: str = TOKEN) -> Access:
-    """Read the variables that the provider reads.
-
-    Args:
-        environment: The variables.
-        token: The name of the one with the token.
-
-    Raises:
-        NodeError: One of them is missing, is the example's, or can lead nowhere.
+    Attributes:
+        words: What it said.
     """
-    missing = [name for name in ("PROXMOX_VE_ENDPOINT", token) if not environment.get(name)]
-    if missing:
-        are = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
-        if token == TOKEN and any(environment.get(name) for name in _ROOTS):
-            raise NodeError(f"{are}, and this is root's environment: run it with `pipenv run` in front, without asroot")
-        if token != TOKEN:
-            raise NodeError(f"{are}: write them to root.env, and put asroot in front (README, phase 3)")
-        raise NodeError(
-            f"{are}: write them into .env (`install -m 600 .env.example .env` makes one), and put `pipenv run` in front, "
-            "which reads it"
-        )
-    insecure = environment.get("PROXMOX_VE_INSECURE", "")
-    if insecure not in ("", "true", "1", "false", "0"):
-        raise NodeError("PROXMOX_VE_INSECURE must be true or false: the provider takes anything else for false")
-    oldest = environment.get("PROXMOX_VE_MIN_TLS", "").strip()
-    if oldest not in _TLS:
-        raise NodeError("PROXMOX_VE_MIN_TLS must be one of 1.0, 1.1, 1.2, 1.3")
-    address = _address(environment["PROXMOX_VE_ENDPOINT"])
-    parts = _token(token, environment[token])
-    return Access(
-        address=address,
-        user=parts["user"],
-        token_name=parts["name"],
-        secret=parts["secret"],
-        verified=insecure not in ("true", "1"),
-        oldest_tls=_TLS[oldest],
-        variable=token,
-    )
 
-
-def _address(value: str) -> str:
-    """Scheme, host and port of the endpoint; the provider drops a path as well."""
-    name = "PROXMOX_VE_ENDPOINT"
-    scheme, separator, rest = value.rpartition("://")
-    host = rest.strip().split("/", 1)[0]
-    # Only what looks like an address is shown: it may be a secret in the wrong place.
-    if not _HOST.fullmatch(host):
-        raise NodeError(f"{name} must have the form https://HOST:8006")
-    if value != value.strip():
-        raise NodeError(f"{name} has blanks around it: write https://{host}")
-    if scheme != "https" or not separator:
-        raise NodeError(f"{name} does not begin with https://: write https://{host}{_port(host)}")
-    try:
-        _ = urlsplit(f"https://{host}").port
-    except ValueError:
-        raise NodeError(f"{name} must have the form https://HOST:8006") from None
-    return f"https://{host}"
-
-
-def _port(host: str) -> str:
-    """The port that is to be added."""
-    return "" if re.search(r":\d+$", host) else ":8006"
-
-
-def _token(name: str, value: str) -> re.Match[str]:
-    """The parts of the token; no message shows any of it but its name."""
-    if value != value.strip():
-        raise NodeError(f"{name} has blanks around it: write {_FORM} and nothing else")
-    if value.lower().startswith("pveapitoken"):
-        raise NodeError(f"{name} begins with PVEAPIToken, which the provider adds by itself: write {_FORM} alone")
-    token = _TOKEN.fullmatch(value)
-    if token is None or not (value.isascii() and value.isprintable()):
-        raise NodeError(f"{name} is not in the form {_FORM}")
-    if not token["secret"].strip("0-"):
-        raise NodeError(
-            f"{name} is still the example's: write the one that `pveum user token add` printed (README, step 1) into .env"
-        )
-    return token
+    def __init__(self, sentence: str, about: About, words: str) -> None:
+        """Keep the sentence, what it is about, and what the API said."""
+        super().__init__(sentence, about)
+        self.words = words
 
 
 class Node:
@@ -240,14 +136,17 @@ class Node:
         except ResourceException as error:
             if error.status_code == refused or (absent and absent in str(error.content)):
                 return _REFUSED
-            raise NodeError(self._explain_status(error.status_code, str(error.content))) from None
+            about: About = "token" if error.status_code == HTTPStatus.UNAUTHORIZED else "endpoint"
+            words = self._shown(str(error.content))
+            raise StatusError(self._explain_status(error.status_code, words), about, words) from None
         except requests.TooManyRedirects:
             raise NodeError(
                 f"{self._access.address} sends us somewhere else, where the token does not go: PROXMOX_VE_ENDPOINT must "
                 "name the API itself, as in https://HOST:8006"
             ) from None
         except requests.RequestException as error:
-            raise NodeError(self._explain(error)) from None
+            is_distrusted = isinstance(_cause(error), ssl.SSLCertVerificationError)
+            raise NodeError(self._explain(error), "certificate" if is_distrusted else "endpoint") from None
         except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
             # What proxmoxer makes of an answer that is JSON, and is not Proxmox VE's.
             raise self._foreign() from None
@@ -257,11 +156,14 @@ class Node:
             f"{self._access.address} does not answer as Proxmox VE does: does PROXMOX_VE_ENDPOINT name the API (port 8006)?"
         )
 
+    def _shown(self, words: str) -> str:
+        """What the API said, as it can be shown."""
+        return "".join(filter(str.isprintable, words)).replace(self._access.secret, "…")
+
     def _explain_status(self, status: int, words: str) -> str:
         """One sentence for an HTTP error."""
         address, token = self._access.address, self._access.token_id
-        said = "".join(filter(str.isprintable, words)).replace(self._access.secret, "…")
-        said = f" ({said[:_LONGEST_QUOTE]})" if said else ""
+        said = f" ({words[:_LONGEST_QUOTE]})" if words else ""
         if status == HTTPStatus.UNAUTHORIZED:
             return (
                 f"{address} does not accept token {token}{said}: `pveum user token list {self._access.user}` on the node "
@@ -294,7 +196,7 @@ class Node:
             return f"{address} does not speak TLS as it should ({cause.reason or 'handshake failed'})"
         if isinstance(cause, TimeoutError):
             return _too_late(self._access, self._seconds)
-        if not _port(address):
+        if not port_of(address):
             remedy = "is the node on, and is PROXMOX_VE_ENDPOINT right?"
         else:
             remedy = f"PROXMOX_VE_ENDPOINT names no port, and Proxmox VE's is 8006: write {address}:8006"

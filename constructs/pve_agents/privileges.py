@@ -23,6 +23,8 @@ CONTAINER = (
     "VM.PowerMgmt",
 )
 
+NETWORK_ROLE, NETWORK = "AgentNetwork", "SDN.Use"
+
 Held = Callable[[str], set[str]]
 """The privileges that the token has on a path."""
 
@@ -76,22 +78,58 @@ class Need:
     grant_path: str
     role: str
 
-    def mend(self, user: str, token_id: str) -> str:
-        """What is missing, and the commands that give it.
+    @property
+    def sentence(self) -> str:
+        """What is missing."""
+        return f"{', '.join(self.lacking)} on {self.path}"
+
+    def commands(self, user: str, token_id: str) -> tuple[str, ...]:
+        """The commands that give it, for root on the node.
 
         An ACL replaces what its path inherits, so the role holds all that is wanted there. A privilege-separated token
         has only what its user has too.
         """
         acl = f"pveum acl modify {self.grant_path} --roles {self.role}"
-        return "\n".join(
+        return (
+            f"pveum role add {self.role} 2>/dev/null",
+            f"pveum role modify {self.role} --append 1 --privs '{' '.join(self.privileges)}'",
+            f"{acl} --tokens {shlex.quote(token_id)}",
+            f"{acl} --users {shlex.quote(user)}  # unless this user may do it already",
+        )
+
+    def mend(self, user: str, token_id: str) -> str:
+        """What is missing, and the commands that give it."""
+        return "\n  ".join(
             (
-                f"token {token_id} lacks {', '.join(self.lacking)} on {self.path}; to mend it, as root on the node:",
-                f"  pveum role add {self.role} 2>/dev/null",
-                f"  pveum role modify {self.role} --append 1 --privs '{' '.join(self.privileges)}'",
-                f"  {acl} --tokens {shlex.quote(token_id)}",
-                f"  {acl} --users {shlex.quote(user)}  # unless this user may do it already",
+                f"token {token_id} lacks {self.sentence}; to mend it, as root on the node:",
+                *self.commands(user, token_id),
             )
         )
+
+
+def zone_commands(bridge: str) -> tuple[str, str]:
+    """The lines with which a shell on the node finds the SDN zone of a bridge; of one that is no vnet, none."""
+    vnet = f'{{[^{{}}]*"vnet":"{bridge}"[^{{}}]*}}'
+    return (
+        "vnets=$(pvesh get /cluster/sdn/vnets --output-format json)",
+        f'zone=$(grep -o \'{vnet}\' <<<"$vnets" | grep -o \'"zone":"[^"]*\' | cut -d\'"\' -f4) || true',
+    )
+
+
+def network_path(bridge: str) -> str:
+    """The path of a bridge, once its zone is found."""
+    return f"/sdn/zones/${{zone:-localnetwork}}/{bridge}"
+
+
+def network_commands(bridge: str, user: str, token_id: str) -> tuple[str, ...]:
+    """The commands that let the token plug a container into a bridge."""
+    acl = f"pveum acl modify {network_path(bridge)} --roles {NETWORK_ROLE}"
+    return (
+        *zone_commands(bridge),
+        f"pveum role add {NETWORK_ROLE} --privs {NETWORK} 2>/dev/null",
+        f"{acl} --tokens {shlex.quote(token_id)}",
+        f"{acl} --users {shlex.quote(user)}  # unless this user may do it already",
+    )
 
 
 def lacking(wanted: Wanted, held: Held) -> list[Need]:

@@ -101,8 +101,8 @@ class Commands:
             print(re.sub(r"%[ugamn]|%\.9Y", lambda match: values[match[0]], form))  # noqa: B023
         return 0
 
-    def dpkg_query(self) -> int:
-        print(self.state["version"], end="")
+    def dpkg_query(self, package: str = "") -> int:
+        print(self.state["lxc"] if package == "lxc-pve" else self.state["version"], end="")
         return 0
 
 

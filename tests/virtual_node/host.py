@@ -101,7 +101,7 @@ class VirtualHost(Records):
         """Lay everything out; what an earlier run left on the disks stays."""
         import shutil  # noqa: PLC0415
 
-        state = {"version": "6.1.10", "disks": DISKS, "owners": {}, "modes": {}}
+        state = {"version": "6.1.10", "lxc": "6.0.5-3", "disks": DISKS, "owners": {}, "modes": {}}
         with contextlib.suppress(OSError):
             state = self.load()
         for path in (*DISKS, "/etc/pve/ha", "/dev", "/root", "/tmp"):  # noqa: S108 (below the node's own root)
@@ -884,7 +884,7 @@ def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
     machine = Host(host, name)
     machine.log("calls", arguments)
     if name == "dpkg-query":
-        return machine.dpkg_query()
+        return machine.dpkg_query(arguments[-1])
     commands = {
         "pct": machine.pct,
         "mkdir": machine.mkdir,

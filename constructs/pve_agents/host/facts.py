@@ -88,6 +88,8 @@ class Facts:
     node: str
     pve_container: str = ""
     """Version of the package; empty if that is unknown."""
+    lxc_pve: str = ""
+    """The same of LXC's own."""
     containers: Mapping[int, Container] = field(default_factory=lambda: MappingProxyType({}))
     """The containers of this node."""
     elsewhere: tuple[str, ...] = ()
@@ -145,12 +147,14 @@ def read_facts(output: bytes, vmid: int) -> Facts:
     return replace(facts, containers=containers, elsewhere=tuple(elsewhere), paths=paths)
 
 
-def _plain(facts: Facts, kind: str, value: str) -> Facts:
+def _plain(facts: Facts, kind: str, value: str) -> Facts:  # noqa: PLR0911 - one a fact
     match kind:
         case "node":
             return replace(facts, node=value)
         case "pve-container":
             return replace(facts, pve_container=value)
+        case "lxc-pve":
+            return replace(facts, lxc_pve=value)
         case "digest":
             return replace(facts, digest=value.partition(" ")[0])
         case "state":

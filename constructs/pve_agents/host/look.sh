@@ -58,6 +58,7 @@ look() { # VMID PAYLOAD-DIRECTORY SECRETS-FILE PATH...
   local vmid=$1 directory=$2 secrets=$3 state
   fact node '' "${HOSTNAME%%.*}"
   fact pve-container '' "$(dpkg-query -W -f '${Version}' pve-container </dev/null)"
+  fact lxc-pve '' "$(dpkg-query -W -f '${Version}' lxc-pve </dev/null)"
   guests "$vmid"
   fact ha '' "$(text_of "$root/etc/pve/ha/resources.cfg")"
   paths_and_above "${@:4}"

@@ -13,7 +13,18 @@ from pve_agents.host.properties import place_of, same, source_of, with_options
 from pve_agents.host.wanted import Attached, Wanted
 from pve_agents.host.words import quoted
 
-__all__ = ["STEP", "carries_tag", "guards", "plan_config", "reboot", "reboot_words", "unchangeable", "why_not_ours"]
+__all__ = [
+    "STEP",
+    "at_least",
+    "carries_tag",
+    "guards",
+    "plan_config",
+    "reboot",
+    "reboot_words",
+    "too_new",
+    "unchangeable",
+    "why_not_ours",
+]
 
 STEP = "container-config"
 
@@ -154,17 +165,24 @@ def _source_problems(it: Attached, wanted: Wanted, facts: Facts) -> Iterator[str
             yield f"{it.key}: {it.source} is no character device of this node"
     elif found.kind != "directory" and not (is_made and not found.kind):
         yield f"{it.key}: host directory {it.source} does not exist: run `mkdir {it.source}` on {wanted.node} first"
+    yield from too_new(it, facts)
+
+
+def too_new(it: Attached, facts: Facts) -> Iterator[str]:
+    """Why this node is too old for an option of a mount."""
     for option, version in _NEWER.items():
-        if facts.sees_paths and it.options.get(option, "0") != "0" and not _at_least(facts.pve_container, version):
+        if facts.sees_paths and it.options.get(option, "0") != "0" and not at_least(facts.pve_container, version):
             yield (
                 f"{it.key}: {option} needs pve-container {version} or newer; this node has "
                 f"{facts.pve_container or 'an unknown one'}"
             )
 
 
-def _at_least(version: str, wanted: str) -> bool:
+def at_least(version: str, wanted: str) -> bool:
+    """Whether a package of Proxmox VE's is of a version, or newer."""
+
     def numbers(text: str) -> list[int]:
-        return [int("".join(filter(str.isdigit, part)) or 0) for part in text.partition("-")[0].split(".")]
+        return [int("".join(filter(str.isdigit, part)) or 0) for part in re.split("[.-]", text)]
 
     return bool(version) and numbers(version) >= numbers(wanted)
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from pve_agents.host.facts import LONGEST_LOOK
 from pve_agents.host.spec import WrongSettingsError
@@ -49,6 +50,8 @@ class Shell:
             failed: What is said when ssh itself fails.
         """
         self._argv, self._failed = list(argv), failed
+        self.errors: IO[bytes] | None = None
+        """What gets what a look says on standard error. Defaults to this process's own."""
         self._environment = {
             name: value
             for name, value in os.environ.items()
@@ -61,7 +64,7 @@ class Shell:
         Raises:
             UnreachedError: It did not end, or not in time.
         """
-        with self._start(subprocess.PIPE, None) as child:
+        with self._start(subprocess.PIPE, self.errors) as child:
             writer = _write(child, text)
             try:
                 output = _read(child)
@@ -102,7 +105,7 @@ class Shell:
             raise UnreachedError(self._failed)
         return status
 
-    def _start(self, stdout: int, stderr: int | None) -> subprocess.Popen[bytes]:
+    def _start(self, stdout: int, stderr: int | IO[bytes] | None) -> subprocess.Popen[bytes]:
         try:
             return subprocess.Popen(
                 self._argv, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=self._environment

@@ -39,7 +39,7 @@ ALLOWED = ("stat", "sha1sum", "lxc-info", "lxc-attach", "dpkg-query", "timeout",
 FAKES = {
     "lxc-info": 'echo "lxc-info $*" >>"$CALLS"; [ -z "$STATE" ] || echo "$STATE"',
     "lxc-attach": 'echo "lxc-attach $1 $2 $3" >>"$CALLS"; shift 3; [ "$1" = -- ] && shift; exec "$GUEST" "$@"',
-    "dpkg-query": "printf 6.1.10",
+    "dpkg-query": "case $4 in lxc-pve) printf 6.0.5-3 ;; *) printf 6.1.10 ;; esac",
     # The limits themselves, in a fraction of their time.
     "timeout": 'shift 2; exec /usr/bin/timeout 0.3 "${@:2}"',
 }
@@ -261,6 +261,7 @@ def test_the_look_of_a_fresh_node_is_whole(machine: Machine) -> None:
     assert machine.look() == Facts(
         node="gihyeon",
         pve_container="6.1.10",
+        lxc_pve="6.0.5-3",
         paths=dict.fromkeys([*machine.look().paths], PathFact("")) | {"/": machine.look().path("/")},
     )
 

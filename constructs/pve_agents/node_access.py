@@ -1,0 +1,154 @@
+"""Where the Proxmox VE API is and as whom it is asked, as the provider reads it from the environment.
+
+What it takes is read here as it reads it (bpg/proxmox, proxmox/api/client.go and credentials.go).
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+from urllib.parse import urlsplit
+
+__all__ = ["TOKEN", "About", "Access", "NodeError", "access", "port_of"]
+
+TOKEN = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - a name
+"""The variable with the token of the token stacks."""
+
+About = Literal["endpoint", "certificate", "token"]
+"""What of the way to the node has to be put right."""
+
+_FORM = "USER@REALM!TOKENID=SECRET"
+_TOKEN = re.compile(r"(?P<id>(?P<user>[^\s!=]+@[^\s!=@]+)!(?P<name>[^\s!=]+))=(?P<secret>[A-Za-z0-9-]+)")
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_V = ssl.TLSVersion
+_TLS = MappingProxyType(
+    {"": _V.TLSv1_3, "1.3": _V.TLSv1_3, "1.2": _V.TLSv1_2, "1.1": _V.TLSv1_1, "1.0": _V.TLSv1},
+)
+_ROOTS = ("PVE_SSH", "PVE_TRANSPORT", "PVE_READ_TOKEN")
+
+
+class NodeError(Exception):
+    """Why the node could not be asked, in one sentence with a remedy.
+
+    Attributes:
+        about: What has to be put right.
+    """
+
+    def __init__(self, sentence: str, about: About = "endpoint") -> None:
+        """Keep the sentence, and what it is about."""
+        super().__init__(sentence)
+        self.about = about
+
+
+@dataclass(frozen=True)
+class Access:
+    """Where the API is, and as whom to ask."""
+
+    address: str
+    """Scheme, host and port."""
+    user: str
+    token_name: str
+    secret: str = field(repr=False)
+    # No SecretStr: each apply of a token stack would wait longer for pydantic than for the node.
+    verified: bool
+    """Whether the node's certificate must be one that this machine trusts."""
+    oldest_tls: ssl.TLSVersion
+    variable: str
+    """The name of the variable with the token."""
+
+    @property
+    def token_id(self) -> str:
+        """The token's full name, without its secret."""
+        return f"{self.user}!{self.token_name}"
+
+
+def access(environment: Mapping[str, str], *, token: str = TOKEN) -> Access:
+    """Read the variables that the provider reads.
+
+    Args:
+        environment: The variables.
+        token: The name of the one with the token.
+
+    Raises:
+        NodeError: One of them is missing, is the example's, or can lead nowhere.
+    """
+    missing = [name for name in ("PROXMOX_VE_ENDPOINT", token) if not environment.get(name)]
+    if missing:
+        are = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
+        raise NodeError(f"{are}{_how_to_set(environment, token)}", "token" if missing == [token] else "endpoint")
+    insecure = environment.get("PROXMOX_VE_INSECURE", "")
+    if insecure not in ("", "true", "1", "false", "0"):
+        raise NodeError("PROXMOX_VE_INSECURE must be true or false: the provider takes anything else for false")
+    oldest = environment.get("PROXMOX_VE_MIN_TLS", "").strip()
+    if oldest not in _TLS:
+        raise NodeError("PROXMOX_VE_MIN_TLS must be one of 1.0, 1.1, 1.2, 1.3")
+    address = _address(environment["PROXMOX_VE_ENDPOINT"])
+    parts = _token(token, environment[token])
+    return Access(
+        address=address,
+        user=parts["user"],
+        token_name=parts["name"],
+        secret=parts["secret"],
+        verified=insecure not in ("true", "1"),
+        oldest_tls=_TLS[oldest],
+        variable=token,
+    )
+
+
+def _how_to_set(environment: Mapping[str, str], token: str) -> str:
+    """What to do about a missing variable."""
+    if token != TOKEN:
+        return ": write them to root.env, and put asroot in front (README, phase 3)"
+    if any(environment.get(name) for name in _ROOTS):
+        return ", and this is root's environment: run it with `pipenv run` in front, without asroot"
+    return (
+        ": write them into .env (`install -m 600 .env.example .env` makes one), and put `pipenv run` in front, "
+        "which reads it"
+    )
+
+
+def _address(value: str) -> str:
+    """Scheme, host and port of the endpoint; the provider drops a path as well."""
+    name = "PROXMOX_VE_ENDPOINT"
+    scheme, separator, rest = value.rpartition("://")
+    host = rest.strip().split("/", 1)[0]
+    # Only what looks like an address is shown: it may be a secret in the wrong place.
+    if not _HOST.fullmatch(host):
+        raise NodeError(f"{name} must have the form https://HOST:8006")
+    if value != value.strip():
+        raise NodeError(f"{name} has blanks around it: write https://{host}")
+    if scheme != "https" or not separator:
+        raise NodeError(f"{name} does not begin with https://: write https://{host}{port_of(host)}")
+    try:
+        _ = urlsplit(f"https://{host}").port
+    except ValueError:
+        raise NodeError(f"{name} must have the form https://HOST:8006") from None
+    return f"https://{host}"
+
+
+def port_of(host: str) -> str:
+    """The port that is missing from a host, as it would be written behind it."""
+    return "" if re.search(r":\d+$", host) else ":8006"
+
+
+def _token(name: str, value: str) -> re.Match[str]:
+    """The parts of the token; no message shows any of it but its name."""
+    if value != value.strip():
+        raise NodeError(f"{name} has blanks around it: write {_FORM} and nothing else", "token")
+    if value.lower().startswith("pveapitoken"):
+        raise NodeError(
+            f"{name} begins with PVEAPIToken, which the provider adds by itself: write {_FORM} alone", "token"
+        )
+    token = _TOKEN.fullmatch(value)
+    if token is None or not (value.isascii() and value.isprintable()):
+        raise NodeError(f"{name} is not in the form {_FORM}", "token")
+    if not token["secret"].strip("0-"):
+        raise NodeError(
+            f"{name} is still the example's: write the one that `pveum user token add` printed (README, step 1) into .env",
+            "token",
+        )
+    return token

@@ -1,0 +1,202 @@
+"""What root is shown of the node: the way in, its disks, its packages, and the container that may be there already."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from pve_agents.findings import Check, Outcome, failed, ok, parted, skipped, warning
+from pve_agents.host.facts import Facts, LookError, look_at, read_facts
+from pve_agents.host.place import place_of
+from pve_agents.host.plan_container import at_least, plan_config, too_new, why_not_ours
+from pve_agents.host.plan_directories import plan_directories
+from pve_agents.host.shell import UnreachedError
+from pve_agents.host.spec import WrongSettingsError, wanted_from
+from pve_agents.host.step import Node
+from pve_agents.host.wanted import Wanted
+from pve_agents.operator.project import Project
+from pve_agents.operator.stopped import Stopped
+from pve_agents.root_spec import payload_of, root_spec
+from pve_agents.settings import Agent
+
+__all__ = ["checks", "judge_container", "judge_devices", "judge_directories", "judge_packages", "judge_ssh"]
+
+# ssh gives up after 10, with a better sentence than ours.
+_SECONDS = 11.0
+# Older ones refuse what runc sets up since 1.3.3, and no container of Docker's starts (opencontainers/runc 4968).
+_LXC_FOR_DOCKER = "6.0.5-2"
+_LONGEST_WORDS = 4000
+_COMPARE = (
+    "run `ssh {host} true` once, and compare the fingerprint with what the node's own console shows for "
+    "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`"
+)
+_UNSEEN = "the API does not show it; PVE_TRANSPORT=ssh or local would look"
+_CORRECT = "correct it in root.env"
+
+
+class _Root:
+    """The node as root sees it, looked at once."""
+
+    def __init__(self, project: Project, agent: Agent) -> None:
+        """Know what is wanted there, which is not all that the agent is: nobody looks into its container."""
+        self._project = project
+        whole = wanted_from(root_spec(agent, payload_of(agent), archive=""))
+        self.wanted = replace(whole, payload=None, bootstrap=None)
+        self.facts = Facts(node="")
+
+    def reach(self) -> Outcome:
+        """Look at the node."""
+        try:
+            variables = self._project.of_root
+            place = place_of(self.wanted, variables, lambda _: None)
+            if isinstance(place, Node):
+                return self._look(place, variables)
+            self.facts = place.look()
+        except (Stopped, WrongSettingsError, UnreachedError) as error:
+            return failed(*parted(str(error), _CORRECT))
+        return ok("paste: the read-only token is answered")
+
+    def _look(self, place: Node, variables: Mapping[str, str]) -> Outcome:
+        host = variables.get("PVE_SSH", "")
+        with tempfile.TemporaryFile() as words:
+            place.shell.errors = words
+            try:
+                self.facts = read_facts(place.shell.look(look_at(self.wanted)), self.wanted.vmid)
+            except UnreachedError as error:
+                words.seek(0)
+                said = words.read(_LONGEST_WORDS).decode("utf-8", "replace")
+                return judge_ssh(host, said) if said.strip() else failed(*parted(str(error), _CORRECT))
+            except LookError as error:
+                return failed(str(error), f"try `ssh {host} bash --version`: it is to be a shell of root's on the node")
+        if self.facts.node != self.wanted.node:
+            return failed(
+                f"this is node {self.facts.node}, and the agent belongs to {self.wanted.node}",
+                "correct PVE_SSH in root.env, or node in homelab.yaml",
+            )
+        return ok(f"{host or 'root'} on {self.facts.node}, without a password")
+
+
+def checks(project: Project, agent: Agent, *, docker: str = "") -> list[Check]:
+    """Return the checks of an agent's node.
+
+    Args:
+        project: The project.
+        agent: The agent.
+        docker: Where the Docker in its container comes from. Defaults to nowhere: there is none.
+    """
+    root = _Root(project, agent)
+    reach = Check("root", root.reach, seconds=_SECONDS, agent=agent.name)
+
+    def new(name: str, judge: object) -> Check:
+        return Check(name, lambda: judge(root.wanted, root.facts), after=(reach,), agent=agent.name)  # type: ignore[operator]
+
+    found = [reach, new("packages", lambda wanted, facts: judge_packages(wanted, facts, docker=docker))]
+    if root.wanted.directories:
+        found.append(new("host directories", judge_directories))
+    if root.wanted.devices:
+        found.append(new("devices", judge_devices))
+    return [*found, new("container", judge_container)]
+
+
+def judge_ssh(host: str, said: str) -> Outcome:
+    """What ssh's words mean, and what to do about it."""
+    lines = [line for line in said.splitlines() if line.strip() and not line.startswith("@")]
+    for pattern, detail, remedy in _SSH:
+        if re.search(pattern, said):
+            name = host.rpartition("@")[2]
+            return failed(detail.format(host=host, name=name), remedy.format(host=host, name=name))
+    last = " ".join("".join(filter(str.isprintable, lines[-1] if lines else "")).split())
+    return failed(f"ssh to {host} fails: {last}", f"try `ssh -v {host} true`, or another PVE_TRANSPORT")
+
+
+_SSH = (
+    (
+        "IDENTIFICATION HAS CHANGED",
+        "the host key of {name} is not the one that this machine knows",
+        "find out why; if the node was installed anew, run `ssh-keygen -R {name}`, then `ssh {host} true`",
+    ),
+    (
+        "Host key verification failed",
+        "this machine does not know the host key of {name}",
+        _COMPARE,
+    ),
+    (
+        "Permission denied|Too many authentication failures",
+        "{host} asks for a password, and nobody is there to type it",
+        "run `ssh-copy-id {host}`; if the key is there, `ssh-add` it",
+    ),
+    (
+        "Could not resolve hostname",
+        "there is no host of the name {name}",
+        "correct PVE_SSH in root.env",
+    ),
+    (
+        "Connection refused|timed out|No route to host|unreachable",
+        "ssh does not reach {name}",
+        "is the node on, does its ssh run, and is PVE_SSH in root.env right? Without ssh: PVE_TRANSPORT=paste",
+    ),
+)
+
+
+def judge_packages(wanted: Wanted, facts: Facts, *, docker: str = "") -> Outcome:
+    """Whether the node's own packages are new enough."""
+    if not facts.sees_paths:
+        return skipped(_UNSEEN)
+    upgrade = f"run `apt-get update && apt-get install -y {{}}` on {facts.node}"
+    if old := [sentence for it in wanted.mounts for sentence in too_new(it, facts)]:
+        return failed("; ".join(old), f"{upgrade.format('pve-container')}, or leave the option out")
+    if docker and facts.lxc_pve and not at_least(facts.lxc_pve, _LXC_FOR_DOCKER):
+        detail = (
+            f"lxc-pve {facts.lxc_pve}: Docker starts no container with runc 1.3.3 or newer before {_LXC_FOR_DOCKER}"
+        )
+        # Debian's own Docker comes with an older runc.
+        return (failed if docker == "docker" else warning)(detail, upgrade.format("lxc-pve"))
+    if not facts.pve_container or not facts.lxc_pve:
+        return warning("the versions of pve-container and lxc-pve are unknown", f"try `pveversion -v` on {facts.node}")
+    return ok(f"pve-container {facts.pve_container}, lxc-pve {facts.lxc_pve}")
+
+
+def judge_directories(wanted: Wanted, facts: Facts) -> Outcome:
+    """Whether the host directories can be made, and lie on a disk that is mounted."""
+    if not facts.sees_paths:
+        return skipped(_UNSEEN)
+    plan = plan_directories(wanted, facts)
+    if plan.refusals:
+        said = [parted(it.text, "") for it in plan.refusals]
+        remedies = [remedy or f"look at {wanted.directories[0].path} on {facts.node}" for _, remedy in said]
+        return failed("; ".join(detail for detail, _ in said), "\n".join(remedies))
+    if plan.notes:
+        paths = " ".join(str(PurePosixPath(it.path).parent) for it in wanted.directories)
+        return warning("; ".join(plan.notes), f"`findmnt -T` with each of {paths} on {facts.node} shows it")
+    return ok(", ".join(f"{it.path} (on {_disk(it.path, facts)})" for it in wanted.directories))
+
+
+def judge_devices(wanted: Wanted, facts: Facts) -> Outcome:
+    """Whether the devices are there."""
+    if not facts.sees_paths:
+        return skipped(_UNSEEN)
+    missing = [it for it in wanted.devices if facts.path(it.source).kind != "character special file"]
+    if missing:
+        names = ", ".join(f"{it.source} ({it.key})" for it in missing)
+        return failed(f"no character device of {facts.node}: {names}", f"look at `ls -l /dev` on {facts.node}")
+    return ok(", ".join(it.source for it in wanted.devices))
+
+
+def judge_container(wanted: Wanted, facts: Facts) -> Outcome:
+    """Whether the container, where there is one, can be made what is wanted."""
+    if wanted.vmid not in facts.containers and not facts.elsewhere:
+        return ok(f"{wanted.vmid} is not there yet: the deploy makes it")
+    problem = why_not_ours(wanted, facts)
+    refusals = [problem] if problem else [it.text for it in plan_config(wanted, facts).refusals]
+    if refusals:
+        details, remedies = zip(*(parted(it, "correct it in homelab.yaml") for it in refusals), strict=True)
+        return failed("; ".join(details), "\n".join(remedies))
+    return ok(f"{wanted.vmid} {wanted.hostname} is {facts.state or 'there'}")
+
+
+def _disk(path: str, facts: Facts) -> str:
+    found = facts.path(path)
+    return (found if found.kind else facts.path(str(PurePosixPath(path).parent))).mounted_at
