@@ -22,7 +22,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any, NoReturn
 
-HOST_COMMANDS = ("pct", "mkdir", "rmdir", "chown", "chmod", "stat", "dpkg-query", "lxc-info", "lxc-attach")
+HOST_COMMANDS = (
+    "pct",
+    "mkdir",
+    "rmdir",
+    "chown",
+    "chmod",
+    "stat",
+    "dpkg-query",
+    "lxc-info",
+    "lxc-attach",
+    "pveum",
+    "pvesh",
+)
 GUEST_COMMANDS = ("mv", "rm", "mkdir", "chown", "tar", "stat", "setpriv")
 
 

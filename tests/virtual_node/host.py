@@ -44,7 +44,7 @@ STAND_IN = """\
 {door}exec {python} -I -S {program} {directory} {name} "$@"
 """
 # Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
-HOST_TOOLS = ("base64", "bash", "cat", "head", "sha1sum", "timeout")
+HOST_TOOLS = ("base64", "bash", "cat", "cut", "grep", "head", "sha1sum", "timeout")
 GUEST_TOOLS = (
     *(
         "base64",
@@ -81,6 +81,8 @@ ROOT_OF_THE_LOOK = "root='' # of the file system"
 WITHIN = """within() (cd -P -- "$1" && [ "$PWD" = "$1" ] && "${@:2}")"""
 CONFIG_OF_A_GUARD = "$(</etc/pve/"
 FILE_TEST = "[[ -d "
+# What gives a token its privileges works on no file.
+GIVES_PRIVILEGES = "pveum "
 ASKS_THE_GUEST, LOOKS = "lxc-attach", "/etc/pve"
 LEAVES_THE_GUEST = r"(?m)^[^#\n]*>\s*[\"']?/(?!dev/)"
 
@@ -265,7 +267,7 @@ class VirtualHost(Records):
 
 def on_virtual_root(script: str, root: Path) -> str:
     """A text for root's shell with the places that know only the real root led to another one."""
-    is_known = any(place in script for place in (ROOT_OF_THE_LOOK, WITHIN))
+    is_known = any(place in script for place in (ROOT_OF_THE_LOOK, WITHIN, GIVES_PRIVILEGES))
     if not is_known and (ASKS_THE_GUEST not in script or LOOKS in script):
         raise ValueError(
             "virtual node: bash -s is for the texts of pve_agents.host, and this is none; one may have been rewritten"
@@ -885,6 +887,11 @@ def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
     machine.log("calls", arguments)
     if name == "dpkg-query":
         return machine.dpkg_query(arguments[-1])
+    if name in ("pveum", "pvesh"):
+        from tests.virtual_node import pveum  # noqa: PLC0415 (most logins need it not)
+
+        run = {"pveum": pveum.pveum, "pvesh": pveum.pvesh}[name]
+        return run(host.client(), arguments)
     commands = {
         "pct": machine.pct,
         "mkdir": machine.mkdir,

@@ -77,6 +77,7 @@ class VirtualNode:
         self.pve = self._make_pve(self._password)
         secret, read_secret = str(uuid.uuid4()), str(uuid.uuid4())
         self.pve.apitokens.update({TOKEN: secret, READ_TOKEN: read_secret})
+        self.pve.accounts.update({USER, READER})
         self.pve.grant(READER, "/", *READER_PRIVILEGES)
         for path, privileges in PRIVILEGES.items():
             for privilege in privileges:
@@ -190,6 +191,12 @@ class VirtualNode:
     def set_config(self, vmid: int, **options: str | int) -> None:
         """`pct set` as root@pam, behind Terraform's back: each value replaces the whole old one."""
         self.api("PUT", f"/nodes/{NODE}/lxc/{vmid}/config", **options)
+
+    def without_token(self) -> None:
+        """As before anybody has made a token for deploys."""
+        self.pve.accounts.discard(USER)
+        self.pve.apitokens.pop(TOKEN, None)
+        self.pve.acl.pop(USER, None)
 
     def add_foreign_container(self, vmid: int, hostname: str = "someone-elses", status: str = "stopped") -> None:
         """A container that this project did not make."""

@@ -22,6 +22,7 @@ from fakepve import server as fake_server
 from fakepve.routing import die, param_error
 from fakepve.server import USER, ok
 
+from tests.virtual_node.access import AccessApi
 from tests.virtual_node.host import VirtualHost
 
 # PVE's schema prints Perl's regular expressions, which Python cannot compile, and what fakepve cannot compile it lets
@@ -57,7 +58,7 @@ SYSTEMD = ("archlinux", "centos", "debian", "fedora", "opensuse", "ubuntu")
 DEFAULT_PATHS = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
 
 
-class VirtualPve(FakePve):  # type: ignore[misc]
+class VirtualPve(AccessApi, FakePve):  # type: ignore[misc]
     """One PVE 9 node with a directory storage, a thin pool, a disk full of data, and an SDN bridge."""
 
     def __init__(self, password: str, machine: VirtualHost) -> None:
@@ -72,8 +73,10 @@ class VirtualPve(FakePve):  # type: ignore[misc]
             "hdd": _storage("dir", "rootdir", path="/mnt/pve/hdd"),
         }
         self.acl: dict[str, list[tuple[str, set[str]]]] = {}
+        self.keep_access()
         # vnet -> zone; any other bridge belongs to the zone that PVE calls localnetwork.
         self.vnets = {BRIDGE: ZONE}
+        self.bridges = {"vmbr0"}
         # What the internet holds: url -> content, or None for a dead link. Any other URL holds a made-up file.
         self.web: dict[str, bytes | None] = {}
         # Does a DHCP server answer on the bridges?
@@ -86,7 +89,7 @@ class VirtualPve(FakePve):  # type: ignore[misc]
         if request.method not in ("GET", "HEAD") and not request.path.endswith(("/access/ticket", "/push_file")):
             self.mutations.append((request.method, request.path.removeprefix("/api2/json")))
 
-    async def answer(self, request: Any, match: Any, values: Values, user: str, call: Any) -> Any:
+    async def answer(self, request: Any, match: Any, values: Values, user: str, call: Any = None) -> Any:
         """Join a list that comes as a name more than once: `delete=net1&delete=net2` (PVE::APIServer::AnyEvent)."""
         known = (match.methods[request.method].get("parameters") or {}).get("properties") or {}
         for name, value in values.items():
@@ -132,7 +135,31 @@ class VirtualPve(FakePve):  # type: ignore[misc]
             ("GET", "/nodes/{node}/query-url-metadata", self._query_url_metadata),
             ("POST", "/nodes/{node}/storage/{storage}/oci-registry-pull", self._oci_registry_pull),
             ("DELETE", "/nodes/{node}/tasks/{upid}", self._stop_task),
+            ("GET", "/nodes/{node}/network", self._networks),
+            ("GET", "/cluster/sdn/vnets", self._vnets),
         ]
+
+    async def _networks(self, v: Values, user: str) -> list[Values]:
+        """Bridges and vnets, those alone that somebody may use or audit (pve-manager PVE/API2/Network.pm)."""
+        kind = v.get("type", "")
+        found = [{"iface": it, "type": "bridge", "active": 1} for it in self.bridges if kind in ("", "any_bridge")]
+        found += [{"iface": it, "type": "vnet", "active": "1"} for it in self.vnets if kind in ("any_bridge", "vnet")]
+        shown = ("SDN.Audit", "SDN.Use")
+        return [it for it in found if self._may_on_bridge(user, str(it["iface"]), shown)]
+
+    async def _vnets(self, _: Values, user: str) -> list[Values]:
+        """What is configured: SDN.Use does not show it (pve-network, PVE::API2::Network::SDN::Vnets)."""
+        vnets = ((vnet, zone) for vnet, zone in self.vnets.items())
+        return [
+            {"vnet": vnet, "zone": zone, "type": "vnet", "digest": "0"}
+            for vnet, zone in vnets
+            if self._may_on_bridge(user, vnet, ("SDN.Audit", "SDN.Allocate"))
+        ]
+
+    def _may_on_bridge(self, user: str, bridge: str, privileges: tuple[str, ...]) -> bool:
+        path = f"/sdn/zones/{self.vnets.get(bridge, 'localnetwork')}/{bridge}"
+        below = [it for entries in self.acl.values() for it, _ in entries if it.startswith(f"{path}/")]
+        return any(self.allowed(user, it, name) for it in (path, *below) for name in privileges)
 
     async def _stop_task(self, v: Values, user: str) -> None:
         """Nothing here runs long enough to be stopped; a task is its owner's business (pve-manager API2/Tasks.pm)."""

@@ -1,0 +1,1 @@
+"""From nothing to settings, files and a token: what `agents init` asks, and what it writes."""

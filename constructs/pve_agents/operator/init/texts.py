@@ -1,0 +1,53 @@
+"""What the files of credentials begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from pve_agents.environment import ROOT_FILE
+from pve_agents.node_access import TOKEN
+from pve_agents.operator.init.asking import endpoint_of
+from pve_agents.questions import SecretNote
+from pve_agents.secret_values import secrets_variable
+
+__all__ = ["root_text", "secrets_file", "secrets_text", "token_text"]
+
+_DIRECTORY = f"~/{PurePosixPath(ROOT_FILE).parent}"
+
+
+def secrets_file(agent: str) -> str:
+    """Return the file for an agent's secrets, as the operator would write it."""
+    return f"{_DIRECTORY}/{agent}.env"
+
+
+def token_text(address: str) -> str:
+    """Return ``.env``."""
+    return f"""\
+# For the stacks that use the API token. Nothing of root's belongs here: that is in {_DIRECTORY}/root.env.
+PROXMOX_VE_ENDPOINT={endpoint_of(address)}
+
+# The line that build/token.sh prints takes the place of this one.
+{TOKEN}=
+
+# true: the node's certificate is not verified. Better: install /etc/pve/pve-root-ca.pem of the node here, and say false.
+PROXMOX_VE_INSECURE=true
+"""
+
+
+def root_text(address: str, agents: Iterable[str]) -> str:
+    """Return ``root.env``."""
+    files = "".join(f"{secrets_variable(it)}={secrets_file(it)}\n" for it in agents)
+    return f"""\
+# For the stacks of root. Nobody is asked for a password: the key is in your ssh agent, the host key known.
+PVE_SSH=root@{address}
+{files}"""
+
+
+def secrets_text(agent: str, names: Iterable[str], notes: Mapping[str, SecretNote]) -> str:
+    """Return an agent's secrets file, with a value for each secret that is made up here."""
+    lines = [f"# The secrets of the agent {agent}: a value behind each =, and nothing behind the value.\n"]
+    for name in names:
+        note = notes.get(name, SecretNote("The settings name this one."))
+        lines.append(f"\n# {note.comment}\n{name}={note.generate() if note.generate else ''}\n")
+    return "".join(lines)
