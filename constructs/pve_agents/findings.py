@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -44,17 +45,22 @@ def skipped(detail: str) -> Outcome:
     return Outcome("skipped", detail)
 
 
+# What a sentence goes on with that tells somebody what to do.
+_REMEDY = re.compile(
+    r"(?:: |[.] |[?] )(?=`|(?:choose|correct|create|give|install|is|look|make|move|name|put|remove|run|set|start|try|use|wait|write)\b)",
+    re.IGNORECASE,
+)
+
+
 def parted(sentence: str, otherwise: str) -> tuple[str, str]:
-    """Part a sentence that says what is wrong, and then what to do.
+    """Part a sentence into what is wrong, and what to do.
 
     Args:
-        sentence: The sentence, with a colon or a question mark between the two.
+        sentence: The sentence.
         otherwise: The remedy of one that says only what is wrong.
     """
-    for mark in (": ", "? "):
-        detail, found, remedy = sentence.partition(mark)
-        if found:
-            return detail + mark.strip(": "), remedy
+    if found := _REMEDY.search(sentence):
+        return sentence[: found.start()], sentence[found.end() :]
     return sentence.rstrip("."), otherwise
 
 

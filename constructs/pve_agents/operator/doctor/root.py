@@ -35,6 +35,7 @@ _COMPARE = (
 )
 _UNSEEN = "the API does not show it; PVE_TRANSPORT=ssh or local would look"
 _CORRECT = "correct it in root.env"
+_OTHERS = "choose another vmid in homelab.yaml"
 
 
 class _Root:
@@ -169,8 +170,10 @@ def judge_directories(wanted: Wanted, facts: Facts) -> Outcome:
         remedies = [remedy or f"look at {wanted.directories[0].path} on {facts.node}" for _, remedy in said]
         return failed("; ".join(detail for detail, _ in said), "\n".join(remedies))
     if plan.notes:
-        paths = " ".join(str(PurePosixPath(it.path).parent) for it in wanted.directories)
-        return warning("; ".join(plan.notes), f"`findmnt -T` with each of {paths} on {facts.node} shows it")
+        on_root = [str(PurePosixPath(it.path).parent) for it in wanted.directories if _disk(it.path, facts) == "/"]
+        return warning(
+            "; ".join(plan.notes), "\n".join(f"run `findmnt -T {it}` on {facts.node}" for it in dict.fromkeys(on_root))
+        )
     return ok(", ".join(f"{it.path} (on {_disk(it.path, facts)})" for it in wanted.directories))
 
 
@@ -192,7 +195,7 @@ def judge_container(wanted: Wanted, facts: Facts) -> Outcome:
     problem = why_not_ours(wanted, facts)
     refusals = [problem] if problem else [it.text for it in plan_config(wanted, facts).refusals]
     if refusals:
-        details, remedies = zip(*(parted(it, "correct it in homelab.yaml") for it in refusals), strict=True)
+        details, remedies = zip(*(parted(it, _OTHERS) for it in refusals), strict=True)
         return failed("; ".join(details), "\n".join(remedies))
     return ok(f"{wanted.vmid} {wanted.hostname} is {facts.state or 'there'}")
 

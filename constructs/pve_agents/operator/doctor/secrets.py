@@ -90,4 +90,4 @@ def judge_given(agent: str, given: Given, file: str) -> Outcome:
             f"write it into {file}" if file else f"name the file with them in root.env, as {secrets_variable(agent)}=…"
         )
         return failed(f"{', '.join(given.missing)} {are} no value", where)
-    return ok(f"{len(given.values)} of {len(given.values)} have a value")
+    return ok(", ".join(given.values))

@@ -91,13 +91,11 @@ class Asking:
 
     def problem(self) -> str:
         """Say what is wrong with what was answered so far."""
-        if problem := address_problem(self.answers[ADDRESS]):
-            return problem
         try:
             _loaded(self._settings(without=[it.name for it in self.questions if it.name not in self._answers]))
         except SettingsError as error:
             return error.messages[0]
-        return ""
+        return address_problem(self.answers[ADDRESS])
 
     def settings(self) -> dict[str, Any]:
         """Return the agent's settings: what differs from the defaults."""
