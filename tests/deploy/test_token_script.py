@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -71,11 +70,11 @@ class Newcomer:
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path, virtual_node: VirtualNode, monkeypatch: pytest.MonkeyPatch) -> Iterator[Newcomer]:
+def newcomer(tmp_path: Path, virtual_node: VirtualNode, monkeypatch: pytest.MonkeyPatch) -> Newcomer:
     virtual_node.without_token()
     it = Newcomer(tmp_path, virtual_node)
     monkeypatch.setattr(project, "DIRECTORY", it.directory)
-    yield it
+    return it
 
 
 def test_the_scripts_line_in_env_is_a_token_that_suffices(newcomer: Newcomer, virtual_node: VirtualNode) -> None:

@@ -82,9 +82,12 @@ LAYERS = [
     "terraform",
     "private_files",
     "environment",
+    "node_access",
     "node_api",
+    "node_stock",
     "guests",
     "privileges",
+    "vmid_holder",
     "vmid_guard",
     "token_check",
     "template",
@@ -92,6 +95,10 @@ LAYERS = [
     "secret_values",
     "guest.plan",
     "agents.app",
+    "findings",
+    "agents.doctor",
+    "questions",
+    "agents.init",
     "payload",
     "root_spec",
     "guest_payload",
@@ -133,10 +140,25 @@ LAYERS = [
     "operator.old_state",
     "operator.deployment",
     "operator.rollout",
+    "operator.doctor.run",
+    "operator.doctor.machine",
+    "operator.doctor.judging",
+    "operator.doctor.api",
+    "operator.doctor.root",
+    "operator.doctor.secrets",
+    "operator.doctor.examination",
+    "operator.doctor",
+    "operator.init",
+    "operator.init.asking",
+    "operator.init.files",
+    "operator.init.texts",
+    "operator.init.token_script",
     "operator.commands",
     "operator.commands.adopt",
+    "operator.commands.doctor",
     "operator.commands.down",
     "operator.commands.drift",
+    "operator.commands.init",
     "operator.commands.mend",
     "operator.commands.plan",
     "operator.commands.output",
@@ -173,6 +195,8 @@ LAYERS = [
     "agents.hermes.guest.probe",
     "agents.hermes.render",
     "agents.hermes.app",
+    "agents.hermes.doctor",
+    "agents.hermes.init",
 ]
 
 
@@ -209,7 +233,13 @@ def test_dependencies_point_one_way(module: str) -> None:
 
 def test_every_module_has_its_layer() -> None:
     paths = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if path.stem != "__init__"]
-    modules = {".".join(path.parts) for path in paths} | {"agents", "operator", "operator.commands"}
+    modules = {".".join(path.parts) for path in paths} | {
+        "agents",
+        "operator",
+        "operator.commands",
+        "operator.doctor",
+        "operator.init",
+    }
     modules |= {module.rpartition(".")[0] for module in modules if module.startswith(("settings.", "types."))}
     assert sorted(modules) == sorted(LAYERS)
 

@@ -4,6 +4,8 @@
 capitals: ``class MyKind`` in ``my_kind/``. ``<kind>/app.py`` has ``app(agent)``, which says what goes into the agent's container.
 ``<kind>/default.yaml``, where there is one, is what an agent of the kind's own name has that its settings do not state; without
 any file of settings there is such an agent. None of them is read for an agent of another kind.
+``<kind>/init.py`` and ``<kind>/doctor.py``, where there are any, say what is asked of a newcomer, and what can be known before a
+deploy (``agents/init.py`` and ``agents/doctor.py``).
 ``<kind>/commands/*.py``, where there are any, are subcommands of ``agents``: each has a click command named ``command``.
 """
 

@@ -6,7 +6,24 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from pve_agents.agents.doctor import Secret
-from pve_agents.agents.hermes.guest import probe
+from pve_agents.agents.hermes.guest.probe import (
+    FAILED,
+    GIVE_SECRETS,
+    HTTP_OK,
+    NOT_FOUND,
+    OK,
+    PROXIES,
+    SKIPPED,
+    UNAUTHORIZED,
+    NoAnswerError,
+    ask,
+    json_of,
+    message_of,
+    no_models,
+    presentable,
+    without_password,
+)
+from pve_agents.agents.hermes.guest.probe import judge_models as judge_listed
 from pve_agents.agents.hermes.render import endpoint, key_name
 from pve_agents.agents.hermes.settings import Hermes, Profile
 from pve_agents.findings import Check, Outcome, Status, failed, ok, skipped, warning
@@ -17,8 +34,8 @@ __all__ = ["checks", "judge_bot", "judge_models"]
 _SECONDS = 4.0
 _TELEGRAM = "https://api.telegram.org/bot"
 _OTHER_WAY = "Hermes asks through a proxy of its own: its first answer shows whether that works"
-_UNKNOWN_TOKEN = (probe.UNAUTHORIZED, probe.NOT_FOUND)
-_STATES: dict[str, Status] = {probe.OK: "ok", probe.FAILED: "failed", probe.SKIPPED: "warning"}
+_UNKNOWN_TOKEN = (UNAUTHORIZED, NOT_FOUND)
+_STATES: dict[str, Status] = {OK: "ok", FAILED: "failed", SKIPPED: "warning"}
 
 
 def checks(agent: Agent, secret: Secret) -> list[Check]:
@@ -45,8 +62,8 @@ def _models(agent: Agent, profile: Profile, secret: Secret) -> Outcome:
     url = f"{str(provider['base_url']).rstrip('/')}/models"
     key = secret(source).get_secret_value() if source else ""
     try:
-        code, text = probe.ask(url, key=key, seconds=_SECONDS)
-    except probe.NoAnswerError as error:
+        code, text = ask(url, key=key, seconds=_SECONDS)
+    except NoAnswerError as error:
         return judge_models(agent.name, profile.config["model"]["default"], url, str(error), source)
     return judge_models(agent.name, profile.config["model"]["default"], url, (code, text), source)
 
@@ -61,20 +78,20 @@ def judge_models(agent: str, model: str, url: str, answer: tuple[int, str] | str
         answer: The answer's status and text; or why there was none.
         source: Name of the secret with the key; empty if it wants none.
     """
-    shown = probe.without_password(url)
+    shown = without_password(url)
     if isinstance(answer, str):
         # The container may have another way there than this machine.
         remedy = f"start it, or look on the node whether it answers there: curl -sS -o /dev/null -w '%{{http_code}}\\n' {shown}"
         return warning(f"{shown} does not answer here ({answer})", remedy)
     code, text = answer
-    if code != probe.HTTP_OK:
-        state, detail, remedy = probe.no_models(shown, code, probe.message_of(text), source)
+    if code != HTTP_OK:
+        state, detail, remedy = no_models(shown, code, message_of(text), source)
     else:
-        listed = [str(it.get("id", "")) for it in probe.json_of(text).get("data") or [] if isinstance(it, dict)]
-        state, detail, remedy = probe.judge_models(shown, listed, model)
-    if remedy == probe.GIVE_SECRETS:
+        listed = [str(it.get("id", "")) for it in json_of(text).get("data") or [] if isinstance(it, dict)]
+        state, detail, remedy = judge_listed(shown, listed, model)
+    if remedy == GIVE_SECRETS:
         remedy = f"correct {source} in the agent's secrets file" if source else "name its key: providers.<name>.key_env"
-    detail, remedy = (probe.presentable(it, {}) for it in (detail, remedy.replace("AGENT", agent)))
+    detail, remedy = (presentable(it, {}) for it in (detail, remedy.replace("AGENT", agent)))
     return Outcome(_STATES[state], detail, remedy)
 
 
@@ -85,8 +102,8 @@ def _bot(profile: Profile, secret: Secret) -> Outcome:
     source = profile.secret_map["TELEGRAM_BOT_TOKEN"]
     token = quote(secret(source).get_secret_value(), safe=":")
     try:
-        code, text = probe.ask(f"{telegram.base_url or _TELEGRAM}{token}/getMe", key="", seconds=_SECONDS)
-    except probe.NoAnswerError as error:
+        code, text = ask(f"{telegram.base_url or _TELEGRAM}{token}/getMe", key="", seconds=_SECONDS)
+    except NoAnswerError as error:
         return judge_bot(str(error), source)
     return judge_bot((code, text), source)
 
@@ -102,11 +119,11 @@ def judge_bot(answer: tuple[int, str] | str, source: str) -> Outcome:
         remedy = "look at this machine's way out; the container needs one of its own, to api.telegram.org:443"
         return warning(f"Telegram does not answer here ({answer})", remedy)
     code, text = answer
-    said = probe.json_of(text)
+    said = json_of(text)
     bot = said.get("result")
-    if code == probe.HTTP_OK and isinstance(bot, dict) and bot.get("username"):
-        return ok(probe.presentable(f"@{bot['username']}", {}))
-    why = probe.presentable(f"HTTP {code}: {said.get('description') or 'no reason given'}", {})
+    if code == HTTP_OK and isinstance(bot, dict) and bot.get("username"):
+        return ok(presentable(f"@{bot['username']}", {}))
+    why = presentable(f"HTTP {code}: {said.get('description') or 'no reason given'}", {})
     if code in _UNKNOWN_TOKEN:
         remedy = f"write what @BotFather shows for /token into the agent's secrets file, as {source}"
         return failed(f"Telegram does not know the token {source} ({why})", remedy)
@@ -114,4 +131,4 @@ def judge_bot(answer: tuple[int, str] | str, source: str) -> Outcome:
 
 
 def _has_a_proxy(profile: Profile) -> bool:
-    return any(profile.environment.get(name) for name in probe.PROXIES)
+    return any(profile.environment.get(name) for name in PROXIES)
