@@ -44,9 +44,12 @@ class Init:
         self.project.mkdir()
         self.home.mkdir()
 
-    def __call__(self, *arguments: str, yes: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.run("--yes", *arguments, **variables)
+
+    def run(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {"HOME": str(self.home), "PATH": os.environ["PATH"], **variables}
-        return run_agents("init", *(["--yes"] if yes else []), *arguments, env=environment)
+        return run_agents("init", *arguments, env=environment)
 
     def written(self, *arguments: str, **variables: str) -> list[str]:
         done = self(*arguments, **variables)
@@ -349,7 +352,7 @@ def test_each_question_is_an_option_with_its_sentence(init: Init) -> None:
 def test_the_end_of_input_is_no_answer_and_nothing_is_written(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
     with open(os.devnull) as nothing:  # noqa: PTH123
         monkeypatch.setattr(sys, "stdin", nothing)
-        done = init(yes=False)
+        done = init.run()
     assert (done.returncode, done.stderr) == (130, "interrupted; nothing was changed\n")
     assert init.tree() == {}
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pve_agents.environment import without_credentials
 from pve_agents.findings import Check, Outcome, failed, ok, parted, skipped, warning
 from pve_agents.operator.project import Project, root_file, token_file
 from pve_agents.private_files import exposed
@@ -37,7 +38,7 @@ class Answer:
 
 def checks(project: Project) -> list[Check]:
     """Return the checks of this machine."""
-    variables = project.without_credentials
+    variables = without_credentials(project.variables)
     terraform = variables.get("TERRAFORM_BINARY_NAME") or "terraform"
     return [
         Check(
