@@ -142,6 +142,22 @@ def test_after_the_deploy_all_is_well_as_before(doctor: Doctor, virtual_node: Vi
     assert found["template"]["detail"].endswith("is there")
 
 
+def test_somebody_elses_container_is_in_the_way_until_it_is_to_be_taken_over(
+    doctor: Doctor, virtual_node: VirtualNode
+) -> None:
+    virtual_node.add_foreign_container(118)
+    assert [name for name, _ in doctor.failed()] == ["vmid", "container"]
+    doctor.configure(adopt=True)
+    # It has to fit all the same.
+    assert doctor.failed() == [("container", "container 118 is privileged: its root would be the host's root")]
+
+
+def test_our_container_may_get_another_name(doctor: Doctor) -> None:
+    doctor.project.create_container()
+    doctor.configure(hostname="another")
+    doctor.is_well()
+
+
 def test_a_wrong_endpoint_is_one_failure(doctor: Doctor) -> None:
     found = doctor(PROXMOX_VE_ENDPOINT="https://127.0.0.1:9")
     assert [name for name, it in found.items() if it["status"] == "failed"] == ["endpoint"]
@@ -222,6 +238,16 @@ def test_a_template_that_the_node_cannot_get_fails(doctor: Doctor, virtual_node:
     url = "http://download.proxmox.com/images/system/debian-12-standard_12.12-1_amd64.tar.zst"
     virtual_node.pve.web[url] = None
     assert doctor.failed() == [("template", f"gihyeon gets nothing from {url} (404 Not Found)")]
+
+
+def test_an_api_that_fails_in_the_middle_is_a_failure_of_that_check_alone(
+    doctor: Doctor, virtual_node: VirtualNode
+) -> None:
+    for resource in ("query-url-metadata", "network"):
+        virtual_node.pve.fail("GET", f"/nodes/gihyeon/{resource}", 500, "boom")
+    found = dict(doctor.failed())
+    assert list(found) == ["template", "bridge"]
+    assert "answers HTTP 500 (boom)" in found["template"]
 
 
 def test_another_node_behind_ssh_is_not_the_agents(doctor: Doctor, virtual_node: VirtualNode) -> None:

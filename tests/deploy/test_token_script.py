@@ -103,6 +103,7 @@ def test_the_token_has_no_more_than_a_deploy_needs(newcomer: Newcomer, virtual_n
     newcomer.run_script()
     of_user, of_token = (virtual_node.pve.acl[name] for name in ("terraform@pve", "terraform@pve!deploy"))
     assert of_user == of_token
+    assert virtual_node.pve.separated == {"terraform@pve!deploy"}
     # A deploy is known to fail without any of these (test_virtual_node.py).
     held = {path: set(privileges) for path, privileges in of_token}
     assert held == {

@@ -430,7 +430,8 @@ def test_a_device_that_is_not_there_fails(wanted: Wanted) -> None:
     [
         (SEEN, "ok", "118 is not there yet"),
         (replace(SEEN, containers={118: Container(118, OURS)}, state="running"), "ok", "118 hermes is running"),
-        (replace(SEEN, containers={118: Container(118, {**OURS, "hostname": "x"})}), "failed", "somebody else's"),
+        (replace(SEEN, containers={118: Container(118, {**OURS, "hostname": "before"})}), "ok", "118 hermes"),
+        (replace(SEEN, containers={118: Container(118, {**OURS, "tags": "ai"})}), "failed", "somebody else's"),
         (replace(SEEN, containers={118: Container(118, {**OURS, "unprivileged": "0"})}), "failed", "privileged"),
         (replace(SEEN, containers={118: Container(118, {**OURS, "lock": "backup"})}), "failed", "locked"),
         (replace(SEEN, containers={118: Container(118, OURS)}, ha=frozenset({118})), "failed", "ha-manager remove ct:118"),
@@ -442,6 +443,15 @@ def test_the_container_that_is_there_has_to_be_ours(wanted: Wanted, facts: Facts
     assert found.status == status
     assert words in f"{found.detail}: {found.remedy}"
     assert bool(found.remedy) is (status == "failed")
+
+
+def test_a_container_that_is_to_be_taken_over_may_be_called_otherwise_and_has_to_fit_all_the_same(
+    wanted: Wanted,
+) -> None:
+    theirs = {**OURS, "hostname": "old", "tags": "x"}
+    assert judge_container(wanted, replace(SEEN, containers={118: Container(118, theirs)}), adopt=True).status == "ok"
+    privileged = {118: Container(118, {**theirs, "unprivileged": "0"})}
+    assert judge_container(wanted, replace(SEEN, containers=privileged), adopt=True).status == "failed"
 
 
 def test_what_the_api_does_not_show_is_skipped_and_not_well(wanted: Wanted) -> None:

@@ -22,6 +22,7 @@ from pve_agents.agents.kind import default_of
 from pve_agents.host.given import read_given
 from pve_agents.host.spec import wanted_from
 from pve_agents.operator import project
+from pve_agents.operator.init.asking import Asking, questions_of
 from pve_agents.operator.init.files import NewFile, write_all
 from pve_agents.operator.init.token_script import token_script
 from pve_agents.operator.stopped import Stopped
@@ -308,6 +309,15 @@ def test_two_directories_that_fit_only_together_are_accepted(init: Init) -> None
     assert [it.host_path for it in init.agent.mounts.values()] == ["/media/2tb/hermes/a", "/media/2tb/hermes/b"]
 
 
+def test_the_default_of_a_directory_that_nobody_was_asked_for_yet_is_in_nobodys_way() -> None:
+    introduction = introduction_of("hermes")
+    asking = Asking("hermes", introduction, questions_of("hermes", introduction))
+    assert asking.answer("data-directory", "/media/2tb/hermes/a") == ""
+    # The default would lie around it.
+    assert "lies in" in asking.answer("fast-directory", "/media/2tb/hermes")
+    assert asking.answer("fast-directory", "/media/2tb/hermes/b") == ""
+
+
 def test_another_file_of_settings_is_not_ours_to_write(init: Init) -> None:
     assert init.refused(HOMELAB_FILE="other.yaml") == (
         "HOMELAB_FILE names another file of settings: unset it, or write that file by hand."
@@ -323,6 +333,16 @@ def test_where_one_file_cannot_be_written_there_is_none(init: Init) -> None:
     init.path("build").touch()
     said = init.refused(*ADDRESS)
     assert said == f"{init.path('build/token.sh')} cannot be written (File exists), and nothing was: correct that."
+
+
+def test_a_new_file_is_nobody_elses_whatever_the_umask_says(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_all([NewFile(tmp_path / "a" / "file", "x"), NewFile(tmp_path / "b", "y", is_made_anew=True)])
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a", "a/file", "b")]
+    assert modes == [0o700, 0o600, 0o600]
 
 
 def test_a_file_that_somebody_has_just_made_is_not_written_over(

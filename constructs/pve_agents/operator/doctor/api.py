@@ -81,7 +81,8 @@ def checks(variables: Mapping[str, str], agents: Sequence[Agent]) -> list[Check]
 
 
 def _of_agent(agent: Agent, api: _Api, token: Check) -> list[Check]:
-    own = None if agent.adopt else Own(agent.name, f"pve-agents-{agent.name}", agent.hostname)
+    # Without its name, as in the plan's guard: that may have changed in the settings.
+    own = None if agent.adopt else Own(agent.name, f"pve-agents-{agent.name}")
 
     def vmid() -> Holder:
         return holder(api.stock, agent.node, str(agent.vmid), own=own, token=api.access.token_id)

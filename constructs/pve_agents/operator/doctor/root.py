@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from pve_agents.findings import Check, Outcome, failed, ok, parted, skipped, warning
 from pve_agents.host.facts import Facts, LookError, look_at, read_facts
 from pve_agents.host.place import place_of
-from pve_agents.host.plan_container import at_least, plan_config, too_new, why_not_ours
+from pve_agents.host.plan import foreseen
+from pve_agents.host.plan_container import at_least, carries_tag, plan_config, too_new, why_not_ours
 from pve_agents.host.plan_directories import plan_directories
 from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError, wanted_from
@@ -91,15 +92,16 @@ def checks(project: Project, agent: Agent, *, docker: str = "") -> list[Check]:
     root = _Root(project, agent)
     reach = Check("root", root.reach, seconds=_SECONDS, agent=agent.name)
 
-    def new(name: str, judge: object) -> Check:
-        return Check(name, lambda: judge(root.wanted, root.facts), after=(reach,), agent=agent.name)  # type: ignore[operator]
+    def new(name: str, judge: Callable[[Wanted, Facts], Outcome]) -> Check:
+        return Check(name, lambda: judge(root.wanted, root.facts), after=(reach,), agent=agent.name)
 
     found = [reach, new("packages", lambda wanted, facts: judge_packages(wanted, facts, docker=docker))]
     if root.wanted.directories:
         found.append(new("host directories", judge_directories))
     if root.wanted.devices:
         found.append(new("devices", judge_devices))
-    return [*found, new("container", judge_container)]
+    adopt = agent.adopt
+    return [*found, new("container", lambda wanted, facts: judge_container(wanted, facts, adopt=adopt))]
 
 
 def judge_ssh(host: str, said: str) -> Outcome:
@@ -188,12 +190,22 @@ def judge_devices(wanted: Wanted, facts: Facts) -> Outcome:
     return ok(", ".join(it.source for it in wanted.devices))
 
 
-def judge_container(wanted: Wanted, facts: Facts) -> Outcome:
-    """Whether the container, where there is one, can be made what is wanted."""
-    if wanted.vmid not in facts.containers and not facts.elsewhere:
+def judge_container(wanted: Wanted, facts: Facts, *, adopt: bool = False) -> Outcome:
+    """Whether the container, where there is one, can be made what is wanted.
+
+    Args:
+        wanted: What is wanted.
+        facts: What was seen.
+        adopt: Whether another one is to be taken over.
+    """
+    container = facts.containers.get(wanted.vmid)
+    if container is None and not facts.elsewhere:
         return ok(f"{wanted.vmid} is not there yet: the deploy makes it")
-    problem = why_not_ours(wanted, facts)
-    refusals = [problem] if problem else [it.text for it in plan_config(wanted, facts).refusals]
+    is_ours = container is not None and (adopt or carries_tag(wanted, container))
+    # The token's stack gives ours its name and its tag, before root asks for them.
+    seen = foreseen(wanted, facts) if is_ours else facts
+    problem = why_not_ours(wanted, seen)
+    refusals = [problem] if problem else [it.text for it in plan_config(wanted, seen).refusals]
     if refusals:
         details, remedies = zip(*(parted(it, _OTHERS) for it in refusals), strict=True)
         return failed("; ".join(details), "\n".join(remedies))
