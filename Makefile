@@ -34,7 +34,7 @@ endif
 
 SCHEMA := $(wildcard schemas/proxmox@*.json)
 SHELL_SCRIPTS := $(shell grep -lE '^\#!/(usr/bin/env bash|bin/sh)$$' scripts/* tests/lab/image/* .ci/run 2>/dev/null) \
-	$(shell grep -rlE '^\#!/(usr/bin/env bash|bin/sh)$$' constructs)
+	$(shell grep -rIlE '^\#!/(usr/bin/env bash|bin/sh)$$' constructs)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* 2>/dev/null)
 
 .PHONY: help setup bindings synth demo test scripts compose agent lab lint bench lock clean

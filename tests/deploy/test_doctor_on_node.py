@@ -148,8 +148,7 @@ def test_somebody_elses_container_is_in_the_way_until_it_is_to_be_taken_over(
     virtual_node.add_foreign_container(118)
     assert [name for name, _ in doctor.failed()] == ["vmid", "container"]
     doctor.configure(adopt=True)
-    # It has to fit all the same.
-    assert doctor.failed() == [("container", "container 118 is privileged: its root would be the host's root")]
+    doctor.is_well()
 
 
 def test_our_container_may_get_another_name(doctor: Doctor) -> None:

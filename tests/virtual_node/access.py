@@ -28,8 +28,9 @@ class AccessApi:
     acl: dict[str, list[tuple[str, set[str]]]]
     apitokens: dict[str, str]
 
-    def keep_access(self) -> None:
+    def __init__(self, **options: Any) -> None:
         """Begin with root and nobody else."""
+        super().__init__(**options)
         self.accounts = {"root@pam"}
         # The same sets are in the access list, which changes with a role.
         self.roles: dict[str, set[str]] = {"PVEAuditor": {"Datastore.Audit", "Sys.Audit", "VM.Audit", "SDN.Audit"}}

@@ -73,7 +73,6 @@ class VirtualPve(AccessApi, FakePve):  # type: ignore[misc]
             "hdd": _storage("dir", "rootdir", path="/mnt/pve/hdd"),
         }
         self.acl: dict[str, list[tuple[str, set[str]]]] = {}
-        self.keep_access()
         # vnet -> zone; any other bridge belongs to the zone that PVE calls localnetwork.
         self.vnets = {BRIDGE: ZONE}
         self.bridges = {"vmbr0"}

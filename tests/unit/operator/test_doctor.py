@@ -261,6 +261,8 @@ JUDGED: list[tuple[Callable[[], Outcome], str, str, str]] = [
     # secrets
     (lambda: judge_given("hermes", Given({"A": "x"}, ()), ""), "ok", "A", ""),
     (lambda: judge_given("hermes", Given({}, ("A",)), "~/hermes.env"), "failed", "A has no value", "write it into ~/hermes.env"),
+    (lambda: judge_given("hermes", Given({}, ("API_KEY",), {"API_KEI": "API_KEY"}), "x.env"), "failed",
+     "API_KEY has no value; API_KEI is there: did you mean API_KEY?", "write it into x.env"),
     (lambda: judge_given("hermes", Given({}, ("A", "B")), ""), "failed", "A, B have no value", "name the file with them in root.env, as HERMES_ENV_FILE=…"),
 ]  # fmt: skip
 

@@ -86,8 +86,9 @@ def judge_given(agent: str, given: Given, file: str) -> Outcome:
     """
     if given.missing:
         are = "has" if len(given.missing) == 1 else "have"
+        meant = "".join(f"; {name} is there: did you mean {it}?" for name, it in given.misspelt.items())
         where = (
             f"write it into {file}" if file else f"name the file with them in root.env, as {secrets_variable(agent)}=…"
         )
-        return failed(f"{', '.join(given.missing)} {are} no value", where)
+        return failed(f"{', '.join(given.missing)} {are} no value{meant}", where)
     return ok(", ".join(given.values))
