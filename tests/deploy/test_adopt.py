@@ -138,7 +138,7 @@ def test_the_old_state_in_the_place_of_ours_is_refused_with_what_is_right(
     """The report: with it there and adopt: true, the plan is to destroy the backup server."""
     own = project.directory / "terraform.hermes.tfstate"
     own.write_bytes(old_state.read_bytes())
-    refused = project.agents("up", "--auto-approve", ok=False, main=True)
+    refused = project.agents("up", "--auto-approve", "--no-doctor", ok=False, main=True)
     assert refused.code == 2
     kind, name = PBS.split(".")
     assert f'holds "{kind}" "{name}" with the id "111" on node "gihyeon"' in refused.text

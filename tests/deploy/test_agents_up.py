@@ -15,7 +15,8 @@ from tests.virtual_node.node import ROOT, VirtualNode
 
 pytestmark = pytest.mark.terraform
 
-UP = ("up", "hermes", "--auto-approve")
+# The doctor asks a gateway and a messenger, too: it has tests of its own.
+UP = ("up", "hermes", "--auto-approve", "--no-doctor")
 DELETED = ("DELETE", "/nodes/gihyeon/lxc/118")
 
 
@@ -48,7 +49,7 @@ def test_up_shows_all_that_it_will_do_before_it_does_it_and_ends_with_an_answer(
 
 def test_the_second_time_there_is_nothing_to_do_and_nothing_is_asked(done: Project, virtual_node: VirtualNode) -> None:
     # Without --auto-approve, and without a terminal.
-    lines = done.agents("up", "hermes").raw.splitlines()
+    lines = done.agents("up", "hermes", "--no-doctor").raw.splitlines()
     assert lines == [
         *("hermes, with the API token:", "    no changes", "hermes, as root on gihyeon:", "    nothing"),
         "nothing to do: `agents verify hermes` asks whether all is well",
@@ -82,7 +83,7 @@ def test_a_plan_says_why_and_does_nothing(project: Project, virtual_node: Virtua
 
 
 def test_nothing_is_done_unasked(project: Project, virtual_node: VirtualNode) -> None:
-    refused = project.agents("up", ok=False)
+    refused = project.agents("up", "--no-doctor", ok=False)
     assert refused.code == 2
     assert refused.raw.splitlines()[-1] == (
         "this asks before it acts, and there is no terminal to answer on: write --auto-approve"
@@ -98,6 +99,20 @@ def test_what_the_look_refuses_is_refused_before_the_container_is_made(
     assert refused.code == 3
     assert "hermes: missing secrets: API_SERVER_KEY." in refused.text
     assert (virtual_node.mutations, virtual_node.host_changes) == ([], [])
+
+
+def test_what_the_doctor_finds_is_said_before_anything_runs(project: Project, virtual_node: VirtualNode) -> None:
+    del project.env["API_SERVER_KEY"]
+    virtual_node.revoke("VM.Allocate")
+    refused = project.agents("up", "--auto-approve", ok=False)
+    assert refused.code == 1
+    lines = [line for line in refused.raw.splitlines() if not line.startswith(" ")]
+    # What it asks of the outside may be well or not; what is well is not said.
+    assert [line.split()[:2] for line in lines if line.startswith("✗")] == [["✗", "privileges"], ["✗", "secrets"]]
+    assert not [line for line in lines if line.startswith("✓")]
+    assert lines[-1] == "nothing was changed; `agents doctor` shows all that was looked at"
+    assert (virtual_node.mutations, virtual_node.host_changes) == ([], [])
+    assert not project.out.exists() or not list(project.out.parent.glob("terraform.*"))
 
 
 # --- what would be lost
@@ -218,7 +233,7 @@ def test_cdktf_and_agents_work_on_the_same_states(project: Project, virtual_node
     project.cdktf(*deploy)
     virtual_node.mutations.clear()
     virtual_node.forget_host_changes()
-    assert project.agents("up").raw.splitlines()[1:4:2] == ["    no changes", "    nothing"]
+    assert project.agents("up", "--no-doctor").raw.splitlines()[1:4:2] == ["    no changes", "    nothing"]
     project.cdktf(*deploy)
     assert (virtual_node.mutations, virtual_node.host_changes) == ([], [])
     assert project.plan().actions == project.plan(stack=HERMES_ROOT).actions == {}

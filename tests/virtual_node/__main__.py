@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from tests.answering import answering
 from tests.virtual_node.node import temporary_node
+
+
+def models(path: str, _: str | None) -> tuple[int, str]:
+    """What a gateway answers that has the model of the default settings, whatever the key."""
+    return (200, json.dumps({"data": [{"id": "hermes"}]})) if path == "/v1/models" else (404, "")
 
 
 def main() -> int:
@@ -20,9 +27,10 @@ def main() -> int:
     arguments = parser.parse_args()
     # Clean up when somebody else ends this, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    with temporary_node(arguments.keep) as node:
+    with temporary_node(arguments.keep) as node, answering(models) as gateway:
         print(f"virtual node: listening on {node.pve.url}", file=sys.stderr, flush=True)
-        status = subprocess.run(arguments.command, env={**os.environ, **node.env}, check=False).returncode
+        environment = {**os.environ, **node.env, "VIRTUAL_NODE_GATEWAY": gateway}
+        status = subprocess.run(arguments.command, env=environment, check=False).returncode
     # As a shell does for a command that a signal ended.
     return status if status >= 0 else 128 - status
 
