@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from dotenv import dotenv_values
 
 from pve_agents import load_settings
 from pve_agents.agents.init import introduced, introduction_of
@@ -193,9 +194,9 @@ def test_no_two_keys_are_the_same(init: Init) -> None:
 def test_it_says_what_comes_next(init: Init) -> None:
     said = init(*ADDRESS).stdout.partition("\nNext:\n")[2].splitlines()
     assert said == [
-        "  ssh root@10.1.10.10 bash -s <build/token.sh",
-        "    prints a line for .env; without ssh, paste build/token.sh into the node's shell",
-        f"  write the keys of hermes into ~/{OWN}/hermes.env",
+        "  ssh root@10.1.10.10 bash -s <build/token.sh >>.env",
+        "    adds the token's line to .env; without ssh, paste build/token.sh into the node's shell, and the line into .env",
+        f"  write LITELLM_API_KEY into ~/{OWN}/hermes.env",
         "  pipenv run agents doctor",
     ]
 
@@ -378,6 +379,7 @@ def test_the_end_of_input_is_no_answer_and_nothing_is_written(init: Init, monkey
 
 
 LONGEST_SILENCE = 60
+CANARY = "sk-canary 'of a \\ person"
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -402,6 +404,8 @@ def test_a_person_at_a_terminal_is_asked_again_after_a_wrong_answer(init: Init) 
         "",
         "@me",
         "123456789",
+        CANARY,
+        "",
     ]
     terminal, its_end = pty.openpty()
     command = [sys.executable, "-c", PROGRAM, str(init.project), "init"]
@@ -428,6 +432,11 @@ def test_a_person_at_a_terminal_is_asked_again_after_a_wrong_answer(init: Init) 
     agent = init.agent
     assert (agent.node, [it.host_path for it in agent.mounts.values()]) == ("pve1", ["/srv/hermes"])
     assert "PVE_SSH=root@10.1.10.10" in init.text(f"~/{OWN}/root.env")
+    # What is secret is not shown, and is where it belongs and nowhere else; what was left empty is named.
+    assert CANARY not in said
+    assert [it.name for it, content in init.tree().items() if b"sk-canary" in content] == ["hermes.env"]
+    assert dotenv_values(init.path(f"~/{OWN}/hermes.env"))["LITELLM_API_KEY"] == CANARY
+    assert f"write TELEGRAM_BOT_TOKEN into ~/{OWN}/hermes.env" in said
 
 
 # --- the script

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 from dotenv import dotenv_values
+from pydantic import SecretStr
 
 from pve_agents.agents.init import introduced, introduction_of
 from pve_agents.node_access import NodeError, access
@@ -20,6 +21,7 @@ from pve_agents.operator.init.texts import root_text, secrets_file, secrets_text
 from pve_agents.operator.init.token_script import token_script
 from pve_agents.operator.stopped import DONE, Stopped
 from pve_agents.private_files import for_the_owner_alone
+from pve_agents.questions import SecretNote
 from pve_agents.secret_values import secrets_variable
 from pve_agents.settings import Agent, load_settings
 from pve_agents.variables import FILE_VARIABLE
@@ -53,15 +55,16 @@ def command(*, yes: bool, **given: str | None) -> int:
     asking = _ask(answered, files, yes=yes)
     agents = _agents(asking, settings)
     address = asking.answers[ADDRESS]
+    values = {} if yes else _ask_for_secrets(agents)
     new = [
         NewFile(settings, asking.text()),
         NewFile(project.token_file(), token_text(address)),
         NewFile(project.root_file(), root_text(address, [it.name for it in agents if it.secret_names])),
-        *_secrets(agents),
+        *_secrets(agents, values),
     ]
     script = project.DIRECTORY / "build" / "token.sh"
     login = _existing(project.root_file()).get("PVE_SSH") or f"root@{address}"
-    run = f"ssh {shlex.quote(login)} bash -s <build/token.sh"
+    run = f"ssh {shlex.quote(login)} bash -s <build/token.sh >>.env"
     user, name = _token_name()
     new.append(NewFile(script, token_script(agents, user=user, name=name, command=run), is_made_anew=True))
     stay = {it.path: it.stays for it in new}
@@ -99,15 +102,37 @@ def _agents(asking: Asking, settings: Path) -> list[Agent]:
     return list((load_settings(project.DIRECTORY).agents if settings.exists() else asking.agents()).values())
 
 
-def _secrets(agents: list[Agent]) -> list[NewFile]:
-    """The secrets files, where root.env says, or will say, that they are."""
-    stated, found = _existing(project.root_file()), []
+def _ask_for_secrets(agents: list[Agent]) -> dict[str, SecretStr]:
+    """Ask for the values that nobody here can make up, without showing them; what is left empty comes later."""
+    values = {}
     for agent in agents:
-        if agent.secret_names:
-            path = Path(stated.get(secrets_variable(agent.name)) or secrets_file(agent.name)).expanduser()
-            notes = introduction_of(agent.section.kind).secrets if agent.section else {}
-            found.append(NewFile(path, secrets_text(agent.name, agent.secret_names, notes)))
-    return found
+        if agent.secret_names and not os.path.lexists(_secrets_path(agent)):
+            notes = _notes(agent)
+            for name in agent.secret_names:
+                note = notes.get(name, SecretNote("The settings name this one."))
+                if note.generate is None and name not in values:
+                    text = f"{name}. {note.comment} Not shown; empty: later\n "
+                    given = click.prompt(text, default="", show_default=False, hide_input=True, prompt_suffix="> ")
+                    values[name] = SecretStr(given.strip())
+    return values
+
+
+def _notes(agent: Agent) -> Mapping[str, SecretNote]:
+    return introduction_of(agent.section.kind).secrets if agent.section else {}
+
+
+def _secrets_path(agent: Agent) -> Path:
+    """The agent's secrets file, where root.env says, or will say, that it is."""
+    stated = _existing(project.root_file())
+    return Path(stated.get(secrets_variable(agent.name)) or secrets_file(agent.name)).expanduser()
+
+
+def _secrets(agents: list[Agent], values: Mapping[str, SecretStr]) -> list[NewFile]:
+    return [
+        NewFile(_secrets_path(it), secrets_text(it.name, it.secret_names, _notes(it), values))
+        for it in agents
+        if it.secret_names
+    ]
 
 
 def _token_name() -> tuple[str, str]:
@@ -135,12 +160,16 @@ def _say_what_is_next(run: str, agents: list[Agent]) -> None:
     stated = _existing(project.root_file())
     click.echo("\nNext:")
     click.echo(f"  {run}")
-    click.echo("    prints a line for .env; without ssh, paste build/token.sh into the node's shell")
+    click.echo(
+        "    adds the token's line to .env; without ssh, paste build/token.sh into the node's shell, and the line into .env"
+    )
     for agent in agents:
         if agent.secret_names:
             variable = secrets_variable(agent.name)
+            file = _existing(_secrets_path(agent))
             if variable in stated:
-                click.echo(f"  write the keys of {agent.name} into {stated[variable]}")
+                if lacking := [name for name in agent.secret_names if not file.get(name)]:
+                    click.echo(f"  write {' and '.join(lacking)} into {stated[variable]}")
             else:
                 click.echo(f"  add {variable}={secrets_file(agent.name)} to ~/.config/pve-agents/root.env")
     click.echo("  pipenv run agents doctor")

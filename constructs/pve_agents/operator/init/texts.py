@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
+
+from pydantic import SecretStr
 
 from pve_agents.environment import ROOT_FILE
 from pve_agents.node_access import TOKEN
@@ -13,6 +16,7 @@ from pve_agents.secret_values import secrets_variable
 
 __all__ = ["root_text", "secrets_file", "secrets_text", "token_text"]
 
+_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
 _DIRECTORY = f"~/{PurePosixPath(ROOT_FILE).parent}"
 
 
@@ -27,11 +31,10 @@ def token_text(address: str) -> str:
 # For the stacks that use the API token. Nothing of root's belongs here: that is in {_DIRECTORY}/root.env.
 PROXMOX_VE_ENDPOINT={endpoint_of(address)}
 
-# The line that build/token.sh prints takes the place of this one.
-{TOKEN}=
-
 # true: the node's certificate is not verified. Better: install /etc/pve/pve-root-ca.pem of the node here, and say false.
 PROXMOX_VE_INSECURE=true
+
+# Below comes the line that build/token.sh prints: {TOKEN}=USER@REALM!NAME=SECRET
 """
 
 
@@ -44,10 +47,22 @@ PVE_SSH=root@{address}
 {files}"""
 
 
-def secrets_text(agent: str, names: Iterable[str], notes: Mapping[str, SecretNote]) -> str:
-    """Return an agent's secrets file, with a value for each secret that is made up here."""
+def secrets_text(
+    agent: str, names: Iterable[str], notes: Mapping[str, SecretNote], values: Mapping[str, SecretStr]
+) -> str:
+    """Return an agent's secrets file.
+
+    Args:
+        agent: Its name.
+        names: Its secrets.
+        notes: What is to be known of them; one that says how is made up here.
+        values: Those that the operator has given.
+    """
     lines = [f"# The secrets of the agent {agent}: a value behind each =, and nothing behind the value.\n"]
     for name in names:
         note = notes.get(name, SecretNote("The settings name this one."))
-        lines.append(f"\n# {note.comment}\n{name}={note.generate() if note.generate else ''}\n")
+        value = values[name].get_secret_value() if name in values else note.generate() if note.generate else ""
+        # As python-dotenv writes it and everybody reads it.
+        quoted = value if _PLAIN.fullmatch(value) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        lines.append(f"\n# {note.comment}\n{name}={quoted}\n")
     return "".join(lines)

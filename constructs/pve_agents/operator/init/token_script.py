@@ -12,22 +12,21 @@ __all__ = ["token_script"]
 _TEXT = r"""#!/usr/bin/env bash
 # Gives the API token {token} what the stacks of homelab.yaml need. Written by `agents init`; as root on the node:
 #   {command}
-# It may be run again: what is there stays.
+# It may be run again: what is there stays. Nothing but the token's line goes to standard output.
 main() (
   set -euo pipefail
+  exec 3>&1 1>&2
   user={user} token='{token}'
   users=$(pveum user list --output-format json)
   [[ $users == *"\"userid\":\"$user\""* ]] || pveum user add "$user" --comment 'deploys AI agents'
   tokens=$(pveum user token list "$user" --output-format json)
   if [[ $tokens == *'"tokenid":"{name}"'* ]]; then
-    line="$token is there already, and no secret is shown twice. For a new one, run this and then the script again:
+    echo "$token is there already, and no secret is shown twice. For a new one, run this and then the script again:
   pveum user token remove $user {name}"
   else
     made=$(pveum user token add "$user" {name} --privsep 1 --output-format json)
-    line="PROXMOX_VE_API_TOKEN=$token=$(grep -o '"value":"[^"]*' <<<"$made" | cut -d'"' -f4)"
+    echo "PROXMOX_VE_API_TOKEN=$token=$(grep -o '"value":"[^"]*' <<<"$made" | cut -d'"' -f4)" >&3
   fi
-  # Whatever fails from here on.
-  trap 'echo "$line"' EXIT
 
   give() {{ # ROLE PATH PRIVILEGES; a token has what its user has too
     pveum role add "$1" --privs "$3" 2>/dev/null || pveum role modify "$1" --append 1 --privs "$3"
