@@ -150,6 +150,8 @@ def test_the_files_of_credentials_say_where_the_node_is(init: Init) -> None:
     [
         (("--node", "pve1"), "https://pve1:8006", "root@pve1"),
         (("--address", "fd00::10"), "https://[fd00::10]:8006", "root@fd00::10"),
+        (("--address", "[fd00::10]:443"), "https://[fd00::10]:443", "root@fd00::10"),
+        (("--address", "pve.home.arpa:443"), "https://pve.home.arpa:443", "root@pve.home.arpa"),
         (("--address", " pve.home.arpa "), "https://pve.home.arpa:8006", "root@pve.home.arpa"),
     ],
 )
@@ -293,6 +295,8 @@ def test_a_token_that_is_there_already_is_the_one_that_the_script_is_about(init:
         (("--telegram-users", "@me"), "homelab.yaml: agents.hermes.hermes.platforms.telegram.allowed_users.0: "),
         (("--address", "https://10.1.10.10:8006"), "this is not the name or the address of a host; write it alone, such as 10.1.10.10"),
         (("--address", "root@10.1.10.10"), "this is not the name or the address of a host"),
+        (("--address", "10.1.10.10:0"), "this is not the name or the address of a host"),
+        (("--address", "10.1.10.10:70000"), "this is not the name or the address of a host"),
         (("--address", ""), "this is not the name or the address of a host"),
     ],
 )  # fmt: skip

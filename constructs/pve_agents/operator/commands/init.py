@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from pve_agents.agents.init import introduced, introduction_of
 from pve_agents.node_access import NodeError, access
 from pve_agents.operator import project
-from pve_agents.operator.init.asking import ADDRESS, Asking, questions_of
+from pve_agents.operator.init.asking import ADDRESS, Asking, host_of, questions_of
 from pve_agents.operator.init.files import NewFile, write_all
 from pve_agents.operator.init.texts import root_text, secrets_file, secrets_text, token_text
 from pve_agents.operator.init.token_script import token_script
@@ -63,7 +63,7 @@ def command(*, yes: bool, **given: str | None) -> int:
         *_secrets(agents, values),
     ]
     script = project.DIRECTORY / "build" / "token.sh"
-    login = _existing(project.root_file()).get("PVE_SSH") or f"root@{address}"
+    login = _existing(project.root_file()).get("PVE_SSH") or f"root@{host_of(address)}"
     run = f"ssh {shlex.quote(login)} bash -s <build/token.sh >>.env"
     user, name = _token_name()
     new.append(NewFile(script, token_script(agents, user=user, name=name, command=run), is_made_anew=True))

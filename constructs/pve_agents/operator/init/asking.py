@@ -16,11 +16,12 @@ from pve_agents.questions import NONE, Answers, Question
 from pve_agents.settings import Agent, load_settings
 from pve_agents.yaml_writer import to_yaml
 
-__all__ = ["ADDRESS", "Asking", "address_problem", "endpoint_of", "questions_of"]
+__all__ = ["ADDRESS", "Asking", "address_problem", "endpoint_of", "host_of", "questions_of"]
 
 ADDRESS = "address"
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_PORT, _HIGHEST_PORT = "8006", 65535
 _HEAD = """\
 # yaml-language-server: $schema=schemas/homelab.schema.json
 #
@@ -39,7 +40,11 @@ def questions_of(agent: str, introduction: Introduction) -> list[Question]:
     """Return all questions: those of every agent, and those of the kind."""
     return [
         Question("node", "Name of the Proxmox VE node that is to run the container", lambda it: it.node),
-        Question(ADDRESS, "Address of the node, for its API and for ssh", lambda it: it.node),
+        Question(
+            ADDRESS,
+            "Address of the node, for its API and for ssh; with the port of the API, where it is not 8006",
+            lambda it: it.node,
+        ),
         Question("bridge", "Bridge or SDN vnet that the container is plugged into", lambda it: it.network.bridge),
         Question("disk-datastore", "Datastore for the container's disk", lambda it: it.disk.datastore),
         Question("template-datastore", "Datastore for the template, a file", lambda it: it.template.datastore),
@@ -156,7 +161,8 @@ class Asking:
 
 def address_problem(value: str) -> str:
     """Say why this is no address of a host; nothing if it is one."""
-    if _NAME.fullmatch(value) or _is_ip(value):
+    host, port = _parts(value)
+    if (_NAME.fullmatch(host) or _is_ip(host)) and 0 < int(port) <= _HIGHEST_PORT:
         return ""
     return "this is not the name or the address of a host; write it alone, such as 10.1.10.10"
 
@@ -169,9 +175,23 @@ def _is_ip(value: str) -> bool:
     return True
 
 
+def _parts(address: str) -> tuple[str, str]:
+    """The host, and the port of the API."""
+    if _is_ip(address):
+        return address, _PORT
+    found = re.fullmatch(r"\[?(?P<host>.*?)\]?(:(?P<port>\d{1,5}))?", address)
+    return (found["host"], found["port"] or _PORT) if found else (address, _PORT)
+
+
+def host_of(address: str) -> str:
+    """Return the host alone, as ssh takes it."""
+    return _parts(address)[0]
+
+
 def endpoint_of(address: str) -> str:
     """Return where the API is at an address."""
-    return f"https://[{address}]:8006" if ":" in address else f"https://{address}:8006"
+    host, port = _parts(address)
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
 
 
 def _loaded(settings: Mapping[str, Any]) -> Mapping[str, Agent]:

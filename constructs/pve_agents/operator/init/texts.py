@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from pve_agents.environment import ROOT_FILE
 from pve_agents.node_access import TOKEN
-from pve_agents.operator.init.asking import endpoint_of
+from pve_agents.operator.init.asking import endpoint_of, host_of
 from pve_agents.questions import SecretNote
 from pve_agents.secret_values import secrets_variable
 
@@ -43,7 +43,7 @@ def root_text(address: str, agents: Iterable[str]) -> str:
     files = "".join(f"{secrets_variable(it)}={secrets_file(it)}\n" for it in agents)
     return f"""\
 # For the stacks of root. Nobody is asked for a password: the key is in your ssh agent, the host key known.
-PVE_SSH=root@{address}
+PVE_SSH=root@{host_of(address)}
 {files}"""
 
 
