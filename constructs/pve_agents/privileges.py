@@ -89,12 +89,11 @@ class Need:
         An ACL replaces what its path inherits, so the role holds all that is wanted there. A privilege-separated token
         has only what its user has too.
         """
-        acl = f"pveum acl modify {self.grant_path} --roles {self.role}"
+        to = f"--users {shlex.quote(user)} --tokens {shlex.quote(token_id)}"
         return (
             f"pveum role add {self.role} 2>/dev/null",
             f"pveum role modify {self.role} --append 1 --privs '{' '.join(self.privileges)}'",
-            f"{acl} --tokens {shlex.quote(token_id)}",
-            f"{acl} --users {shlex.quote(user)}  # unless this user may do it already",
+            f"pveum acl modify {self.grant_path} --roles {self.role} {to}",
         )
 
     def mend(self, user: str, token_id: str) -> str:

@@ -43,7 +43,9 @@ class Newcomer:
         for made in (".venv", "node_modules", "imports"):
             (self.clone / made).symlink_to(ROOT / made)
         # Of the virtual node all but what only its owner knows.
-        of_node = {it: value for it, value in node.env.items() if not re.match(r"PROXMOX_VE_|PVE_(?!AGENTS)|PIPENV_", it)}
+        of_node = {
+            it: value for it, value in node.env.items() if not re.match(r"PROXMOX_VE_|PVE_(?!AGENTS)|PIPENV_", it)
+        }
         self.env = {**ALWAYS, **of_node}
         # The environment there knows the modules of the checkout that it was made in.
         self.env |= {

@@ -39,8 +39,7 @@ def commands(path: str, role: str, privileges: str) -> str:
     return (
         f"  pveum role add {role} 2>/dev/null\n"
         f"  pveum role modify {role} --append 1 --privs '{privileges}'\n"
-        f"  pveum acl modify {path} --roles {role} --tokens 'terraform@pve!deploy'\n"
-        f"  pveum acl modify {path} --roles {role} --users terraform@pve  # unless this user may do it already\n"
+        f"  pveum acl modify {path} --roles {role} --users terraform@pve --tokens 'terraform@pve!deploy'\n"
     )
 
 
