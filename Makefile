@@ -37,7 +37,7 @@ SHELL_SCRIPTS := $(shell grep -lE '^\#!/(usr/bin/env bash|bin/sh)$$' scripts/* t
 	$(shell grep -rIlE '^\#!/(usr/bin/env bash|bin/sh)$$' constructs)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* 2>/dev/null)
 
-.PHONY: help setup bindings synth demo test scripts compose agent lab lint bench lock clean
+.PHONY: help setup bindings synth demo test scripts compose agent lab lint format bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -95,6 +95,11 @@ lint: setup ## mypy, ruff, pyright, shellcheck, shfmt
 	@pyright
 	@shellcheck $(SHELL_SCRIPTS)
 	@shfmt --diff --indent 2 $(SHELL_SCRIPTS)
+
+format: setup ## ruff and shfmt write what lint would ask for
+	@ruff check --fix --show-fixes .
+	@ruff format .
+	@shfmt --write --indent 2 $(SHELL_SCRIPTS)
 
 bench: setup ## what synth costs, as ratios
 	@python -m tests.bench

@@ -30,7 +30,7 @@ ROOTS_OWN = frozenset({"PVE_TRANSPORT", "PVE_SSH", "PVE_READ_TOKEN", "PVE_PASTE_
 """What only the stacks of root need, beside the agents' secrets and what names the files with those."""
 
 ROOT_FILE = ".config/pve-agents/root.env"
-"""Where in the operator's home the README has root's own variables."""
+"""Where in the operator's home root's own variables are."""
 
 # cdktf's commands, with their other names, that start the provider; only a plan and an apply then need every privilege.
 _WITH_PROVIDER = MappingProxyType(
@@ -182,8 +182,8 @@ def _is_roots_own(name: str) -> bool:
 def as_root(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment for what root does on a node, with root's own file where nothing has said how to get there.
 
-    Every message that names a command of root's begins with ``pipenv run``, which alone reads ``.env``: the command works as
-    it is printed, whether the operator uses the README's ``asroot`` or not.
+    Every message that names a command of root's begins with ``pipenv run``, which reads ``.env`` and no other file: the command
+    works as it is printed.
 
     Args:
         environment: What the command was started with.
@@ -198,7 +198,7 @@ def as_root(environment: Mapping[str, str]) -> dict[str, str]:
         raise ValueError(problem)
     from dotenv import dotenv_values  # noqa: PLC0415 - what does not need it does not wait for it
 
-    # As `asroot` has it: not the endpoint of .env, but what was written before the command.
+    # Not the endpoint of .env, but what was written before the command.
     stated = {name: value for name, value in environment.items() if _is_roots_own(name)}
     in_file = {name: value for name, value in dotenv_values(file).items() if value is not None}
     return {**environment, **in_file, **stated}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -22,6 +22,8 @@ About = Literal["endpoint", "certificate", "token"]
 """What of the way to the node has to be put right."""
 
 _FORM = "USER@REALM!TOKENID=SECRET"
+# A stack's copy of the program has no pve_agents.environment to ask.
+_ROOTS_FILE = "~/.config/pve-agents/root.env"
 _TOKEN = re.compile(r"(?P<id>(?P<user>[^\s!=]+@[^\s!=@]+)!(?P<name>[^\s!=]+))=(?P<secret>[A-Za-z0-9-]+)")
 _HOST = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _V = ssl.TLSVersion
@@ -79,7 +81,9 @@ def access(environment: Mapping[str, str], *, token: str = TOKEN) -> Access:
     missing = [name for name in ("PROXMOX_VE_ENDPOINT", token) if not environment.get(name)]
     if missing:
         are = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set"
-        raise NodeError(f"{are}{_how_to_set(environment, token)}", "token" if missing == [token] else "endpoint")
+        raise NodeError(
+            f"{are}{_how_to_set(environment, token, missing)}", "token" if missing == [token] else "endpoint"
+        )
     insecure = environment.get("PROXMOX_VE_INSECURE", "")
     if insecure not in ("", "true", "1", "false", "0"):
         raise NodeError("PROXMOX_VE_INSECURE must be true or false: the provider takes anything else for false")
@@ -99,12 +103,12 @@ def access(environment: Mapping[str, str], *, token: str = TOKEN) -> Access:
     )
 
 
-def _how_to_set(environment: Mapping[str, str], token: str) -> str:
+def _how_to_set(environment: Mapping[str, str], token: str, missing: Sequence[str]) -> str:
     """What to do about a missing variable."""
     if token != TOKEN:
-        return ": write them to root.env, and put asroot in front (README, phase 3)"
+        return f": write {'it' if len(missing) == 1 else 'them'} to {_ROOTS_FILE} (docs/node.md)"
     if any(environment.get(name) for name in _ROOTS):
-        return ", and this is root's environment: run it with `pipenv run` in front, without asroot"
+        return ", and this is root's environment: run it again without PIPENV_DOTENV_LOCATION"
     return (
         ": write them into .env (`install -m 600 .env.example .env` makes one), and put `pipenv run` in front, "
         "which reads it"
@@ -148,7 +152,7 @@ def _token(name: str, value: str) -> re.Match[str]:
         raise NodeError(f"{name} is not in the form {_FORM}", "token")
     if not token["secret"].strip("0-"):
         raise NodeError(
-            f"{name} is still the example's: write the one that `pveum user token add` printed (README, step 1) into .env",
+            f"{name} is still the example's: write the one that `pveum user token add` printed into .env (docs/node.md)",
             "token",
         )
     return token

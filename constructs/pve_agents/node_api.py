@@ -167,7 +167,7 @@ class Node:
         if status == HTTPStatus.UNAUTHORIZED:
             return (
                 f"{address} does not accept token {token}{said}: `pveum user token list {self._access.user}` on the node "
-                f"shows which there are and until when; correct {self._access.variable}, or make a new one (README, step 1)"
+                f"shows which there are and until when; correct {self._access.variable}, or make a new one (docs/node.md)"
             )
         if status in _UNREACHED_BEHIND:
             return f"{address} cannot reach the node behind it (HTTP {status}): is every node of the cluster up?"

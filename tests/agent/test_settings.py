@@ -159,7 +159,7 @@ def test_a_config_file_means_what_it_means_to_hermes_itself(hermes: RealHermes, 
 
 
 def test_an_mcp_server_that_is_declared_is_one_to_log_in_to(hermes: RealHermes) -> None:
-    """docs/howto.md says so: the first login is made by a person in a terminal of the container."""
+    """docs/dashboard.md says so: the first login is made by a person in a terminal of the container."""
     server = {"url": "http://127.0.0.1:9/mcp", "auth": "oauth"}
     hermes.deliver({"settings": {"mcp_servers": {"notion": server}}})
     assert "not found" in hermes.run("mcp", "login", "other")

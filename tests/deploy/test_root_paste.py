@@ -83,5 +83,7 @@ def test_without_eyes_on_the_node_nothing_is_shown(pasting: Project) -> None:
 
     applied = pasting.apply(stack=HERMES_ROOT, ok=False)
 
-    assert "PVE_TRANSPORT=paste: PVE_READ_TOKEN is not set: write them to root.env" in applied.errors[0]
+    assert (
+        "PVE_TRANSPORT=paste: PVE_READ_TOKEN is not set: write it to ~/.config/pve-agents/root.env" in applied.errors[0]
+    )
     assert "paste from here" not in applied.said

@@ -126,7 +126,7 @@ def test_neither_stack_deploys_with_the_others_credential(project: Project, virt
     credentials(project, "PROXMOX_VE_")
     refused = project.apply(stack=HERMES_ROOT, ok=False)
     assert (
-        "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to root.env"
+        "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to ~/.config/pve-agents/root.env"
         in refused.errors[0]
     )
     assert (virtual_node.host_changes, virtual_node.ssh_calls) == ([], [])

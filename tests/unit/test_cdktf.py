@@ -166,7 +166,7 @@ def test_to_destroy_takes_the_privilege_for_the_templates_file_and_none_of_a_cre
 
 
 def test_a_destroy_that_would_end_half_way_is_refused_with_the_one_that_does_not(project: Project, pve: Pve) -> None:
-    """The report: with the README's least token, a 403 at the template when the container was gone already."""
+    """The report: with the least token of docs/node.md, a 403 at the template when the container was gone already."""
     pve.grant({})
     done = project.run("destroy", "hermes")
     assert (done.returncode, project.called) == (2, None)
@@ -233,7 +233,7 @@ def test_each_stack_gets_its_own_credential_alone(
     assert (environment["CDKTF_PARALLELISM"], environment["CHECKPOINT_DISABLE"]) == ("1", "1")
 
 
-def test_a_stack_of_roots_finds_roots_own_file_without_asroot(project: Project, tmp_path: Path) -> None:
+def test_a_stack_of_roots_finds_roots_own_file(project: Project, tmp_path: Path) -> None:
     """Messages say `pipenv run cdktf deploy hermes-root`, which reads .env alone."""
     file = tmp_path / ROOT_FILE
     file.parent.mkdir(parents=True)

@@ -70,8 +70,8 @@ def said(endpoint: str, *, seconds: float = 10, insecure: str = "true", **variab
         (
             {"PROXMOX_VE_API_TOKEN": "", "PVE_SSH": "root@10.1.10.10"},
             (
-                "PROXMOX_VE_API_TOKEN is not set, and this is root's environment: run it with `pipenv run` in front, without "
-                "asroot"
+                "PROXMOX_VE_API_TOKEN is not set, and this is root's environment: run it again without "
+                "PIPENV_DOTENV_LOCATION"
             ),
         ),
         *(
@@ -106,8 +106,8 @@ def said(endpoint: str, *, seconds: float = 10, insecure: str = "true", **variab
         (
             {"PROXMOX_VE_API_TOKEN": "me@pam!x=00000000-0000-0000-0000-000000000000"},
             (
-                "PROXMOX_VE_API_TOKEN is still the example's: write the one that `pveum user token add` printed (README, "
-                "step 1) into .env"
+                "PROXMOX_VE_API_TOKEN is still the example's: write the one that `pveum user token add` printed into "
+                ".env (docs/node.md)"
             ),
         ),
         *(
@@ -187,7 +187,7 @@ def test_a_token_that_the_node_knows_has_its_privileges(pve: Pve) -> None:
 
 UNKNOWN = (
     "{} does not accept token terraform@pve!deploy{}: `pveum user token list terraform@pve` on the node shows which there "
-    "are and until when; correct PROXMOX_VE_API_TOKEN, or make a new one (README, step 1)"
+    "are and until when; correct PROXMOX_VE_API_TOKEN, or make a new one (docs/node.md)"
 )
 FOREIGN = "{} does not answer as Proxmox VE does: does PROXMOX_VE_ENDPOINT name the API (port 8006)?"
 

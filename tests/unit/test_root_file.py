@@ -36,8 +36,8 @@ def root_file(home: Path, text: str, mode: int = 0o600) -> Path:
     return file
 
 
-def test_mend_and_secrets_find_roots_own_file_without_asroot(steps: Steps, tmp_path: Path) -> None:
-    """The report: `pipenv run agents mend` fails for want of PVE_SSH where the README's asroot was used."""
+def test_mend_and_secrets_find_roots_own_file(steps: Steps, tmp_path: Path) -> None:
+    """The report: `pipenv run agents mend` fails for want of PVE_SSH, which is in root.env."""
     del steps.env["PVE_SSH"]
     assert "PVE_SSH is not set" in steps("mend", "hermes", HOME=str(tmp_path)).stderr
     root_file(tmp_path, "# root's way in\nHERMES_ENV_FILE=~/hermes.env\nPVE_SSH='root@10.1.10.10'\n")
@@ -70,7 +70,7 @@ def test_what_was_said_before_the_command_wins_over_roots_file(tmp_path: Path) -
     root_file(tmp_path, "HERMES_ENV_FILE=of-the-file\nPROXMOX_VE_ENDPOINT=https://of-root:8006\nPVE_TRANSPORT=paste\n")
     got = as_root({"HOME": str(tmp_path), "HERMES_ENV_FILE": "stated", **OF_THE_TOKEN})
     assert got["HERMES_ENV_FILE"] == "stated"
-    # As with asroot, which reads root's file in the place of .env.
+    # The endpoint that root watches may be another one than .env's.
     assert got["PROXMOX_VE_ENDPOINT"] == "https://of-root:8006"
     assert got["PVE_TRANSPORT"] == "paste"
 
@@ -82,8 +82,9 @@ def test_roots_file_is_not_looked_at_where_the_way_is_known(tmp_path: Path, name
     assert as_root(stated) == stated
 
 
-def test_the_readme_has_roots_file_where_it_is_looked_for() -> None:
-    assert f"PIPENV_DOTENV_LOCATION=~/{ROOT_FILE}" in (PROJECT / "README.md").read_text()
+@pytest.mark.parametrize("page", ["README.md", "docs/node.md", "docs/cdktf.md"])
+def test_a_page_has_roots_file_where_it_is_looked_for(page: str) -> None:
+    assert f"~/{ROOT_FILE}" in (PROJECT / page).read_text()
 
 
 PRINTED = re.compile(r"(?:pipenv run |`)agents ([a-z-]+)")

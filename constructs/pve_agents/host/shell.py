@@ -155,8 +155,8 @@ def _ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
     host = environment.get("PVE_SSH", "")
     if not host:
         raise WrongSettingsError(
-            "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to root.env, and put asroot in "
-            "front (README, phase 3)"
+            "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to "
+            "~/.config/pve-agents/root.env (docs/node.md)"
         )
     if not re.fullmatch(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:%\[\]/-]*", host):
         raise WrongSettingsError("PVE_SSH is no login; write one such as root@10.1.10.10")

@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from pve_agents import node_api
+from pve_agents.environment import ROOT_FILE
 from pve_agents.host import paste as module
 from pve_agents.host.commands import Plan, render
 from pve_agents.host.facts import Container
@@ -734,7 +735,7 @@ def test_a_half_pasted_text_does_nothing(pasted: Node118) -> None:
         ),
         (
             {"PVE_READ_TOKEN": ""},
-            "PVE_TRANSPORT=paste: PVE_READ_TOKEN is not set: write them to root.env, and put asroot in front (README, phase 3)",
+            f"PVE_TRANSPORT=paste: PVE_READ_TOKEN is not set: write it to ~/{ROOT_FILE} (docs/node.md)",
             2,
         ),
         (

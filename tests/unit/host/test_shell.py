@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pve_agents.environment import ROOT_FILE
 from pve_agents.host import shell as module
 from pve_agents.host.commands import Plan, render
 from pve_agents.host.facts import look_at
@@ -118,8 +119,8 @@ def test_no_login_at_all_is_said_with_the_file_to_write_it_to(tmp_path: Path, mo
     with pytest.raises(WrongSettingsError) as error:
         shell()
     assert str(error.value) == (
-        "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to root.env, and put asroot in "
-        "front (README, phase 3)"
+        "PVE_SSH is not set: write the node's root login, such as PVE_SSH=root@10.1.10.10, to "
+        f"~/{ROOT_FILE} (docs/node.md)"
     )
     monkeypatch.setenv("PVE_SSH", str(error.value).partition("PVE_SSH=")[2].partition(",")[0])
     shell()
