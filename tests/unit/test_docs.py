@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
+import stat
+import subprocess
+import textwrap
+import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
 from pve_agents import load_settings
+from pve_agents.operator.main import agents
+from pve_agents.privileges import Wanted, lacking
 
 PROJECT = Path(__file__).parents[2]
-PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+PAGES = [
+    *(PROJECT / it for it in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((PROJECT / "docs").rglob("*.md")),
+]
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 FENCED = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-# `pipenv run` and the README's `asroot` start these without a script of the Pipfile's.
+# `pipenv run` starts these without a script of the Pipfile's.
 OF_THE_ENVIRONMENT = {"env", "pytest", "python", "scripts", "terraform"}
 
 
@@ -42,12 +55,156 @@ def test_every_link_leads_to_something(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_command_that_a_page_names_is_there(page: Path) -> None:
     scripts = (PROJECT / "Pipfile").read_text().partition("[scripts]")[2]
-    known = set(re.findall(r"^([a-z]+) = ", scripts, re.MULTILINE)) | OF_THE_ENVIRONMENT
+    known = {*re.findall(r"^([a-z]+) = ", scripts, re.MULTILINE), "agents", *OF_THE_ENVIRONMENT}
     text = page.read_text()
-    said = set(re.findall(r"(?:pipenv run|(?<![\w.])asroot) ([a-z][a-z-]*)", re.sub(r"`asroot` \w+", "", text)))
-    assert said - {"was", "in", "or", "left"} <= known
+    assert set(re.findall(r"pipenv run ([a-z][a-z-]*)(?![a-z-]*…)", text)) <= known
     makes = set(re.findall(r"`make ([a-z]+)`", text))
     assert makes <= set(re.findall(r"^([a-z]+):", (PROJECT / "Makefile").read_text(), re.MULTILINE))
+
+
+def commands_of(page: Path) -> Iterator[str]:
+    """What stands behind `agents`, in a block or within a line."""
+    text = page.read_text()
+    for language, block in FENCED.findall(text):
+        if language == "sh":
+            for line in block.splitlines():
+                if found := re.search(r"(?:pipenv run|scripts/)[ ]?agents(?: |$)(?P<rest>[^#>|&']*)", line):
+                    yield found["rest"]
+    yield from re.findall(r"`(?:[A-Z_]+=\S+ )?(?:pipenv run )?agents ([^`]*)`", FENCED.sub("", text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_every_agents_command_on_a_page_is_one_with_those_options(page: Path) -> None:
+    context = click.Context(agents)
+    for rest in commands_of(page):
+        name, *words = shlex.split(rest)
+        if name == "COMMAND":
+            continue
+        command = agents.get_command(context, name)
+        assert command, rest
+        # Named in the middle of a sentence it stands for itself, without what it is about.
+        if words:
+            command.make_context(name, words)
+
+
+MARK = re.compile(r"<!-- (?P<what>run|not run: [^>]+) -->\n *$")
+# `tf` is what the runbook calls Terraform on a stack.
+OWN = re.compile(r"(?:[A-Z_]+=\S+ )*(?:make [a-z]+|sudo make lab|(?:pipenv run|scripts/) ?[a-z/-]+.*|tf .*)(?:\s+#.*)?")
+# Nobody needs a test of these.
+HARMLESS = re.compile(r"(?:install|mkdir|cp|cd|nano|export) .*")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page with commands for a shell."""
+
+    page: Path
+    mark: str
+    text: str
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it shows the lines of a file and no commands."""
+        lines = [it for it in self.text.splitlines() if not it.lstrip().startswith("#")]
+        return all(re.match(r"\s*[A-Z_]+=\S+(\s+#.*)?$", it) for it in lines)
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        text = page.read_text()
+        for found in FENCED.finditer(text):
+            if found[1] == "sh":
+                mark = MARK.search(text[: found.start()])
+                yield Block(page, mark["what"] if mark else "", textwrap.dedent(found[2]))
+
+
+def test_each_block_of_commands_is_our_own_or_run_here_or_says_why_not() -> None:
+    unmarked = [it for it in blocks() if not it.mark and not it.is_file]
+    strangers = [
+        f"{named(it.page)}: {line}"
+        for it in unmarked
+        for line in it.text.splitlines()
+        if line and not line.startswith("#") and not (OWN.fullmatch(line) or HARMLESS.match(line))
+    ]
+    assert strangers == []
+
+
+@pytest.mark.parametrize(
+    "block", [it for it in blocks() if it.mark == "run"], ids=lambda it: f"{named(it.page)}:{it.text[:20]}"
+)
+def test_a_block_that_is_marked_so_runs_twice_and_leaves_files_for_their_owner_alone(
+    block: Block, tmp_path: Path
+) -> None:
+    for _ in range(2):
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block.text],
+            cwd=tmp_path,
+            env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    files = [it for it in tmp_path.rglob("*") if it.is_file()]
+    assert files
+    assert {stat.S_IMODE(it.stat().st_mode) for it in files} == {0o600}
+
+
+def test_a_page_with_a_command_that_was_not_run_says_so_to_its_reader() -> None:
+    """The mark itself is seen by nobody but us."""
+    index = (PROJECT / "docs" / "README.md").read_text()
+    assert "not run by our tests" in index.replace("\n", " ")
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = PROJECT / "docs" / "README.md"
+    listed = {(index.parent / target).resolve() for target, _ in LINK.findall(index.read_text())}
+    decisions = PROJECT / "docs" / "adr"
+    pages = {it for it in PAGES if it != index and it.parent != decisions}
+    assert pages - listed == set()
+
+
+def test_the_readme_is_read_in_a_few_minutes() -> None:
+    assert len((PROJECT / "README.md").read_text().splitlines()) <= 200
+
+
+def test_nobody_is_told_to_write_a_shell_function_for_root() -> None:
+    places = [
+        *PAGES,
+        *(it for top in ("constructs", "scripts", "stacks") for it in (PROJECT / top).rglob("*") if it.is_file()),
+    ]
+    found = [
+        named(it) for it in places if b"asroot" in it.read_bytes() and it.name != "CHANGELOG.md" and it.suffix != ".pyc"
+    ]
+    assert found == []
+
+
+def test_the_token_by_hand_may_do_exactly_what_a_deploy_needs() -> None:
+    page = (PROJECT / "docs" / "node.md").read_text()
+    needs = lacking(Wanted.by(load_settings(PROJECT / "docs").agents["hermes"]), lambda _: set())
+    wanted = {f"give {it.role} {it.grant_path} '{' '.join(it.privileges)}'" for it in needs}
+    given = set(re.findall(r"^give .*", page, re.MULTILINE))
+    optional = {"give AgentTemplateDelete /storage/local 'Datastore.Allocate'"}
+    assert given - optional == wanted | {"give AgentNetwork /sdn/zones/localnetwork/intra01 'SDN.Use'"}
+
+
+def test_the_changelog_begins_with_the_version_that_this_is() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    versions = re.findall(
+        r"^## \[?([0-9.]+)\]? - \d{4}-\d\d-\d\d$", (PROJECT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert versions[0] == project["version"]
+
+
+def test_no_hook_before_a_commit_comes_from_elsewhere() -> None:
+    repos = yaml.safe_load((PROJECT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [it["repo"] for it in repos] == ["local"]
+    lint = (PROJECT / "Makefile").read_text().partition("\nlint:")[2].partition("\n\n")[0]
+    for hook in repos[0]["hooks"]:
+        program, *_ = hook["entry"].split()
+        assert hook["language"] == "system"
+        assert program.startswith(".venv/bin/")
+        assert f"@{Path(program).name}" in lint
 
 
 def settings_of(page: Path) -> Iterator[str]:
@@ -67,12 +224,13 @@ def test_settings_that_a_page_shows_are_accepted(page: Path, tmp_path: Path) -> 
         assert load_settings(tmp_path).agents
 
 
-def test_the_commands_that_were_proven_are_on_the_page() -> None:
-    """The report: README's "What was proven" named commands that are not there."""
-    page, _, proven = (PROJECT / "README.md").read_text().partition("## What was proven")
-    row = next(line for line in proven.splitlines() if "commands on this page" in line)
-    for name in re.findall(r"`(\w+)`", row.partition(" commands on this page")[0].rpartition("the demo")[2]):
-        assert re.search(rf"(?:^|`)(?:asroot|pipenv run) {name} ", page, re.MULTILINE), name
+def test_the_commands_that_were_proven_are_all_that_there_are() -> None:
+    proven = (PROJECT / "README.md").read_text().partition("## What was proven")[2]
+    row = next(line for line in proven.splitlines() if "the demo, and `agents`" in line)
+    names = set(re.findall(r"`(\w+)`", row.partition("| the virtual node")[0])) - {"agents"}
+    assert names == set(agents.list_commands(click.Context(agents)))
+    table = (PROJECT / "docs" / "README.md").read_text()
+    assert names == set(re.findall(r"^\| `([a-z]+)` \|", table, re.MULTILINE))
 
 
 def test_the_limit_that_a_message_names_is_the_one_that_holds() -> None:
