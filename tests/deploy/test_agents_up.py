@@ -65,6 +65,18 @@ def test_what_terraform_does_not_know_of_is_mended(done: Project, virtual_node: 
     assert done.agents("drift").code == 0
 
 
+def test_a_container_is_stopped_and_started_by_a_setting(done: Project, virtual_node: VirtualNode) -> None:
+    done.configure(started=False)
+    said = done.agents(*UP).raw.splitlines()
+    assert "    nothing: the settings want the container stopped" in said
+    assert said[-2] == "hermes's container 118 on gihyeon is stopped, as the settings want it"
+    assert done.agents(*UP).raw.splitlines()[-1].startswith("nothing to do")
+    done.configure()
+    said = done.agents(*UP).raw.splitlines()
+    assert said[-2] == "hermes runs in container 118 on gihyeon at 10.1.10.118"
+    assert virtual_node.host_changes == [it for it in virtual_node.host_changes if "probe" in it or "bootstrap" in it]
+
+
 def test_a_mount_that_leaves_is_shown_before_it_goes(done: Project, virtual_node: VirtualNode) -> None:
     done.configure(mounts={"mp0": {"host_path": HDD, "guest_path": "/data"}})
     shown = done.agents("plan").text

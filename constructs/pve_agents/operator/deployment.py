@@ -90,8 +90,16 @@ class Deployment:
     @cached_property
     def as_root(self) -> Plan:
         """What would run as root: first what leaves the settings, then what is not yet as they want it."""
-        is_new = any(it.type == CONTAINER and it.action in _NEW for it in self.by_token.changes)
-        return sum(self._leaving(), Plan()) + (self.look.foresee() if is_new else self.look.plan)
+        if not self.agent.started:
+            return Plan(notes=("nothing: the settings want the container stopped",))
+        return sum(self._leaving(), Plan()) + (self.look.foresee() if self._is_to_come else self.look.plan)
+
+    @property
+    def _is_to_come(self) -> bool:
+        """Whether the container is not yet, as root looks at it, what the token stack makes of it."""
+        actions = {it.action for it in self.by_token.changes if it.type == CONTAINER}
+        is_started = "update" in actions and self.look.node is not None and self.look.facts.state == "stopped"
+        return is_started or not actions.isdisjoint(_NEW)
 
     def _leaving(self) -> Iterator[Plan]:
         node = self.look.node
@@ -121,15 +129,21 @@ class Deployment:
             first, _, more = command.line.partition("\n")
             cut = bool(more) or len(first) > _LONGEST_COMMAND
             yield "", f"    $ {first[:_LONGEST_COMMAND]}{' …' if cut else ''}"
-        for refusal in self.as_root.refusals:
-            yield "failed", f"    refused: {refusal.text}"
-        if not (self.as_root.commands or self.as_root.refusals):
+        yield from (("failed", f"    refused: {reason}") for reason in self.refusals)
+        if not (self.as_root.commands or self.as_root.refusals or self.as_root.notes):
             yield "", "    nothing"
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why root would not do it; several steps may have the same reason."""
+        return tuple(dict.fromkeys(it.text for it in self.as_root.refusals))
 
     @property
     def is_nothing(self) -> bool:
         """Whether all is as the settings want it."""
-        return not (self.by_token.is_change or self.by_root.is_change or self.as_root.commands)
+        return not (
+            self.by_token.is_change or (self.agent.started and (self.by_root.is_change or self.as_root.commands))
+        )
 
 
 def _held(change: dict[str, Any]) -> str | None:

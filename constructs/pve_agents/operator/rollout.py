@@ -35,7 +35,8 @@ def deploy(deployment: Deployment, out: Output) -> None:
         Stopped: One of them failed.
     """
     for stack, found in ((deployment.token, deployment.by_token), (deployment.root, deployment.by_root)):
-        if found.is_change:
+        # In a container that is to be stopped, root can do nothing.
+        if found.is_change and (stack is deployment.token or deployment.agent.started):
             apply(stack, out, "deployed")
     # Where Terraform knows of no change, and yet the node is not as it should be.
     if not deployment.by_root.is_change and deployment.as_root.commands:
@@ -47,6 +48,8 @@ def deploy(deployment: Deployment, out: Output) -> None:
 def reachable(deployment: Deployment) -> str:
     """Return where the agent is, and what to do with it."""
     agent = deployment.agent
+    if not agent.started:
+        return f"{agent.name}'s container {agent.vmid} on {agent.node} is stopped, as the settings want it"
     outputs = deployment.token.outputs or deployment.token.read_outputs()
     address = outputs.get(f"{agent.name}_ipv4")
     where = f" at {address}" if address else ""

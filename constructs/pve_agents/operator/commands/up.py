@@ -53,7 +53,7 @@ def command(
         out.digest(it.by_api())
         out.digest(it.by_shell())
     refuse_what_is_lost(deployments, allow_replace)
-    if refusals := [f"{it.agent.name}: {refusal.text}" for it in deployments for refusal in it.as_root.refusals]:
+    if refusals := [f"{it.agent.name}: {reason}" for it in deployments for reason in it.refusals]:
         raise Stopped(*refusals, status=REFUSED)
     wanted = [it for it in deployments if not it.is_nothing]
     if not wanted:
@@ -63,7 +63,8 @@ def command(
     out.line()
     for deployment in wanted:
         deploy(deployment, out)
-    status = DONE if no_verify else verify_all([it.agent for it in wanted], project.of_root)
+    running = [it.agent for it in wanted if it.agent.started]
+    status = DONE if no_verify or not running else verify_all(running, project.of_root)
     if status == DONE:
         for deployment in wanted:
             out.line(reachable(deployment))
