@@ -71,7 +71,12 @@ class Look:
         """Judge what would be seen if the token stack had just made the container."""
         if self.node is None:
             return Plan(notes=("what is to be pasted is shown when the container is there",))
-        return plan(self.wanted, foreseen(self.wanted, self.facts), self._delivery)
+        found = plan(self.wanted, foreseen(self.wanted, self.facts), self._delivery)
+        if self.facts.state == "stopped":
+            # What it holds already, nobody can see.
+            outside = found.of("host-directories", "container-config")
+            return outside + Plan(notes=("what is in the container is looked at when it runs",))
+        return found
 
     def mend(self, *steps: str) -> int:
         """Run the commands, step by step, and the bootstrap in any case: what is amiss inside, it alone sees."""

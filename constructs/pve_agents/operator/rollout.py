@@ -39,9 +39,12 @@ def deploy(deployment: Deployment, out: Output) -> None:
         if found.is_change and (stack is deployment.token or deployment.agent.started):
             apply(stack, out, "deployed")
     # Where Terraform knows of no change, and yet the node is not as it should be.
-    if not deployment.by_root.is_change and deployment.as_root.commands:
-        deployment.look.say = out.line
-        if status := deployment.look.mend():
+    if deployment.agent.started and not deployment.by_root.is_change:
+        look = deployment.look
+        look.say = out.line
+        # A container that has just been started was seen from outside alone.
+        due = look.see() if deployment.by_token.is_change else look.plan
+        if (due.commands or due.refusals) and (status := look.mend()):
             raise Stopped(f"{deployment.agent.name}: the node could not be mended", status=status)
 
 
