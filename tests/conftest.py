@@ -35,6 +35,7 @@ ALWAYS = {
 # What tests write, a disk would have to keep, and each of a node's states is flushed to it as it takes the last one's place.
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 << 30  # noqa: S108
 
+_TEMPORARY = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 _HOME = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
@@ -47,7 +48,12 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
     if "TMPDIR" not in os.environ and _is_fit(MEMORY):
-        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+        config.stash[_TEMPORARY] = tempfile.TemporaryDirectory(prefix="tests-", dir=MEMORY, ignore_cleanup_errors=True)
+        # As in /tmp, other users find what is for them.
+        Path(config.stash[_TEMPORARY].name).chmod(0o711)
+        os.environ["TMPDIR"] = tempfile.tempdir = config.stash[_TEMPORARY].name
+        # What a test that failed has left outlives the rest.
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
     config.stash[_HOME] = tempfile.TemporaryDirectory(prefix="home-")
     # The programs of this project, by their names, as under `make` and `pipenv run`.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
