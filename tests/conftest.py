@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -31,6 +32,10 @@ ALWAYS = {
     "SSL_CERT_DIR": os.devnull,
 }
 
+# What tests write, a disk would have to keep, and each of a node's states is flushed to it as it takes the last one's place.
+MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 << 30  # noqa: S108
+
+_TEMPORARY = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 _HOME = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
@@ -42,10 +47,31 @@ def pytest_configure(config: pytest.Config) -> None:
     # Many images for CI set it, and hundreds of processes would compile the same modules again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    if "TMPDIR" not in os.environ and _is_fit(MEMORY):
+        config.stash[_TEMPORARY] = tempfile.TemporaryDirectory(prefix="tests-", dir=MEMORY, ignore_cleanup_errors=True)
+        # As in /tmp, other users find what is for them.
+        Path(config.stash[_TEMPORARY].name).chmod(0o711)
+        os.environ["TMPDIR"] = tempfile.tempdir = config.stash[_TEMPORARY].name
+        # What a test that failed has left outlives the rest.
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = str(MEMORY)
     config.stash[_HOME] = tempfile.TemporaryDirectory(prefix="home-")
     # The programs of this project, by their names, as under `make` and `pipenv run`.
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     os.environ |= {"HOME": config.stash[_HOME].name, "PATH": path, **ALWAYS}
+
+
+def _is_fit(directory: Path) -> bool:
+    """Whether tests can write there, a lot, and run what they have written."""
+    if not (directory.is_dir() and os.access(directory, os.W_OK)):
+        return False
+    found = os.statvfs(directory)
+    return not found.f_flag & os.ST_NOEXEC and found.f_bavail * found.f_frsize >= ENOUGH_BYTES
+
+
+def pytest_collection_finish() -> None:
+    """Do not look again and again, among thousands of tests, for garbage that is none."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.deploy import programs
 from tests.deploy.project import Project
-from tests.virtual_node.node import ROOT, VirtualNode
+from tests.virtual_node.node import VirtualNode
+from tests.virtual_node.session import behind_a_door
 
 
 @pytest.fixture(scope="session", autouse=True)
 def door() -> Iterator[None]:
     """One process for every ssh of the session: to start one takes longer than what most of them do."""
-    address = f"virtual-node-door-{os.getpid()}"
-    program = f"from tests.virtual_node.host import door; door({address!r})"
-    command = [sys.executable, "-P", "-S", "-c", program]
-    with subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=subprocess.PIPE) as process:
-        os.environ["VIRTUAL_NODE_DOOR"] = address
+    with behind_a_door("from tests.virtual_node.host import door; door(number)", "-S") as port:
+        os.environ["VIRTUAL_NODE_DOOR"] = port
         yield
-        # It ends with its standard input.
-        process.communicate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prepared_programs() -> Iterator[None]:
+    """One process for every program of the project's own that a test starts without the cdktf CLI."""
+    with programs.prepared() as folder:
+        os.environ["PREPARED_PROGRAMS"] = str(folder)
+        yield
 
 
 @pytest.fixture

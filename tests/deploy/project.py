@@ -293,9 +293,14 @@ class Project:
         where = f"-chdir={self.stack(stack)}"
         if not (self.stack(stack) / ".terraform").is_dir():
             self._initialize(stack)
-        ran = self.run(terraform(), where, command, "-json", "-input=false", *args, ok=ok)
+        ran = self.run(terraform(), where, command, "-json", "-input=false", *args, ok=ok, env=self._prepared)
         messages = [json.loads(line) for line in ran.raw.splitlines() if line.startswith("{")]
         return TerraformRun(ran.code, ran.raw, messages)
+
+    @property
+    def _prepared(self) -> dict[str, str]:
+        """An environment whose `python3` need not start for what is this project's."""
+        return {"PATH": os.pathsep.join([os.environ["PREPARED_PROGRAMS"], self.env["PATH"]])}
 
     def _initialize(self, stack: str) -> None:
         """Run `terraform init`, once for all directories that would get the same of it."""

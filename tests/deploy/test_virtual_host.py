@@ -94,7 +94,7 @@ class Operator:
 
     def step(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.command(*arguments),
+            [Path(os.environ["PREPARED_PROGRAMS"], "python3"), *self.command(*arguments)[1:]],
             env=self.environment(**variables),
             capture_output=True,
             text=True,

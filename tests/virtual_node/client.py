@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import select
 import ssl
 import threading
 import time
@@ -90,6 +91,9 @@ class Client:
         self._ticket, self._csrf = ticket
         self._login = login
         self._lock = threading.Lock()
+        # Those that wait for the next request, and the process whose they are: a fork must not speak on them.
+        self._connections: list[http.client.HTTPSConnection] = []
+        self._process = os.getpid()
 
     @classmethod
     def as_root(cls) -> Self:
@@ -170,15 +174,31 @@ class Client:
     def _exchange(
         self, method: str, target: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, str, bytes]:
-        with contextlib.closing(
-            http.client.HTTPSConnection(self._host, self._port, context=self._tls, timeout=60)
-        ) as connection:
+        connection = self._connection()
+        with contextlib.ExitStack() as unless_kept:
+            unless_kept.callback(connection.close)
             connection.request(method, target, body, headers)
             response = connection.getresponse()
             try:
-                return response.status, response.reason, response.read()
+                text = response.read()
             except http.client.IncompleteRead as cut:
                 return response.status, response.reason, cut.partial
+            if not response.will_close:
+                unless_kept.pop_all()
+                self._connections.append(connection)
+            return response.status, response.reason, text
+
+    def _connection(self) -> http.client.HTTPSConnection:
+        """One that is open, or a new one: a handshake takes longer than what most requests ask for."""
+        if self._process != os.getpid():
+            self._connections, self._process = [], os.getpid()
+        while self._connections:
+            connection = self._connections.pop()
+            # Nothing is to be read from one that is still open.
+            if not select.select([connection.sock], [], [], 0)[0]:
+                return connection
+            connection.close()
+        return http.client.HTTPSConnection(self._host, self._port, context=self._tls, timeout=60)
 
     def _worded(self, error: OSError) -> str:
         """What Go says of a connection that failed."""

@@ -39,10 +39,6 @@ if TYPE_CHECKING:
     from tests.virtual_node.client import Client
 
 SOURCE = Path(__file__).resolve().parents[2]
-STAND_IN = """\
-#!/bin/sh
-{door}exec {python} -I -S {program} {directory} {name} "$@"
-"""
 # Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
 HOST_TOOLS = ("base64", "bash", "cat", "cut", "grep", "head", "sha1sum", "timeout")
 GUEST_TOOLS = (
@@ -84,7 +80,7 @@ FILE_TEST = "[[ -d "
 # What gives a token its privileges works on no file.
 GIVES_PRIVILEGES = "pveum "
 ASKS_THE_GUEST, LOOKS = "lxc-attach", "/etc/pve"
-LEAVES_THE_GUEST = r"(?m)^[^#\n]*>\s*[\"']?/(?!dev/)"
+LEAVES_THE_GUEST = r"(?m)^[^#\n]*>\s*[\"']?/(?!dev/(?!shm/))"
 
 
 class VirtualHost(Records):
@@ -97,6 +93,7 @@ class VirtualHost(Records):
         self.root = self.node / "root"
         # For PATH: of the host's shell, of an operator with ssh, and of one who is root on the node itself.
         self.bin, self.ssh_bin, self.local_bin = (self.directory / name for name in ("bin", "ssh", "local"))
+        self.sessions = self.directory / "sessions"
         self._client: Client | None = None
 
     def create(self, *, node: str, url: str, certificate: str) -> None:
@@ -123,15 +120,18 @@ class VirtualHost(Records):
 
     def add_command(self, folder: Path, name: str, shown: str = "") -> None:
         """Put a stand-in into a directory of PATH."""
+        from tests.virtual_node.session import write_stand_in  # noqa: PLC0415
+
         folder.mkdir(parents=True, exist_ok=True)
-        program = Path(__file__).with_name("stand_in.py")
-        words = {"program": program, "python": sys.executable, "directory": self.node, "name": shown or name}
-        # Tests have one process for every ssh.
-        address = os.environ.get("VIRTUAL_NODE_DOOR", "") if folder == self.ssh_bin else ""
-        door = f"VIRTUAL_NODE_DOOR={address} " if address else ""
-        command = folder / name
-        command.write_text(STAND_IN.format(door=door, **{key: shlex.quote(str(it)) for key, it in words.items()}))
-        command.chmod(0o755)
+        python = f"exec {shlex.quote(sys.executable)} -P -S -c 'from tests.virtual_node.host import main; main()'"
+        write_stand_in(
+            folder / name,
+            [str(self.node), shown or name],
+            otherwise=f'PYTHONPATH={shlex.quote(str(SOURCE))} {python} "${{words[@]}}"',
+            sessions=self.sessions,
+            # Tests have one process for every login.
+            port=os.environ.get("VIRTUAL_NODE_DOOR", "") if folder in (self.ssh_bin, self.local_bin) else "",
+        )
 
     def real(self, path: str) -> Path:
         """Where a path of the host really is."""
@@ -206,8 +206,7 @@ class VirtualHost(Records):
         """Run a text of pve_agents.host's in a shell of root's on the host."""
         import subprocess  # noqa: PLC0415
 
-        given = self._login() | {"start_new_session": True, "input": on_virtual_root(script, self.root), **options}
-        return subprocess.run([str(self.bin / "bash"), "-s"], check=False, text=True, **given)
+        return subprocess.run([str(self.local_bin / "bash"), "-s"], input=script, check=False, text=True, **options)
 
     def log_in(self, arguments: list[str], script: str | None = None) -> int:
         """Run root's shell on the host, in a session of its own: sudden death takes no more than that along."""
@@ -217,7 +216,9 @@ class VirtualHost(Records):
             # The same object, which has logged in to the API.
             return outcome(lambda: _command(self, words[1], list(words[2:])))
 
-        return session.run(command, is_short, [str(self.bin / "bash"), *arguments], script, **self._login())
+        return session.run(
+            command, is_short, [str(self.bin / "bash"), *arguments], script, sessions=self.sessions, **self._login()
+        )
 
     def _login(self) -> dict[str, Any]:
         self.show_etc_pve()
@@ -837,12 +838,12 @@ def is_short(words: Sequence[str]) -> bool:
     return name in HOST_COMMANDS or name.rpartition(":")[2] in SHORT_IN_GUEST
 
 
-def door(address: str) -> None:
-    """Be the process behind an address that becomes what is asked of it: every ssh to a virtual node, for instance."""
+def door(number: int) -> None:
+    """Be the process behind a socket that becomes what is asked of it: every ssh to a virtual node, for instance."""
     sys.path.append(str(SOURCE / "constructs"))
     from tests.virtual_node import client, inside, pct, session  # noqa: F401, PLC0415 (what those commands need)
 
-    session.open_door(run, address)
+    session.open_door(run, number)
 
 
 def _command(host: VirtualHost, name: str, arguments: list[str]) -> int:

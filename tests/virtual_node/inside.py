@@ -22,6 +22,7 @@ from pve_agents.guest.main import main
 from pve_agents.guest.work import Patience
 from tests.scripts.fake_node import outcome
 from tests.virtual_node.host import GUEST_IDS, READ, WRITE, Guest, VirtualHost, forget_owners
+from tests.virtual_node.session import is_stand_in
 
 NO_PATIENCE = Patience(network=0, daemon=0, retry=0, name=3)
 NOT_FOUND = 127
@@ -59,7 +60,7 @@ class VirtualMachine(Machine):
         program = self._program(name)
         if program is None:
             return Ran(NOT_FOUND, f"{name}: command not found")
-        if program.is_symlink() or "stand_in.py" not in program.read_text():
+        if program.is_symlink() or not is_stand_in(program):
             return self._run_real(program, arguments)
         self._command(name, user).log("calls", [str(it) for it in arguments])
         out, errors = io.StringIO(), io.StringIO()
