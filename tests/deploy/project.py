@@ -211,8 +211,12 @@ class Project:
         started: AbstractContextManager[object] = (
             nullcontext() if main else mock.patch("pve_agents.operator.synth._started", self._write_stacks)
         )
+        if "AGENT_KINDS_PATH" in self.env:
+            # This process has looked for kinds already.
+            command: tuple[str | Path, ...] = (Path(sys.executable).parent / "agents", "--output", str(self.out), *args)
+            return self.run(*command, ok=ok)
         with started:
-            done = run_agents("--output", str(self.out), *args, env=self.env, cwd=ROOT)
+            done = run_agents("--output", str(self.out), *args, env={**self.env, **self._prepared}, cwd=ROOT)
         assert ok is None or (done.returncode == 0) is ok, done.stdout + done.stderr
         return Ran(done.returncode, done.stdout + done.stderr)
 

@@ -259,8 +259,10 @@ class Stack:
 
     @staticmethod
     def _completed(environment: Mapping[str, str]) -> dict[str, str]:
-        # The project's own Terraform is found first, and takes the user's where there is one.
-        path = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+        # The project's own Terraform is found before another one, and takes the user's where there is one.
+        own, path = str(Path(sys.executable).parent), environment.get("PATH", os.defpath)
+        if own not in path.split(os.pathsep):
+            path = os.pathsep.join([own, path])
         return {**environment, "PATH": path, "CHECKPOINT_DISABLE": "1", "TF_IN_AUTOMATION": "1"}
 
 
