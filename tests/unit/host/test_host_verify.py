@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pve_agents.host import step
 from pve_agents.host.facts import Container, GuestFacts, PathFact
 from pve_agents.host.plan import plan
 from pve_agents.host.shell import Shell, UnreachedError, shell_from
@@ -352,7 +353,8 @@ def test_a_payload_that_was_not_delivered(deployed: Deployed) -> None:
     assert deployed.root.asked == []
 
 
-def test_a_container_that_does_not_answer(deployed: Deployed) -> None:
+def test_a_container_that_does_not_answer(deployed: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "BOOT_PAUSES_SECONDS", (0, 0, 0))
     deployed.node.guest = replace(deployed.node.guest, is_whole=False)
     detail = "container 118 gives no answer within 10 seconds"
     assert deployed.found()["payload"] == ("failed", detail, "run `pct reboot 118 --timeout 180` on gihyeon")
