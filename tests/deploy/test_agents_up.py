@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.project import CONTAINER, FAST, HDD, HERMES_ROOT, TEMPLATE_FILE, Project, terraform
+from tests.deploy.project import CONTAINER, HDD, HERMES_ROOT, TEMPLATE_FILE, Project, terraform
 from tests.virtual_node.node import ROOT, VirtualNode
 
 pytestmark = pytest.mark.terraform
@@ -20,13 +20,24 @@ UP = ("up", "hermes", "--auto-approve", "--no-doctor")
 DELETED = ("DELETE", "/nodes/gihyeon/lxc/118")
 
 
+# What an agent runs is no subject here, but where it answers.
+PLAIN = {"hermes": None, "mounts": {"mp0": {"host_path": HDD, "guest_path": "/data"}}}
+
+
 @pytest.fixture
-def done(project: Project, virtual_node: VirtualNode) -> Project:
-    """The default homelab, deployed."""
-    project.agents(*UP)
+def plain(project: Project) -> Project:
+    """A container with a mount and no software of a kind's."""
+    project.configure(**PLAIN)
+    return project
+
+
+@pytest.fixture
+def done(plain: Project, virtual_node: VirtualNode) -> Project:
+    """The same, deployed."""
+    plain.agents(*UP)
     virtual_node.mutations.clear()
     virtual_node.forget_host_changes()
-    return project
+    return plain
 
 
 def test_up_shows_all_that_it_will_do_before_it_does_it_and_ends_with_an_answer(
@@ -66,36 +77,36 @@ def test_what_terraform_does_not_know_of_is_mended(done: Project, virtual_node: 
 
 
 def test_a_container_is_stopped_and_started_by_a_setting(done: Project, virtual_node: VirtualNode) -> None:
-    done.configure(started=False)
+    done.configure(**PLAIN, started=False)
     said = done.agents(*UP).raw.splitlines()
     assert "    nothing: the settings want the container stopped" in said
     assert said[-2] == "hermes's container 118 on gihyeon is stopped, as the settings want it"
     assert done.agents(*UP).raw.splitlines()[-1].startswith("nothing to do")
-    done.configure()
+    done.configure(**PLAIN)
     said = done.agents(*UP).raw.splitlines()
     assert said[-2] == "hermes runs in container 118 on gihyeon at 10.1.10.118"
     assert virtual_node.host_changes == [it for it in virtual_node.host_changes if "probe" in it or "bootstrap" in it]
 
 
 def test_a_mount_that_leaves_is_shown_before_it_goes(done: Project, virtual_node: VirtualNode) -> None:
-    done.configure(mounts={"mp0": {"host_path": HDD, "guest_path": "/data"}})
+    done.configure(hermes=None, mounts={})
     shown = done.agents("plan").text
-    assert "# these leave; the files on the node stay pct set 118 --delete mp1" in shown
+    assert "# these leave; the files on the node stay pct set 118 --delete mp0" in shown
     assert virtual_node.host_changes == []
     done.agents(*UP)
-    assert "mp1" not in virtual_node.container_config(118)
-    assert virtual_node.stat(FAST) == "110000:110000 750"
+    assert "mp0" not in virtual_node.container_config(118)
+    assert virtual_node.stat(HDD) == "110000:110000 750"
 
 
-def test_a_plan_says_why_and_does_nothing(project: Project, virtual_node: VirtualNode) -> None:
-    said = project.agents("plan").text
+def test_a_plan_says_why_and_does_nothing(plain: Project, virtual_node: VirtualNode) -> None:
+    said = plain.agents("plan").text
     assert f"+ {CONTAINER} is created" in said
     assert f"# {HDD} is not there mkdir -m 0750 -- {HDD}" in said
     assert (virtual_node.mutations, virtual_node.host_changes) == ([], [])
 
 
-def test_nothing_is_done_unasked(project: Project, virtual_node: VirtualNode) -> None:
-    refused = project.agents("up", "--no-doctor", ok=False)
+def test_nothing_is_done_unasked(plain: Project, virtual_node: VirtualNode) -> None:
+    refused = plain.agents("up", "--no-doctor", ok=False)
     assert refused.code == 2
     assert refused.raw.splitlines()[-1] == (
         "this asks before it acts, and there is no terminal to answer on: write --auto-approve"
@@ -131,7 +142,7 @@ def test_what_the_doctor_finds_is_said_before_anything_runs(project: Project, vi
 
 
 def test_a_container_that_would_be_made_anew_is_refused(done: Project, virtual_node: VirtualNode) -> None:
-    done.configure(protect=False, vmid=120)
+    done.configure(**PLAIN, protect=False, vmid=120)
     refused = done.agents(*UP, ok=False)
     assert refused.code == 3
     assert f"-/+ {CONTAINER} is destroyed and made anew" in refused.text
@@ -147,7 +158,7 @@ def test_a_container_that_would_be_made_anew_is_refused(done: Project, virtual_n
 
 
 def test_a_protected_one_is_refused_in_a_sentence(done: Project, virtual_node: VirtualNode) -> None:
-    done.configure(vmid=120)
+    done.configure(**PLAIN, vmid=120)
     refused = done.agents(*UP, "--allow-replace", "hermes", ok=False)
     assert refused.code == 3
     assert refused.raw.splitlines()[-1].startswith("hermes: agents.hermes.protect is true, and this would destroy")
@@ -155,18 +166,18 @@ def test_a_protected_one_is_refused_in_a_sentence(done: Project, virtual_node: V
     assert virtual_node.mutations == []
 
 
-def test_an_unknown_agent_cannot_be_allowed_to_go(project: Project) -> None:
-    refused = project.agents(*UP, "--allow-replace", "hremes", ok=False)
+def test_an_unknown_agent_cannot_be_allowed_to_go(plain: Project) -> None:
+    refused = plain.agents(*UP, "--allow-replace", "hremes", ok=False)
     assert (refused.code, refused.raw) == (2, "There is no agent hremes; the settings have hermes.\n")
 
 
 # --- errors
 
 
-def test_an_error_is_said_once_and_the_next_run_goes_on(project: Project, virtual_node: VirtualNode) -> None:
+def test_an_error_is_said_once_and_the_next_run_goes_on(plain: Project, virtual_node: VirtualNode) -> None:
     # The directory above is gone after the look: nobody can foresee that.
     virtual_node.kill_host_command_at(3, "before")
-    failed = project.agents(*UP, ok=False)
+    failed = plain.agents(*UP, ok=False)
     assert failed.code == 1
     ends = [line for line in failed.raw.splitlines() if "FAILED" in line]
     assert len(ends) == 1
@@ -174,33 +185,33 @@ def test_an_error_is_said_once_and_the_next_run_goes_on(project: Project, virtua
         "hermes-root was not deployed to its end: run it again when the cause is gone, it goes on from there"
     )
     assert "Error running command" not in failed.raw
-    assert project.agents(*UP).code == 0
+    assert plain.agents(*UP).code == 0
 
 
-def test_a_provider_that_fails_is_a_sentence_with_its_words_below(project: Project, virtual_node: VirtualNode) -> None:
+def test_a_provider_that_fails_is_a_sentence_with_its_words_below(plain: Project, virtual_node: VirtualNode) -> None:
     virtual_node.revoke("SDN.Use")
-    failed = project.agents(*UP, ok=False)
+    failed = plain.agents(*UP, ok=False)
     assert failed.code == 1
     assert failed.raw.count("SDN.Use") == 1
     assert len(failed.raw.partition("hermes …\n")[2].splitlines()) <= 8
 
 
-def test_without_terraform_it_says_how_to_get_one(project: Project) -> None:
-    project.env["TERRAFORM_BINARY_NAME"] = "terrafrom"
-    refused = project.agents("plan", ok=False)
+def test_without_terraform_it_says_how_to_get_one(plain: Project) -> None:
+    plain.env["TERRAFORM_BINARY_NAME"] = "terrafrom"
+    refused = plain.agents("plan", ok=False)
     said = "terrafrom cannot be run (No such file or directory): run `make setup`, or unset TERRAFORM_BINARY_NAME\n"
     assert (refused.code, refused.raw) == (2, said)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_interrupted_it_lets_terraform_end_in_order_and_says_one_line(project: Project, number: signal.Signals) -> None:
+def test_interrupted_it_lets_terraform_end_in_order_and_says_one_line(plain: Project, number: signal.Signals) -> None:
     command = [sys.executable, "-c", "from pve_agents.operator.entry import main; main()"]
-    project.env["VIRTUAL_NODE_SLOW"] = "1"
-    project.node.seen_by_providers(project.env)
+    plain.env["VIRTUAL_NODE_SLOW"] = "1"
+    plain.node.seen_by_providers(plain.env)
     with subprocess.Popen(
-        [*command, "--output", str(project.out), *UP, "--no-verify"],
+        [*command, "--output", str(plain.out), *UP, "--no-verify"],
         cwd=ROOT,
-        env=project.env,
+        env=plain.env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -217,7 +228,7 @@ def test_interrupted_it_lets_terraform_end_in_order_and_says_one_line(project: P
     assert process.returncode == 130
     assert "Traceback" not in "".join(said)
     assert said[-1].startswith("interrupted: Terraform has ended in order, and hermes-root holds what was done")
-    assert project.agents(*UP).code == 0
+    assert plain.agents(*UP).code == 0
 
 
 # --- its credentials
@@ -240,15 +251,15 @@ def test_each_terraform_has_its_own_credential_alone(project: Project, tmp_path:
 
 
 @pytest.mark.cli
-def test_cdktf_and_agents_work_on_the_same_states(project: Project, virtual_node: VirtualNode) -> None:
+def test_cdktf_and_agents_work_on_the_same_states(plain: Project, virtual_node: VirtualNode) -> None:
     deploy = ("deploy", "hermes", HERMES_ROOT, "--auto-approve", "--parallelism", "1")
-    project.cdktf(*deploy)
+    plain.cdktf(*deploy)
     virtual_node.mutations.clear()
     virtual_node.forget_host_changes()
-    assert project.agents("up", "--no-doctor").raw.splitlines()[1:4:2] == ["    no changes", "    nothing"]
-    project.cdktf(*deploy)
+    assert plain.agents("up", "--no-doctor").raw.splitlines()[1:4:2] == ["    no changes", "    nothing"]
+    plain.cdktf(*deploy)
     assert (virtual_node.mutations, virtual_node.host_changes) == ([], [])
-    assert project.plan().actions == project.plan(stack=HERMES_ROOT).actions == {}
+    assert plain.plan().actions == plain.plan(stack=HERMES_ROOT).actions == {}
 
 
 @pytest.mark.cli
@@ -266,19 +277,19 @@ def test_the_providers_lock_outlives_what_is_synthesized(tmp_path: Path) -> None
         assert "checksum" in refused.text
 
 
-def test_main_writes_the_stacks_and_gets_no_credential(project: Project) -> None:
+def test_main_writes_the_stacks_and_gets_no_credential(plain: Project) -> None:
     command = [sys.executable, "-c", "from pve_agents.operator.entry import main; main()"]
-    (project.directory / "secrets.env").touch(mode=0o600)
+    (plain.directory / "secrets.env").touch(mode=0o600)
     done = subprocess.run(
-        [*command, "--output", str(project.out), "output", "--json"],
-        cwd=project.directory,
-        env=project.env,
+        [*command, "--output", str(plain.out), "output", "--json"],
+        cwd=plain.directory,
+        env=plain.env,
         capture_output=True,
         text=True,
         check=False,
     )
     assert (done.returncode, done.stderr, done.stdout) == (0, "", '{\n  "hermes": {}\n}\n')
-    assert (project.stack("hermes") / "cdk.tf.json").is_file()
+    assert (plain.stack("hermes") / "cdk.tf.json").is_file()
 
 
 def test_output_says_where_the_agent_is(done: Project) -> None:
@@ -293,7 +304,7 @@ def test_output_says_where_the_agent_is(done: Project) -> None:
 
 
 def test_down_says_what_stays_and_leaves_it(project: Project, virtual_node: VirtualNode) -> None:
-    project.configure(protect=False)
+    project.configure(**PLAIN, protect=False)
     project.agents(*UP)
     virtual_node.revoke("Datastore.Allocate")
     virtual_node.mutations.clear()
@@ -304,7 +315,7 @@ def test_down_says_what_stays_and_leaves_it(project: Project, virtual_node: Virt
     assert virtual_node.stat(HDD) == "110000:110000 750"
     assert not [path for method, path in virtual_node.mutations if method == "DELETE" and TEMPLATE_FILE in path]
     assert "hermes is not there: nothing to destroy" in project.agents("down", "hermes").text
-    assert "✓ chat" in project.agents(*UP).text
+    assert "✓ container" in project.agents(*UP).text
 
 
 def test_down_respects_protect(done: Project, virtual_node: VirtualNode) -> None:
@@ -313,13 +324,13 @@ def test_down_respects_protect(done: Project, virtual_node: VirtualNode) -> None
     assert refused.raw == (
         "agents.hermes.protect is true: write protect: false into homelab.yaml, and run this again\n"
     )
-    done.configure(protect=False)
+    done.configure(**PLAIN, protect=False)
     assert done.agents("down", "hermes", "--auto-approve").code == 0
     assert DELETED in virtual_node.mutations
 
 
 def test_down_takes_the_template_along_if_it_may(project: Project, virtual_node: VirtualNode) -> None:
-    project.configure(protect=False)
+    project.configure(**PLAIN, protect=False)
     project.agents(*UP)
     virtual_node.mutations.clear()
     virtual_node.revoke("Datastore.Allocate")
@@ -333,7 +344,7 @@ def test_down_takes_the_template_along_if_it_may(project: Project, virtual_node:
 
 
 def test_down_asks_for_the_agents_name(project: Project, virtual_node: VirtualNode) -> None:
-    project.configure(protect=False)
+    project.configure(**PLAIN, protect=False)
     project.agents(*UP)
     virtual_node.mutations.clear()
     refused = project.agents("down", "hermes", ok=False)
