@@ -110,4 +110,10 @@ def test_six_commands_lead_to_an_agent_that_answers(newcomer: Newcomer) -> None:
     modes = {it.name: it.stat().st_mode & 0o777 for it in (newcomer.home / ".config" / "pve-agents").iterdir()}
     assert modes == {"root.env": 0o600, "hermes.env": 0o600}
     assert (newcomer.clone / ".env").stat().st_mode & 0o777 == 0o600
+    # Nothing is left of what was planned, and the provider's lock is kept.
+    assert not list(newcomer.clone.rglob("agents.plan"))
+    assert {it.name for it in newcomer.clone.glob("terraform.*.lock.hcl")} == {
+        "terraform.hermes.lock.hcl",
+        "terraform.hermes-root.lock.hcl",
+    }
     assert "hermes: 14 checks, 0 failed" in newcomer.types("agents verify")

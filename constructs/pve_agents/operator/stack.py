@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import json
@@ -102,6 +103,8 @@ class Stack:
         return planned
 
     def _plan(self, *options: str) -> Planned:
+        # However this command ends: the next one is to plan anew.
+        atexit.register(self.plan_file.unlink, missing_ok=True)
         changes: list[Change] = []
         diagnostics: list[Diagnostic] = []
         texts: list[str] = []
