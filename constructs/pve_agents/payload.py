@@ -78,9 +78,10 @@ def container_payload(agent: Agent, app: App) -> Payload:
         Workspace(str(mount.guest_path), mount.uid, mount.gid, mount.read_only) for mount in agent.mounts.values()
     )
     launcher = GuestFile((_PROGRAM / "launcher.sh").read_text(), mode=0o755)
-    executables = compose.programs if compose and folder else ()
+    executables = compose.programs if compose else ()
     of_services = [secret for service in compose.services for secret in service.secrets] if compose else []
     of_sidecars = [name for sidecar in compose.sidecars for name in sidecar.secrets] if compose else []
+    of_sidecars += compose.variables if compose else ()
     lengths = {it.source: it.least_length for it in of_services} | {it.name: it.minimum_length for it in app.secrets}
     ours = {
         "bootstrap": launcher,
@@ -90,12 +91,19 @@ def container_payload(agent: Agent, app: App) -> Payload:
         **{f"program/pve_agents/{it.name}": GuestFile(it.read_text()) for it in _SHARED},
         **program_files(_PROGRAM, "guest"),
         **(program_files(folder, f"agents/{folder.parent.name}/{folder.name}") if folder else {}),
-        **{name: GuestFile((folder / name).read_text(), mode=0o755) for name in executables if folder},
+        **{
+            name: GuestFile((folder / name).read_text(), mode=0o755)
+            for name in executables
+            if folder and name not in app.files
+        },
     }
     _check(app, ours)
     return Payload(
         directory=f"/opt/pve-agents/{agent.name}",
-        files={**ours, **{name: GuestFile(text) for name, text in app.files.items()}},
+        files={
+            **ours,
+            **{name: GuestFile(text, 0o755 if name in executables else 0o644) for name, text in app.files.items()},
+        },
         secrets=agent.secret_names,
         minimum_lengths={name: length for name, length in lengths.items() if length},
         secrets_of_compose=tuple(dict.fromkeys(of_sidecars)),
@@ -106,10 +114,9 @@ def _check(app: App, ours: Mapping[str, GuestFile]) -> None:
     """Refuse what would be found out in the container only."""
     if taken := sorted(app.files.keys() & ours.keys()):
         raise SettingsError([f"app.py: the file {taken[0]} is the program's own; give it another name."])
-    module = app.compose.checks if app.compose else app.checks.module if app.checks else ""
-    file = f"program/{module.replace('.', '/')}.py"
-    if module and file not in ours:
-        raise SettingsError([f"app.py: there is no module {module} among what `program` names; write one that is."])
+    for module in filter(None, (app.compose.checks if app.compose else "", app.checks.module if app.checks else "")):
+        if f"program/{module.replace('.', '/')}.py" not in ours:
+            raise SettingsError([f"app.py: there is no module {module} among what `program` names; write one that is."])
 
 
 def program_files(folder: Path, package: str) -> dict[str, GuestFile]:

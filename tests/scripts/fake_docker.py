@@ -730,6 +730,10 @@ def formatted(form: str, thing: dict[str, Any]) -> str:
     def ranged(found: re.Match[str]) -> str:
         return "".join(expanded(found[2], item) for item in look_up(found[1], thing))
 
+    def kept(found: re.Match[str]) -> str:
+        return found[2] if look_up(found[1], thing) else ""
+
+    form = re.sub(r"\{\{if (\.[\w.]+)\}\}(.*?)\{\{end\}\}", kept, form)
     return expanded(re.sub(r"\{\{range (\.[\w.]+)\}\}(.*?)\{\{end\}\}", ranged, form), thing)
 
 

@@ -37,7 +37,7 @@ class App:
     """What Docker Compose runs there. Defaults to nothing."""
 
     checks: Checks | None = None
-    """What tells whether it works, where Compose does not run it. Defaults to nothing."""
+    """What tells from the outside whether it works. Defaults to nothing."""
 
     program: Path | None = None
     """Folder of what the kind adds to the program in the container: modules that need the standard library only, and what

@@ -1,7 +1,7 @@
 """What a kind of agent tells of itself: whether it is ready, whether it answers, and what of it is wrong.
 
-A kind's module has a class ``Checks``, and the plan names the module. It derives from :class:`KindChecks` where Docker Compose
-runs the software, and from :class:`OwnChecks` where something else does.
+A kind's module has a class ``Checks``, and the plan names the module. It derives from :class:`KindChecks` where it looks into the
+Docker container of each agent, and from :class:`OwnChecks` where it looks from the outside, whoever runs the software.
 """
 
 from __future__ import annotations
@@ -103,6 +103,10 @@ class Inside:
 class _Proofs:
     """What every kind can tell of its software. What a kind has nothing to say about, it leaves as it is here."""
 
+    def ready(self) -> Answer:
+        """Tell whether it is ready; where Compose runs it, asked again until it is, or the time is over."""
+        return Answer("ok", "")
+
     def prove(self) -> Answer:
         """Tell whether it does what it is there for: the last proof of a deploy."""
         return Answer("ok", "")
@@ -124,10 +128,6 @@ class KindChecks(_Proofs):
         """Look into one container."""
         self.inside = inside
 
-    def ready(self) -> Answer:
-        """Tell whether it is ready; asked again until it is, or the time is over."""
-        return Answer("ok", "")
-
     def log(self) -> list[str]:
         """Return the last lines of its own log that say what went wrong; none where only the container has one."""
         return []
@@ -144,7 +144,7 @@ def checks_of(work: Work, service: Service) -> KindChecks:
 
 
 class OwnChecks(_Proofs):
-    """What a kind can tell of a container in which Compose does not run its software."""
+    """What a kind can tell of its software from the outside, in the container."""
 
     def __init__(self, machine: Machine, arguments: Mapping[str, Json]) -> None:
         """Look at the container.

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pve_agents.guest.copies import copy_before_upgrade, finish_restore, remember_images
 from pve_agents.guest.progress import FailureError, fail
 from pve_agents.guest.revisions import Hashes, read_hashes, record_of
+from pve_agents.guest.sidecars import has_ended_well
 from pve_agents.guest.smoke import no_containers
 from pve_agents.guest.work import Work
 
@@ -42,18 +43,31 @@ def want_containers(work: Work) -> None:
 def _judge(work: Work, hashes: Hashes, before: Mapping[str, str]) -> tuple[bool, set[str]]:
     """Tell whether every container is there as it is wanted, and no other one; and which do not run."""
     is_wanted, stopped = before.keys() == hashes.wanted.keys(), set()
-    services = {it.name for it in work.compose.services}
-    image = work.docker.image_id(work.compose.image.run)
+    sidecars = {it.name: it for it in work.compose.sidecars}
+    images = _images(work)
     for service, identity in before.items():
         container = work.docker.container(identity)
         if container is None:
             is_wanted = False
-        elif container.status not in ("running", "restarting"):
+            continue
+        ended_well = service in sidecars and has_ended_well(sidecars[service], container)
+        if container.status not in ("running", "restarting") and not ended_well:
             is_wanted = False
             stopped.add(identity)
-        elif not hashes.is_rendered(service, container) or (service in services and container.image != image):
+        elif not hashes.is_rendered(service, container) or container.image != images.get(service, container.image):
             is_wanted = False
     return is_wanted, stopped
+
+
+def _images(work: Work) -> dict[str, str]:
+    """Return the id of the image that each service is to run."""
+    compose, found = work.compose, {}
+    for reference, names in (
+        *([(compose.image.run, [it.name for it in compose.services])] if compose.image else []),
+        *((it.image, [it.name]) for it in compose.sidecars),
+    ):
+        found |= dict.fromkeys(names, work.docker.image_id(reference))
+    return found
 
 
 def _tell(work: Work, before: Mapping[str, str], after: Mapping[str, str], stopped: set[str]) -> None:

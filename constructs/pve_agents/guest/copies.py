@@ -3,10 +3,10 @@
 A newer version may change its data so that an older one cannot read it. A copy is made while the services stand still:
 nobody may open a database that is in use, since an end of the wrong process takes what is not yet written in it.
 
-    copies/NAME/of              which copy it is: a line for each service, with the ids of both images, and when it ran last
-    copies/NAME/SERVICE/data    all that was in its data directory
-    copies/NAME/SERVICE/image   the id of that image, and what it was called
-    copies/ran/SERVICE          the same for the data itself
+    copies/NAME/of              which copy it is: a line for each directory, with the ids before and after, and who ended when
+    copies/NAME/DATA/data       all that was in the directory
+    copies/NAME/DATA/image      the ids of the images that ran on it, and what they were called
+    copies/ran/DATA             the same for the directory itself
 
 All of it is for root alone. NAME is a time, so that names sort by age.
 """
@@ -14,11 +14,11 @@ All of it is for root alone. NAME is a time, so that names sort by age.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pve_agents.guest.plan import Service
+from pve_agents.guest.holdings import Holding, holdings
 from pve_agents.guest.progress import fail
 from pve_agents.guest.work import Work
 
@@ -45,12 +45,24 @@ def _want_place(work: Work) -> None:
     work.machine.want_directory(f"{_copies(work)}/ran")
 
 
-def _image_of_data(work: Work, service: Service) -> str:
-    """Return the id and the name of the image that ran on a service's data last, or nothing."""
-    ran = f"{_copies(work)}/ran/{service.name}"
+def _joined(words: Iterable[str]) -> str:
+    """Return words as one, which no image's name or id can hold."""
+    return "+".join(words)
+
+
+def _image_of_data(work: Work, holding: Holding) -> str:
+    """Return the ids and the names of the images that ran on the data last, or nothing."""
+    ran = f"{_copies(work)}/ran/{holding.name}"
     if work.machine.is_file(ran):
         return work.machine.text(ran)
-    return work.docker.of_container("{{.Image}} {{.Config.Image}}", service.name)
+    found = [work.docker.of_container("{{.Image}} {{.Config.Image}}", it) for it in _containers(work, holding)]
+    pairs = dict.fromkeys(it.partition(" ")[::2] for it in found)
+    return " ".join(map(_joined, zip(*pairs, strict=True))) if pairs and len(found) == len(holding.services) else ""
+
+
+def _containers(work: Work, holding: Holding) -> list[str]:
+    """Return the ids of the containers that keep their data there."""
+    return [identity for identity, service, _ in work.docker.project_containers() if service in holding.services]
 
 
 # the copy ---------------------------------------------------------------------------------------------------------------
@@ -58,23 +70,33 @@ def _image_of_data(work: Work, service: Service) -> str:
 
 @dataclass(frozen=True)
 class _Outdated:
-    """The services whose data another image has run on."""
+    """The data that another image has run on."""
 
-    services: tuple[Service, ...]
+    holdings: tuple[Holding, ...]
     of: str
-    """What a copy of them is called."""
+    """What a copy of it is called."""
+
+    @property
+    def services(self) -> list[str]:
+        """Whose it is."""
+        return list(dict.fromkeys(name for it in self.holdings for name in it.services))
 
 
 def _find_outdated(work: Work) -> _Outdated:
-    services, of = [], ""
-    wanted = work.docker.image_id(work.compose.image.run)
-    for service in work.compose.services if wanted else ():
-        image = _image_of_data(work, service).partition(" ")[0]
-        if image and image != wanted and work.machine.is_directory(service.data_directory):
-            finished = work.docker.of_container("{{.State.FinishedAt}}", service.name) or "none"
-            services.append(service)
-            of += f"{service.name} {image} {wanted} {finished}\n"
-    return _Outdated(tuple(services), of)
+    outdated, of = [], ""
+    for holding in holdings(work):
+        image, wanted = _image_of_data(work, holding).partition(" ")[0], _wanted(work, holding)
+        if image and wanted and image != wanted and work.machine.is_directory(holding.directory):
+            ended = [work.docker.of_container("{{.State.FinishedAt}}", it) for it in _containers(work, holding)]
+            outdated.append(holding)
+            of += f"{holding.name} {image} {wanted} {_joined(ended) or 'none'}\n"
+    return _Outdated(tuple(outdated), of)
+
+
+def _wanted(work: Work, holding: Holding) -> str:
+    """Return the ids of the images that are to run on it; empty if one is not here."""
+    found = [work.docker.image_id(it) for it in holding.images]
+    return _joined(dict.fromkeys(found)) if all(found) else ""
 
 
 def copy_before_upgrade(work: Work) -> None:
@@ -83,13 +105,13 @@ def copy_before_upgrade(work: Work) -> None:
     It is made beside its name, and gets the name when it is whole: a copy that is there is a good one.
     """
     outdated = _find_outdated(work)
-    if not outdated.services or not work.compose.copies:
+    if not outdated.holdings or not work.compose.copies:
         return
     _want_place(work)
     if _has_copy(work, outdated):
         return
     _want_room(work, outdated)
-    names = [it.name for it in outdated.services]
+    names = outdated.services
     work.progress.say(f"stopping {' '.join(names)}, to copy the data before another image runs on it")
     if not work.docker.stop(names).ok:
         fail("the containers do not stop, and data in use is not copied: look at `docker ps -a` in the container")
@@ -100,8 +122,8 @@ def copy_before_upgrade(work: Work) -> None:
     new = f"{_copies(work)}/.new"
     work.machine.remove(new)
     work.machine.make_directory(new)
-    for service in outdated.services:
-        _copy(work, service, outdated, f"{new}/{service.name}")
+    for holding in outdated.holdings:
+        _copy(work, holding, outdated, f"{new}/{holding.name}")
     work.machine.write(f"{new}/of", outdated.of.encode())
     work.sync(_copies(work))
     name = _free_name(work)
@@ -119,7 +141,7 @@ def _has_copy(work: Work, outdated: _Outdated) -> bool:
 
 def _want_room(work: Work, outdated: _Outdated) -> None:
     """Have room before anything is stopped."""
-    size = sum(_mebibytes(work, it.data_directory) for it in outdated.services) + _SPARE_MEBIBYTES
+    size = sum(_mebibytes(work, it.directory) for it in outdated.holdings) + _SPARE_MEBIBYTES
     while (free := _free(work)) < size:
         names = _names(work)
         # The last one is worth more than a new one that may not come to be.
@@ -141,18 +163,19 @@ def _free(work: Work) -> int:
     return int(shown) if shown.isdecimal() else 0
 
 
-def _copy(work: Work, service: Service, outdated: _Outdated, place: str) -> None:
+def _copy(work: Work, holding: Holding, outdated: _Outdated, place: str) -> None:
     work.machine.make_directory(place)
-    work.remember(f"{place}/image", _image_of_data(work, service))
-    fault = _copy_tree(work, service.data_directory, f"{place}/data")
+    work.remember(f"{place}/image", _image_of_data(work, holding))
+    fault = _copy_tree(work, holding.directory, f"{place}/data")
     if fault is None:
         return
-    # The agent goes on as it was.
+    # All go on as they were.
     work.machine.remove(f"{_copies(work)}/.new")
-    for stopped in outdated.services:
-        work.docker.ask("container", "start", stopped.name)
+    for identity, service, _ in work.docker.project_containers():
+        if service in outdated.services:
+            work.docker.ask("container", "start", identity)
     fail(
-        f"the data of {service.name} cannot be copied, and the image stays as it is: look at the container's disk, or set"
+        f"the data of {holding.name} cannot be copied, and the image stays as it is: look at the container's disk, or set"
         f" {work.compose.settings.copies} to false",
         fault,
     )
@@ -192,10 +215,10 @@ def remember_images(work: Work) -> None:
     Before it is started: killed in between, the next run must not take what the new image has begun to change for what the
     old one left.
     """
-    of = f"{work.docker.image_id(work.compose.image.run)} {work.compose.image.run}"
     _want_place(work)
-    for service in work.compose.services:
-        if work.machine.text(ran := f"{_copies(work)}/ran/{service.name}") != of:
+    for holding in holdings(work):
+        of = f"{_wanted(work, holding)} {_joined(holding.images)}"
+        if work.machine.text(ran := f"{_copies(work)}/ran/{holding.name}") != of:
             work.remember(ran, of)
 
 
@@ -226,10 +249,11 @@ def restore(work: Work, name: str = "") -> None:
             fail(f"there is no copy {name}: write one of {' '.join(names)}")
         work.remember(_restoring(work), f"away {name}")
     replaced = finish_restore(work)
-    for service in work.machine.names(f"{_copies(work)}/{name}"):
-        image = work.machine.text(f"{_copies(work)}/{name}/{service}/image").partition(" ")[2]
+    for data in work.machine.names(f"{_copies(work)}/{name}"):
+        image = work.machine.text(f"{_copies(work)}/{name}/{data}/image").partition(" ")[2]
         if image:
-            work.progress.say_of_agent(f"the data of {service} is as in the copy {name}, under {image}")
+            under = image.replace("+", ", ")
+            work.progress.say_of_agent(f"the data of {data} is as in the copy {name}, under {under}")
     if replaced:
         work.progress.say_of_agent(f"what was there before is the copy {replaced}")
     work.progress.say_of_agent(
@@ -247,12 +271,12 @@ def finish_restore(work: Work) -> str:
     if phase == "away":
         # Moved, not copied: that needs no room, and what is half moved is moved further by the next run.
         work.machine.want_directory(replaced)
-        for service, _ in _of_copy(work, name):
-            _move_away(work, service, f"{replaced}/{service.name}")
+        for holding, _ in _of_copy(work, name):
+            _move_away(work, holding, f"{replaced}/{holding.name}")
         work.remember(f"{replaced}/of", f"replaced by {name}")
         work.remember(_restoring(work), f"back {name}")
-    for service, place in _of_copy(work, name):
-        _put_back(work, service, place)
+    for holding, place in _of_copy(work, name):
+        _put_back(work, holding, place)
     work.sync(_copies(work))
     kept = ""
     if work.machine.is_directory(replaced):
@@ -262,37 +286,37 @@ def finish_restore(work: Work) -> str:
     return kept
 
 
-def _of_copy(work: Work, name: str) -> Iterator[tuple[Service, str]]:
-    """Yield the services of a copy, each with its place in it."""
-    for service in work.compose.services:
-        place = f"{_copies(work)}/{name}/{service.name}"
+def _of_copy(work: Work, name: str) -> Iterator[tuple[Holding, str]]:
+    """Yield what a copy is of, each with its place in it."""
+    for holding in holdings(work):
+        place = f"{_copies(work)}/{name}/{holding.name}"
         if not work.machine.is_directory(f"{place}/data"):
             continue
-        if not work.machine.is_directory(service.data_directory) or work.machine.is_link(service.data_directory):
-            fail(f"{service.data_directory} is no directory: make it, and give it to {work.compose.owner}")
-        yield service, place
+        if not work.machine.is_directory(holding.directory) or work.machine.is_link(holding.directory):
+            fail(f"{holding.directory} is no directory: make it, and give it to {work.compose.owner}")
+        yield holding, place
 
 
-def _move_away(work: Work, service: Service, place: str) -> None:
+def _move_away(work: Work, holding: Holding, place: str) -> None:
     work.machine.want_directory(f"{place}/data")
     if not work.machine.is_file(f"{place}/image"):
-        work.remember(f"{place}/image", _image_of_data(work, service))
-    for entry in work.machine.names(service.data_directory):
-        work.machine.move(f"{service.data_directory}/{entry}", f"{place}/data/{entry}")
+        work.remember(f"{place}/image", _image_of_data(work, holding))
+    for entry in work.machine.names(holding.directory):
+        work.machine.move(f"{holding.directory}/{entry}", f"{place}/data/{entry}")
 
 
-def _put_back(work: Work, service: Service, place: str) -> None:
-    for entry in work.machine.names(service.data_directory):
-        work.machine.remove(f"{service.data_directory}/{entry}")
-    fault = _copy_tree(work, f"{place}/data", service.data_directory)
+def _put_back(work: Work, holding: Holding, place: str) -> None:
+    for entry in work.machine.names(holding.directory):
+        work.machine.remove(f"{holding.directory}/{entry}")
+    fault = _copy_tree(work, f"{place}/data", holding.directory)
     if fault is not None:
-        fail(f"the copy cannot be put into {service.data_directory}: make room, and run this again", fault)
+        fail(f"the copy cannot be put into {holding.directory}: make room, and run this again", fault)
     # Of which image the data is, the next deploy has to know.
-    work.remember(f"{_copies(work)}/ran/{service.name}", work.machine.text(f"{place}/image"))
+    work.remember(f"{_copies(work)}/ran/{holding.name}", work.machine.text(f"{place}/image"))
 
 
 def _stop(work: Work) -> None:
     if not work.machine.is_file(f"{work.project}/docker-compose.yml"):
         return
-    if not work.docker.stop(it.name for it in work.compose.services).ok:
+    if not work.docker.stop(dict.fromkeys(name for it in holdings(work) for name in it.services)).ok:
         fail("the containers do not stop: look at `docker ps -a` in the container, and run this again")

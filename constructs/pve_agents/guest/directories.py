@@ -51,6 +51,10 @@ def want_directories(work: Work) -> None:
     for service in work.compose.services:
         for directory in (service.data_directory, *service.directories):
             _want_directory(work, directory)
+    for directory in work.compose.directories:
+        if not work.machine.exists(directory.path):
+            _make(work, directory.path, directory.mode, (directory.uid, directory.gid))
+            work.progress.did(directory.path)
 
 
 def _want_directory(work: Work, path: str) -> None:
@@ -84,9 +88,14 @@ def make_as_agent(machine: Machine, path: str) -> None:
 
 
 def _make_for_agent(work: Work, path: str) -> None:
-    """Make a directory where only root can, and give it the name when it is the agent's."""
+    """Make a directory where only root can."""
+    _make(work, path, _MODE, work.user)
+
+
+def _make(work: Work, path: str, mode: int, owner: tuple[int, int]) -> None:
+    """Make a directory, and give it the name when it is its owner's."""
     beside = f"{path}.new"
     work.machine.remove(beside)
-    work.machine.make_directory(beside, _MODE)
-    work.machine.give(beside, work.user)
+    work.machine.make_directory(beside, mode)
+    work.machine.give(beside, owner)
     work.machine.move(beside, path)

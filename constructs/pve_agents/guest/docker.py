@@ -17,7 +17,8 @@ _JUST_NOW_SECONDS = 30
 _KILLED = 137
 _FIELDS = (
     *("{{.Id}}", "{{.Image}}", "{{.State.Status}}", "{{.State.ExitCode}}", "{{.State.OOMKilled}}", "{{.RestartCount}}"),
-    *("{{.State.StartedAt}}", '{{index .Config.Labels "com.docker.compose.config-hash"}}'),
+    *("{{.State.StartedAt}}", "{{if .State.Health}}{{.State.Health.Status}}{{end}}"),
+    '{{index .Config.Labels "com.docker.compose.config-hash"}}',
     *('{{index .Config.Labels "pve-agents.revision"}}', "{{.State.Pid}}", "{{.State.Error}}"),
 )
 _TELLING = re.compile(r"error|fail|refus|denied|critical|warning|traceback|in use|no space", re.IGNORECASE)
@@ -35,6 +36,8 @@ class Container:
     out_of_memory: bool
     restarts: int
     started: str
+    health: str
+    """What its healthcheck says: starting, healthy or unhealthy; empty where it has none."""
     hash: str
     """Of the service that it was made from, as Compose says."""
     revision: str
@@ -113,10 +116,8 @@ class Docker:
         values = ran.out.split("|", len(_FIELDS) - 1)
         if not ran.ok or len(values) != len(_FIELDS):
             return None
-        one, image, status, code, killed, restarts, started, config, revision, pid, error = values
-        return Container(
-            one, image, status, code, killed == "true", int(restarts), started, config, revision, pid, error
-        )
+        one, image, status, code, killed, restarts, *rest = values
+        return Container(one, image, status, code, killed == "true", int(restarts), *rest)
 
     def of_container(self, form: str, name: str) -> str:
         """Return some of what is known of a container; empty if it is not there."""
@@ -131,6 +132,17 @@ class Docker:
         )
         rows = (line.split("|", 2) for line in ran.out.splitlines()) if ran.ok else ()
         return [(row[0], row[1], row[2]) for row in rows if len(row) == len(("id", "service", "name"))]
+
+    def of_service(self, service: str) -> tuple[str, Container] | None:
+        """Return the name of a service's container, which may be any, and what is known of it; none if there is none."""
+        for identity, its, name in self.project_containers():
+            if its == service and (container := self.container(identity)):
+                return name, container
+        return None
+
+    def complaint(self, name: str) -> str:
+        """Return what the last healthcheck of a container has said, if anything."""
+        return self._said("container", "inspect", "--format", "{{range .State.Health.Log}}{{.Output}}{{end}}", name)
 
     def log(self, name: str, secrets: Secrets) -> list[str]:
         """Return the last lines of a container's log that say what went wrong."""

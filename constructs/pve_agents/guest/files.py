@@ -74,7 +74,10 @@ def deliver_files(work: Work) -> None:
     for name in work.compose.programs:
         _put(work, f"{work.payload}/{name}", f"{work.project}/{name}", mode=_PROGRAM)
     # Compose reads this by itself: a label with the revision has it recreate exactly the containers that it concerns.
-    if work.machine.text(f"{work.project}/.env") != (text := "\n".join(revisions)):
+    if work.compose.variables:
+        secrets = lines_for_compose({it: work.secrets.values[it] for it in work.compose.variables})
+        _put_secrets(work, f"{work.project}/.env", [*revisions, *secrets], (0, 0))
+    elif work.machine.text(f"{work.project}/.env") != (text := "\n".join(revisions)):
         work.remember(f"{work.project}/.env", text)
         work.progress.did(".env")
     if work.progress.changes:

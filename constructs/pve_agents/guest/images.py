@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pve_agents.guest.apt import wait_for_network
 from pve_agents.guest.machine import TIMED_OUT
+from pve_agents.guest.plan import Image
 from pve_agents.guest.progress import fail
 from pve_agents.guest.work import Work
 
@@ -17,18 +18,22 @@ _ROWS = ("--all", "--no-trunc", "--format", "{{.ID}}|{{.Repository}}:{{.Tag}}")
 
 def want_images(work: Work) -> None:
     """Have every image here that a container is to run."""
-    image, docker = work.compose.image, work.docker
-    before = docker.image_id(image.base)
+    compose = work.compose
+    if compose.image:
+        _want(work, compose.image.base, is_moving=compose.image.is_moving)
+        if compose.image.run != compose.image.base:
+            _build(work, compose.image)
+    for reference in dict.fromkeys(it.image for it in compose.sidecars):
+        if compose.image is None or reference != compose.image.run:
+            _want(work, reference, is_moving=reference in compose.moving)
+
+
+def _want(work: Work, reference: str, *, is_moving: bool) -> None:
+    before = work.docker.image_id(reference)
     if not before:
-        _pull(work, image.base)
-    elif image.is_moving:
-        _pull_newer(work, image.base, before)
-    if image.run != image.base:
-        _build(work)
-    if work.compose.sidecars:
-        for wanted in docker.compose("config", "--images", joined=False).out.splitlines():
-            if wanted != image.run and not docker.image_id(wanted):
-                _pull(work, wanted)
+        _pull(work, reference)
+    elif is_moving:
+        _pull_newer(work, reference, before)
 
 
 class _Layers:
@@ -79,8 +84,10 @@ def _pull_failed(work: Work, reference: str, status: int, said: str) -> None:
     settings, line, lower = work.compose.settings, work.last_line(said), said.lower()
     if "no space left" in lower:
         free = work.machine.free_mebibytes("/var/lib") // 1024
+        image = work.compose.image
+        needs = f"about {image.gigabytes} GB" if image and reference == image.base else "more room"
         fail(
-            f"the disk of the container is full: the image {reference} needs about {work.compose.image.gigabytes} GB, and {free}"
+            f"the disk of the container is full: the image {reference} needs {needs}, and {free}"
             f" GB are free. Raise {work.agent_setting}.disk.size_gib, or make room",
             line,
         )
@@ -103,9 +110,8 @@ def _pull_failed(work: Work, reference: str, status: int, said: str) -> None:
     fail(f"cannot pull the image {reference}: try `docker pull {reference}` in the container", line)
 
 
-def _build(work: Work) -> None:
+def _build(work: Work, image: Image) -> None:
     """Build our own anew when its base is another one, which a moving tag can become under the same name."""
-    image = work.compose.image
     base = work.docker.image_id(image.base)
     if work.docker.base_of(image.run) == base:
         return
@@ -130,18 +136,25 @@ def _build(work: Work) -> None:
 def keep_two_images(work: Work) -> None:
     """Keep the current image and the one before it, to go back to; older ones of the same name would fill the disk."""
     image, file = work.compose.image, f"{work.project}/images"
-    current = f"{image.run} {work.docker.image_id(image.run)}"
-    if image.run != image.base:
-        # To go back to an image of one's own, its base must be there too.
-        current += f" {image.base} {work.docker.image_id(image.base)}"
+    # To go back to an image of one's own, its base must be there too.
+    wanted = [image.run, image.base] if image else [it.image for it in work.compose.sidecars]
+    current = " ".join(f"{it} {work.docker.image_id(it)}" for it in dict.fromkeys(wanted))
     kept = work.machine.text(file).splitlines()
     if kept[:1] != [current]:
         kept = [current, *kept[:1]]
         work.remember(file, "\n".join(kept))
     keep = {word for line in kept for word in line.split()} | _used(work)
     # Images of one's own first: they hold their bases. Built anew, the older one loses its name.
-    _remove(work, keep, "--filter", "label=pve-agents.base")
-    _remove(work, keep, image.repository)
+    if image:
+        _remove(work, keep, "--filter", "label=pve-agents.base")
+    for repository in dict.fromkeys([image.repository] if image else map(_repository, wanted)):
+        _remove(work, keep, repository)
+
+
+def _repository(reference: str) -> str:
+    before, slash, last = reference.partition("@")[0].rpartition("/")
+    # A colon further in front is that of a registry's port.
+    return f"{before}{slash}{last.partition(':')[0]}"
 
 
 def _remove(work: Work, keep: set[str], *which: str) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 __all__ = [
     "Checks",
     "Compose",
+    "Data",
+    "Directory",
     "Document",
     "Engine",
     "Image",
@@ -151,10 +153,37 @@ class Service:
 
 @dataclass(frozen=True)
 class Sidecar:
-    """A service beside the agents."""
+    """A service that is no agent: beside the agents, or all that there is."""
 
     name: str
+    image: str
+    """What it runs: a reference."""
+
     secrets: tuple[str, ...] = ()
+    """Those that it gets in a file of its own, for root alone."""
+
+    ends: bool = False
+    """Whether it does its work and ends."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory that is made where there is none; what is there is left as it is."""
+
+    path: str
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o750
+
+
+@dataclass(frozen=True)
+class Data:
+    """A directory with what the services beside the agents keep: another image of any of them may change it."""
+
+    name: str
+    """What its copy is called."""
+
+    directory: str
 
 
 @dataclass(frozen=True)
@@ -178,24 +207,34 @@ class Compose:
     title: str
     """What it is called in a sentence."""
 
-    checks: str
-    """The module of its kind that can tell whether it works."""
-
-    uid: int
-    gid: int
     engine: Engine
-    image: Image
     network: str
     """``host``, ``bridge`` or ``none``."""
 
-    services: tuple[Service, ...]
     settings: SettingNames
+    services: tuple[Service, ...] = ()
+    checks: str = ""
+    """The module of the kind that can tell whether its agents work."""
+
+    uid: int = 0
+    gid: int = 0
+    image: Image | None = None
+    """What the agents run. Each of the others has its own."""
+
     sidecars: tuple[Sidecar, ...] = ()
+    moving: tuple[str, ...] = ()
+    """References of theirs that may be another image tomorrow."""
+
+    variables: tuple[str, ...] = ()
+    """Secrets that Compose itself puts into its file, where that has ``${NAME}``."""
+
+    directories: tuple[Directory, ...] = ()
+    data: tuple[Data, ...] = ()
     files: tuple[str, ...] = ()
     """What is delivered beside the services' own, by its path in the payload."""
 
     programs: tuple[str, ...] = ()
-    """The same, to be executed; a service starts anew when one changes."""
+    """The same, to be executed; an agent starts anew when one changes."""
 
     stop_seconds: int = 120
     """How long a container may take to stop."""
@@ -214,7 +253,7 @@ class Compose:
 
 @dataclass(frozen=True)
 class Checks:
-    """Who can tell whether the software of an agent works that Docker Compose does not run."""
+    """Who can tell from the outside whether an agent's software works, whoever runs it."""
 
     module: str
     """The module of its kind, with a class ``Checks``."""
@@ -231,7 +270,7 @@ class Plan:
     workspaces: tuple[Workspace, ...] = ()
     compose: Compose | None = None
     checks: Checks | None = None
-    """Who can tell, where it is not Compose that runs what is there."""
+    """Who can tell from the outside whether it works."""
 
     @property
     def secrets_file(self) -> str:

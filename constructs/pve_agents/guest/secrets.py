@@ -105,6 +105,7 @@ def _needed(compose: Compose) -> Iterable[tuple[Secret, bool]]:
         yield from ((Secret(it.source, it.source), False) for it in service.seeds)
     for sidecar in compose.sidecars:
         yield from ((Secret(name, name), True) for name in sidecar.secrets)
+    yield from ((Secret(name, name), True) for name in compose.variables)
 
 
 def _problem(secret: Secret, value: str, file: str, *, of_compose: bool) -> str:

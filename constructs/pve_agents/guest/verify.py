@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pve_agents.guest.checks import Check, checks_of
+from pve_agents.guest.checks import Check, checks_of, own_checks_of
 from pve_agents.guest.docker import container_fault, container_remedy, memory_fault
 from pve_agents.guest.files import managed, revision
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Plan, Service, Sidecar
 from pve_agents.guest.progress import FailureError
 from pve_agents.guest.revisions import Hashes, read_hashes
+from pve_agents.guest.sidecars import has_ended_well, sidecar_answer
 from pve_agents.guest.work import Work
 
 __all__ = ["check_all", "check_disk", "check_secrets"]
@@ -31,6 +32,8 @@ def check_all(work: Work, *, chat: bool) -> Iterator[Check]:
         yield from _check_service(work, service, hashes, chat=chat)
     for sidecar in work.compose.sidecars:
         yield _check_sidecar(work, sidecar, hashes)
+    if work.plan.checks is not None:
+        yield from own_checks_of(work.machine, work.plan.checks).look(chat=chat)
     yield check_secrets(work.machine, _private_files(work))
 
 
@@ -89,7 +92,9 @@ class _Disk:
 def check_disk(machine: Machine, plan: Plan) -> Check:
     """Check whether the places that are written in have room."""
     places = ["/", *(it.path for it in plan.workspaces if not it.read_only)]
-    places += [it.data_directory for it in (plan.compose.services if plan.compose else ())]
+    if plan.compose:
+        places += [it.data_directory for it in plan.compose.services]
+        places += [it.path for it in plan.compose.directories if machine.is_directory(it.path)]
     if machine.is_directory("/var/lib/docker"):
         places.append("/var/lib/docker")
     disks = _disks(machine, places)
@@ -144,7 +149,7 @@ def _check_service(work: Work, service: Service, hashes: Hashes | None, *, chat:
 
 def _check_image(work: Work, service: str, name: str) -> Check:
     image, again = work.compose.image, _deploy_again(work)
-    if (container := work.docker.container(service)) is None:
+    if image is None or (container := work.docker.container(service)) is None:
         return Check(name, "skipped", f"there is no container {service}")
     identity = work.docker.image_id(image.run)
     if not identity:
@@ -165,6 +170,8 @@ def _check_container(
     """Return the check, and whether the container is up."""
     if (container := work.docker.container(shown)) is None:
         return Check(name, "failed", f"there is no container {shown}", _deploy_again(work)), False
+    if isinstance(service, Sidecar) and has_ended_well(service, container):
+        return Check(name, "ok", f"container {shown} has done its work"), False
     if fault := container_fault(container, shown, work.secrets):
         return Check(name, "failed", fault, container_remedy(container, shown, work.more_memory)), False
     problem = ""
@@ -174,6 +181,8 @@ def _check_container(
         problem = f"container {shown} runs with older settings or secrets than the delivered ones"
     if problem:
         return Check(name, "failed", problem, _deploy_again(work)), True
+    if isinstance(service, Sidecar) and not (answer := sidecar_answer(work, service, shown, container)).ok:
+        return Check(name, "failed", answer.detail, answer.remedy), True
     restarts = f"; restarted {container.restarts} times" if container.restarts else ""
     killed = f"; {fault}" if (fault := memory_fault(work.machine, container, shown)) else ""
     return Check(name, "ok", f"running since {container.since:%Y-%m-%d %H:%M} UTC{restarts}{killed}"), True
@@ -191,8 +200,8 @@ def _check_sidecar(work: Work, sidecar: Sidecar, hashes: Hashes | None) -> Check
     if hashes is None:
         return Check(name, "skipped", _NO_DOCKER)
     # Its container may have any name: Compose knows it.
-    found = (it for _, service, it in work.docker.project_containers() if service == sidecar.name)
-    shown = next(found, f"{work.plan.agent}-{sidecar.name}")
+    found = work.docker.of_service(sidecar.name)
+    shown = found[0] if found else f"{work.plan.agent}-{sidecar.name}"
     return _check_container(work, sidecar, name, shown, hashes)[0]
 
 
@@ -205,6 +214,7 @@ def _private_files(work: Work) -> dict[str, str]:
     for service in work.compose.services:
         for path in (f"{managed(work, service)}/.env", *service.private):
             files[path] = work.compose.owner
+    files |= {f"{work.project}/.env": "0:0"} if work.compose.variables else {}
     return files | {f"{work.project}/sidecars/{it.name}.env": "0:0" for it in work.compose.sidecars}
 
 

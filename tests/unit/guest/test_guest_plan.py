@@ -48,7 +48,7 @@ APP = Compose(
     network="host",
     services=(SERVICE,),
     settings=SETTINGS,
-    sidecars=(Sidecar("cache", ("CACHE_KEY",)),),
+    sidecars=(Sidecar("cache", "redis:8.2", ("CACHE_KEY",), ends=True),),
 )
 PLAN = Plan("scribe", (Workspace("/data", 10000, 10000), Workspace("/books", 1, 1, read_only=True)), APP)
 

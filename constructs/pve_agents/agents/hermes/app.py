@@ -76,7 +76,7 @@ def _compose(agent: Agent, hermes: Hermes, files: Mapping[str, str]) -> Compose:
             memory=f"{section}.limits.memory",
             copies=f"{section}.copy_data_before_upgrade",
         ),
-        sidecars=tuple(Sidecar(name, tuple(it.secrets)) for name, it in hermes.sidecars.items()),
+        sidecars=tuple(Sidecar(name, it.image, tuple(it.secrets)) for name, it in hermes.sidecars.items()),
         files=tuple(name for name in delivered if name in files),
         programs=(_STOP_GATEWAY,),
         stop_seconds=hermes.stopping.service,
