@@ -5,10 +5,12 @@ Docker's socket, what root runs or reads, or secrets.
 """
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 
+from pve_agents.problems import Key, Problem
 from pve_agents.types import is_system_state, lies_in, shown
 
-__all__ = ["GIVES_DOCKER_AWAY", "is_withheld", "place"]
+__all__ = ["GIVES_DOCKER_AWAY", "is_withheld", "link_problems", "place"]
 
 GIVES_DOCKER_AWAY = "gives Docker away, and who speaks to Docker is root in the LXC container; leave it out"
 
@@ -73,3 +75,25 @@ def place(path: str, *, read_only: bool = False, such_as: str = "/srv/books") ->
 
 def _is_socket_of_docker(path: str) -> bool:
     return bool(re.search(r"/(docker|containerd|buildkitd|podman|crio)\.sock$", path))
+
+
+def link_problems(
+    sources: Sequence[tuple[Key, str]], mounts: Mapping[str, bool], others: Mapping[str, bool]
+) -> Iterator[Problem]:
+    """Find what lies where an agent can put a link in its place, which Docker follows as root to any place.
+
+    Args:
+        sources: What is shown, each with the key that says so.
+        mounts: The mounts of the LXC container, each with whether it can be written.
+        others: What else is shown to a service, each with whether it can be written.
+    """
+    for key, source in sources:
+        around = [it for it in {**others, **mounts} if lies_in(source, it) and (it != source or it in mounts)]
+        nearest = max(around, key=len, default=source)
+        if nearest != source and {**others, **mounts}[nearest]:
+            sentence = (
+                f"{shown(source)} lies in {shown(nearest)}, where an agent may put a link in its place, which Docker follows "
+                f"to anywhere in the LXC container; write {nearest} itself, or a directory outside of it, such as "
+                "/srv/books"
+            )
+            yield Problem(key, sentence, source)

@@ -166,7 +166,10 @@ class Guest:
                 memory=f"{section}.limits.memory",
                 copies=f"{section}.copy_data_before_upgrade",
             ),
-            sidecars=tuple(planned.Sidecar(name, car["image"], tuple(car.get("secrets", ()))) for name, car in self.sidecars.items()),
+            sidecars=tuple(
+                planned.Sidecar(name, car["image"], tuple(car.get("secrets", ())))
+                for name, car in self.sidecars.items()
+            ),
             files=("docker-compose.yml", *(["image/Dockerfile"] if "image/Dockerfile" in self.files else [])),
             programs=("stop-gateway",),
             stop_seconds=int(it["stop_seconds"]),

@@ -12,7 +12,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from pve_agents import SettingsError, load_settings
 from pve_agents.agents.hermes.app import app
-from pve_agents.guest.plan import Compose, Plan, Service
+from pve_agents.guest.plan import Compose, Image, Plan, Service
 from pve_agents.root_spec import payload_of
 from tests.scripts import compose_reader
 from tests.yaml_readers import MISREAD, READERS, as_core, same
@@ -84,6 +84,12 @@ def planned(files: dict[str, str]) -> Compose:
     found = Plan.from_json(files["plan.json"]).compose
     assert found is not None
     return found
+
+
+def image_of(files: dict[str, str]) -> Image:
+    image = planned(files).image
+    assert image
+    return image
 
 
 def told(files: dict[str, str], name: str = "hermes") -> Service:
@@ -335,7 +341,7 @@ def test_the_image_is_named_with_its_digest(render: Render) -> None:
     digest = f"sha256:{'0' * 64}"
     files = render({"image": {"tag": "v1", "digest": digest}})
     assert service(files)["image"] == f"nousresearch/hermes-agent:v1@{digest}"
-    assert planned(files).image.base == f"nousresearch/hermes-agent:v1@{digest}"
+    assert image_of(files).base == f"nousresearch/hermes-agent:v1@{digest}"
 
 
 @pytest.mark.parametrize(
@@ -348,14 +354,14 @@ def test_the_image_is_named_with_its_digest(render: Render) -> None:
     ids=["a release", "a moving tag", "a moving tag that a digest pins"],
 )
 def test_only_an_image_that_moves_is_pulled_again(*, render: Render, image: dict[str, str], is_moving: bool) -> None:
-    assert planned(render({"image": image})).image.is_moving == is_moving
+    assert image_of(render({"image": image})).is_moving == is_moving
 
 
 def test_a_derived_image_is_named_by_what_is_in_it(render: Render) -> None:
     one, other = render({"image": {"apt_packages": ["jq"]}}), render({"image": {"apt_packages": ["jq", "vim"]}})
     assert service(one)["image"].startswith("pve-agents/hermes:")
     assert service(one)["image"] != service(other)["image"]
-    assert planned(one).image.run == service(one)["image"]
+    assert image_of(one).run == service(one)["image"]
     assert "image/Dockerfile" not in render()
 
 

@@ -61,7 +61,8 @@ def _judge(work: Work, hashes: Hashes, before: Mapping[str, str]) -> tuple[bool,
 
 def _images(work: Work) -> dict[str, str]:
     """Return the id of the image that each service is to run."""
-    compose, found = work.compose, {}
+    compose = work.compose
+    found: dict[str, str] = {}
     for reference, names in (
         *([(compose.image.run, [it.name for it in compose.services])] if compose.image else []),
         *((it.image, [it.name]) for it in compose.sidecars),

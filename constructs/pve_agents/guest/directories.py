@@ -51,10 +51,10 @@ def want_directories(work: Work) -> None:
     for service in work.compose.services:
         for directory in (service.data_directory, *service.directories):
             _want_directory(work, directory)
-    for directory in work.compose.directories:
-        if not work.machine.exists(directory.path):
-            _make(work, directory.path, directory.mode, (directory.uid, directory.gid))
-            work.progress.did(directory.path)
+    for wanted in work.compose.directories:
+        if not work.machine.exists(wanted.path):
+            _make(work, wanted.path, wanted.mode, (wanted.uid, wanted.gid))
+            work.progress.did(wanted.path)
 
 
 def _want_directory(work: Work, path: str) -> None:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from pve_agents.agents.hermes.compose_words import with_signs_doubled
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
+from pve_agents.compose_words import with_signs_doubled
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
 from pve_agents.yaml_writer import to_yaml

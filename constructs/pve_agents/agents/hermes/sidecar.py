@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from pve_agents.agents.hermes.compose_words import sidecar_problems, variable_problem
+from pve_agents.agents.hermes.compose_words import sidecar_problems
 from pve_agents.agents.hermes.docker import (
     DIGEST,
     FEW_VOLUMES,
@@ -19,6 +19,7 @@ from pve_agents.agents.hermes.docker import (
     plain_volumes,
 )
 from pve_agents.agents.hermes.names import EnvName
+from pve_agents.compose_words import variable_problem
 from pve_agents.model import OpenModel, ReadOnly, distinct, listed
 from pve_agents.problems import ProblemsError, checked
 from pve_agents.stopping import MOST_SECONDS
