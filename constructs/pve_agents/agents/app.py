@@ -8,11 +8,13 @@ from importlib import import_module
 from pathlib import Path
 
 from pve_agents import agents
+from pve_agents.agents.docker import Docker
 from pve_agents.agents.kind import OfKind, own_kinds
-from pve_agents.guest.plan import Checks, Compose
+from pve_agents.guest.plan import Checks, Compose, Engine
 from pve_agents.problems import SettingsError
+from pve_agents.stopping import Stopping
 
-__all__ = ["App", "Secret", "app_of"]
+__all__ = ["App", "Secret", "app_of", "engine_of"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ class App:
 
     secrets: Sequence[Secret] = ()
     """What is to be known of its secrets, beside what ``compose`` says of them."""
+
+
+def engine_of(docker: Docker, stopping: Stopping) -> Engine:
+    """Return what Docker's daemon is to be told; its other settings stay as they are.
+
+    Args:
+        docker: What the settings say of it.
+        stopping: How long what it runs may take to stop.
+    """
+    mirrors = list(docker.registry_mirrors)
+    daemon = {**({"registry-mirrors": mirrors} if mirrors else {}), "shutdown-timeout": stopping.engine}
+    return Engine(docker.source, daemon, stopping.unit)
 
 
 def app_of(agent: OfKind) -> App:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pve_agents.agents.app import App
+from pve_agents.agents.app import App, engine_of
 from pve_agents.agents.hermes.render import (
     GID,
     UID,
     api_url,
-    daemon_settings,
     dashboard_url,
     document_place,
     endpoint,
@@ -20,7 +19,7 @@ from pve_agents.agents.hermes.render import (
     run_image,
 )
 from pve_agents.agents.hermes.settings import Hermes, Profile
-from pve_agents.guest.plan import Compose, Document, Engine, Image, Json, Secret, Seed, Service, SettingNames, Sidecar
+from pve_agents.guest.plan import Compose, Document, Image, Json, Secret, Seed, Service, SettingNames, Sidecar
 from pve_agents.settings import Agent
 
 _HEALTH_MARGIN_SECONDS = 60
@@ -54,7 +53,7 @@ def _compose(agent: Agent, hermes: Hermes, files: Mapping[str, str]) -> Compose:
         checks=_CHECKS,
         uid=UID,
         gid=GID,
-        engine=Engine(hermes.docker.source, daemon_settings(hermes), hermes.stopping.unit),
+        engine=engine_of(hermes.docker, hermes.stopping),
         image=Image(
             base=hermes.image.reference,
             run=run_image(agent, hermes),

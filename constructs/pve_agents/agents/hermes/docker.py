@@ -5,11 +5,11 @@ https://hermes-agent.nousresearch.com/docs/user-guide/docker
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from pve_agents.agents.hermes.values import HttpUrl
+from pve_agents.agents.docker import DIGEST, MOVING_TAGS, REPOSITORY, TAG
 from pve_agents.guest_places import place
 from pve_agents.model import Model, ReadOnly, at_most, distinct
 from pve_agents.problems import checked
@@ -18,17 +18,12 @@ from pve_agents.types import Number, Text, lies_in, shown
 
 __all__ = [
     "DATA",
-    "DIGEST",
     "FEW_VOLUMES",
-    "MOVING_TAGS",
     "RELEASE",
-    "REPOSITORY",
     "RESERVED_TARGETS",
-    "TAG",
     "VERSION",
     "Argument",
     "Audio",
-    "Docker",
     "Healthcheck",
     "Image",
     "Limits",
@@ -56,7 +51,6 @@ RESERVED_TARGETS = (
 RELEASE, VERSION = "v2026.9.14", "0.21.3"
 """The release of Hermes that runs by default; CONTRIBUTING.md says how it is raised."""
 
-MOVING_TAGS = frozenset({"beta", "canary", "dev", "develop", "edge", "latest", "main", "master", "nightly", "stable"})
 _UNITS = {"k": 2**10, "m": 2**20, "g": 2**30}
 _VOLUME_WRITE = "host:container or host:container:ro with absolute paths, such as /srv/books:/srv/books:ro"
 
@@ -155,10 +149,6 @@ Seconds = Annotated[int, Number("a number of seconds", 1, 86_400)]
 StopSeconds = Annotated[int, Number("a number of seconds for a stop", LEAST_SECONDS, MOST_SECONDS)]
 """A time to stop that a reboot of the LXC container leaves room for."""
 
-_ImageName = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
-REPOSITORY = rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{{1,5}})?/)?{_ImageName}(?:/{_ImageName})*"
-TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
-DIGEST = r"sha256:[0-9a-f]{64}"
 _Package = Annotated[
     str, Text("a Debian package", r"[a-z0-9][a-z0-9+.-]+", "its name, such as libasound2-plugins", 100)
 ]
@@ -194,16 +184,6 @@ class Image(Model):
     def is_moving(self) -> bool:
         """Whether the tag means another image from time to time."""
         return self.tag in MOVING_TAGS
-
-
-class Docker(Model):
-    """Docker in the container."""
-
-    source: Literal["docker", "debian"] = "docker"
-    """Where it is installed from: Docker's own packages or Debian's. Defaults to docker."""
-
-    registry_mirrors: Annotated[tuple[HttpUrl, ...], AfterValidator(distinct)] = ()
-    """URLs of mirrors of Docker Hub. Defaults to none."""
 
 
 class Limits(Model):

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator
 
+from pve_agents.agents.docker import HttpUrl
 from pve_agents.agents.hermes.tools import Names
-from pve_agents.agents.hermes.values import Argument, Count, HttpUrl, ModelName, Seconds, Tokens
+from pve_agents.agents.hermes.values import Argument, Count, ModelName, Seconds, Tokens
 from pve_agents.model import Flag, OpenModel, distinct
 from pve_agents.types import Number, shown
 

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
+from pve_agents.agents.docker import HttpUrl
 from pve_agents.agents.hermes.messengers import MESSENGERS, Messenger
-from pve_agents.agents.hermes.values import HttpUrl
 from pve_agents.model import Flag, Model, distinct, merged
 from pve_agents.problems import Problem, ProblemsError
 from pve_agents.types import Number, Text, is_credential_name, plain_url, shown

@@ -256,12 +256,6 @@ def run_image(agent: Agent, hermes: Hermes) -> str:
     return f"pve-agents/{agent.name}:{hashlib.sha256(_dockerfile(hermes).encode()).hexdigest()[:12]}"
 
 
-def daemon_settings(hermes: Hermes) -> dict[str, Any]:
-    """Return what Docker's daemon is to be told; the bootstrap leaves its other settings as they are."""
-    mirrors = list(hermes.docker.registry_mirrors)
-    return {**({"registry-mirrors": mirrors} if mirrors else {}), "shutdown-timeout": hermes.stopping.engine}
-
-
 # Managed config and environment --------------------------------------------------------------------------------------
 
 

@@ -11,13 +11,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 
+from pve_agents.agents.docker import Docker
 from pve_agents.agents.hermes.clashes import clashes, network_problems
 from pve_agents.agents.hermes.config import Settings
 from pve_agents.agents.hermes.docker import (
     DATA,
     RELEASE,
     Audio,
-    Docker,
     Healthcheck,
     Image,
     Logging,

@@ -6,13 +6,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
+from pve_agents.agents.docker import REFERENCE, is_moving
 from pve_agents.agents.hermes.compose_words import sidecar_problems
 from pve_agents.agents.hermes.docker import (
-    DIGEST,
     FEW_VOLUMES,
-    MOVING_TAGS,
-    REPOSITORY,
-    TAG,
     Argument,
     Service,
     Variables,
@@ -91,7 +88,7 @@ class Sidecar(OpenModel):
         str,
         Text(
             "an image with a tag",
-            rf"{REPOSITORY}(?::{TAG}(?:@{DIGEST})?|@{DIGEST})",
+            REFERENCE,
             "its name with a tag or digest, such as redis:8.2",
             512,
         ),
@@ -170,8 +167,7 @@ class Sidecar(OpenModel):
     @property
     def is_moving(self) -> bool:
         """Whether its tag means another image from time to time, and no digest pins it."""
-        # What stands behind the last colon is then the digest.
-        return self.image.rpartition(":")[2] in MOVING_TAGS
+        return is_moving(self.image)
 
     @field_validator("environment", mode="before")
     @classmethod

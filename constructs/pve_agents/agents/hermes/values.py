@@ -13,7 +13,6 @@ __all__ = [
     "Context",
     "Count",
     "Fraction",
-    "HttpUrl",
     "Line",
     "McpName",
     "ModelName",
@@ -42,11 +41,6 @@ def _base_url(value: str) -> str:
         raise ValueError(f"{shown(value)} has /{twice[1]} twice in a row; write it once")
     return value
 
-
-HttpUrl = Annotated[
-    str, Text("an URL", r"https?://[\x21-\x7e]+", "one that starts with http:// or https://", check=plain_url)
-]
-"""An http or https URL without credentials."""
 
 BaseUrl = Annotated[
     str, Text("an URL", r"https?://[\x21-\x7e]+", "one that starts with http:// or https://", check=_base_url)
