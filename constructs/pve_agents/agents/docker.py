@@ -1,5 +1,6 @@
 """Docker in the container, for every kind that has its software run by it."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -8,7 +9,19 @@ from pydantic import AfterValidator
 from pve_agents.model import Model, distinct
 from pve_agents.types import Text, plain_url
 
-__all__ = ["DIGEST", "LOGGING", "MOVING_TAGS", "REFERENCE", "REPOSITORY", "TAG", "Docker", "HttpUrl", "is_moving"]
+__all__ = [
+    "DIGEST",
+    "DURATION",
+    "LOGGING",
+    "MOVING_TAGS",
+    "REFERENCE",
+    "REPOSITORY",
+    "TAG",
+    "Docker",
+    "HttpUrl",
+    "in_seconds",
+    "is_moving",
+]
 
 MOVING_TAGS = frozenset({"beta", "canary", "dev", "develop", "edge", "latest", "main", "master", "nightly", "stable"})
 _Name = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
@@ -17,6 +30,9 @@ TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 DIGEST = r"sha256:[0-9a-f]{64}"
 REFERENCE = rf"{REPOSITORY}(?::{TAG}(?:@{DIGEST})?|@{DIGEST})"
 """An image with its tag, digest or both."""
+
+DURATION = r"(?=[0-9])(?:([0-9]{1,2})h)?(?:([0-9]{1,4})m)?(?:([0-9]{1,5})s)?"
+"""A time as Compose spells it, such as ``1m30s``."""
 
 LOGGING: Mapping[str, Any] = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "3"}}
 """How much of a service's output is kept: Docker by itself keeps all, until the disk is full."""
@@ -32,6 +48,13 @@ def is_moving(reference: str) -> bool:
     # What stands behind the last colon is then the digest; without one in its last part it has no tag, which is latest.
     last = reference.rpartition("/")[2]
     return ":" not in last or last.rpartition(":")[2] in MOVING_TAGS
+
+
+def in_seconds(duration: str) -> int:
+    """Return how long a duration such as ``1m30s`` is."""
+    found = re.fullmatch(DURATION, duration)
+    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
+    return hours * 3600 + minutes * 60 + seconds
 
 
 class Docker(Model):

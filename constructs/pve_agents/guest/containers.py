@@ -172,6 +172,10 @@ def _remove_leftovers(work: Work) -> None:
         for name in work.machine.names(f"{work.project}/{folder}"):
             if name not in names:
                 work.machine.remove(f"{work.project}/{folder}/{name}")
+    # Whole folders of these are shown to a service.
+    for name in work.machine.files_below(f"{work.project}/beside"):
+        if f"beside/{name}" not in (*work.compose.files, *work.compose.programs):
+            work.machine.remove(f"{work.project}/beside/{name}")
 
 
 def stop_agent(work: Work) -> None:

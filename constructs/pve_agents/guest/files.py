@@ -70,8 +70,10 @@ def deliver_files(work: Work) -> None:
         _deliver_sidecar(work, sidecar)
         revisions.append(f"{_variable(sidecar.name)}={_sidecar_revision(work, sidecar)}")
     for name in work.compose.files:
+        work.machine.want_directory(f"{work.project}/{name}".rpartition("/")[0])
         _put(work, f"{work.payload}/{name}", f"{work.project}/{name}")
     for name in work.compose.programs:
+        work.machine.want_directory(f"{work.project}/{name}".rpartition("/")[0])
         _put(work, f"{work.payload}/{name}", f"{work.project}/{name}", mode=_PROGRAM)
     # Compose reads this by itself: a label with the revision has it recreate exactly the containers that it concerns.
     if work.compose.variables:

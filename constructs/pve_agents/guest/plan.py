@@ -163,7 +163,7 @@ class Sidecar:
     """Those that it gets in a file of its own, for root alone."""
 
     ends: bool = False
-    """Whether it does its work and ends."""
+    """Whether it may do its work and end."""
 
 
 @dataclass(frozen=True)

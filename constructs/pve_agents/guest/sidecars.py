@@ -31,8 +31,6 @@ def sidecar_answer(work: Work, sidecar: Sidecar, name: str, container: Container
         return Answer("ok", "has done its work")
     if fault := container_fault(container, name, work.secrets):
         return Answer("failed", fault, container_remedy(container, name, work.more_memory))
-    if sidecar.ends:
-        return Answer("waiting", f"container {name} is still at work", f"look at `docker logs --tail 50 {name}`")
     match container.health:
         case "unhealthy":
             said = shortened(work.last_line(work.docker.complaint(name)), _LONGEST_COMPLAINT)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 
-from pve_agents.agents.docker import Docker
+from pve_agents.agents.docker import Docker, in_seconds
 from pve_agents.agents.hermes.clashes import clashes, network_problems
 from pve_agents.agents.hermes.config import Settings
 from pve_agents.agents.hermes.docker import (
@@ -33,7 +33,7 @@ from pve_agents.agents.hermes.profile import DATA_DIRECTORY, Auth, Profile
 from pve_agents.agents.hermes.room import container_warnings, place_warnings, room_warnings
 from pve_agents.agents.hermes.second_looks import second_looks
 from pve_agents.agents.hermes.shown_places import mount_problems, split
-from pve_agents.agents.hermes.sidecar import Sidecar, in_seconds
+from pve_agents.agents.hermes.sidecar import Sidecar
 from pve_agents.agents.hermes.trees import tree_problems
 from pve_agents.agents.kind import Container, Kind, Neighbour
 from pve_agents.compose_words import network_problems as compose_network_problems

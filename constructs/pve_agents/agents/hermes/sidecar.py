@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, field_validator, model_validator
 
-from pve_agents.agents.docker import REFERENCE, is_moving
+from pve_agents.agents.docker import DURATION, REFERENCE, in_seconds, is_moving
 from pve_agents.agents.hermes.compose_words import sidecar_problems
 from pve_agents.agents.hermes.docker import (
     FEW_VOLUMES,
@@ -22,18 +22,9 @@ from pve_agents.problems import ProblemsError, checked
 from pve_agents.stopping import MOST_SECONDS
 from pve_agents.types import Text, is_credential_name, shown
 
-__all__ = ["Sidecar", "in_seconds"]
+__all__ = ["Sidecar"]
 
 _Volumes = Annotated[tuple[str, ...], AfterValidator(distinct), BeforeValidator(plain_volumes), FEW_VOLUMES]
-
-_DURATION = r"(?=[0-9])(?:([0-9]{1,2})h)?(?:([0-9]{1,4})m)?(?:([0-9]{1,5})s)?"
-
-
-def in_seconds(duration: str) -> int:
-    """Return how long a duration such as ``1m30s`` is."""
-    found = re.fullmatch(_DURATION, duration)
-    hours, minutes, seconds = (int(part or 0) for part in found.groups()) if found else (0, 0, 0)
-    return hours * 3600 + minutes * 60 + seconds
 
 
 def _stop_duration(value: str) -> str:
@@ -44,7 +35,7 @@ def _stop_duration(value: str) -> str:
     return value
 
 
-_StopDuration = Annotated[str, Text("a duration", _DURATION, "one such as 30s or 1m30s", 16, _stop_duration)]
+_StopDuration = Annotated[str, Text("a duration", DURATION, "one such as 30s or 1m30s", 16, _stop_duration)]
 _LABELS_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "object", "additionalProperties": {"type": "string"}},

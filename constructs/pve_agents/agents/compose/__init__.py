@@ -1,0 +1,1 @@
+"""Any application that has a Compose file."""

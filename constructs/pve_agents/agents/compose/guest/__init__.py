@@ -1,0 +1,1 @@
+"""What of it runs in the container: the standard library alone."""
