@@ -94,7 +94,7 @@ def _service_problems(
     yield from _sharing_problems(service)
     yield from _network_mode_problems(service, tree)
     yield from _device_problems(service, around)
-    yield from environment(service.get("environment"), around)[1]
+    yield from placed(("environment",), environment(service.get("environment"), around)[1])
     yield from _env_file_problems(service, found)
     yield from _dependency_problems(service, tree)
     yield from _part_problems(service, tree)

@@ -172,6 +172,9 @@ def _service(
         rendered["env_file"] = [
             in_container(path, around) for _, path, _ in env_files(service) if found.get(below(path) or "")
         ]
+    if isinstance(rendered.get("depends_on"), Mapping):
+        # One whose profile is off need not be there; older versions of Compose want it all the same.
+        rendered["depends_on"] = {it: how for it, how in rendered["depends_on"].items() if it in tree["services"]}
     for area in ("configs", "secrets"):
         if area in rendered:
             rendered[area] = [_with_mode(it) for it in rendered[area]]
