@@ -26,7 +26,9 @@ def test_a_variable_is_filled_in_as_compose_does(text: str, arrive: Arrives) -> 
     assert filled(text, VALUES, ()) == real
 
 
-@pytest.mark.parametrize("text", ["$NO", "${NO}", "${NO:?e}", "${NO?e}", "${EMPTY:?e}", "$A_B", "${A", "${}", "${A!}", "${1}"])
+@pytest.mark.parametrize(
+    "text", ["$NO", "${NO}", "${NO:?e}", "${NO?e}", "${EMPTY:?e}", "$A_B", "${A", "${}", "${A!}", "${1}"]
+)
 def test_what_has_no_value_is_refused_where_compose_warns_or_ends(text: str, arrive: Arrives) -> None:
     with pytest.raises(ValueError, match=r"has no value|without its }|is no variable"):
         filled(text, VALUES, ())
@@ -34,7 +36,9 @@ def test_what_has_no_value_is_refused_where_compose_warns_or_ends(text: str, arr
         arrive(f"{HEAD}    environment:\n      X: '{text}'\n", A="1", EMPTY="")
 
 
-@pytest.mark.parametrize("text", ["$KEY", "${KEY}", "${KEY:-d}", "${KEY-d}", "${KEY:?e}", "${KEY:+$KEY}", "${NO:-$KEY}"])
+@pytest.mark.parametrize(
+    "text", ["$KEY", "${KEY}", "${KEY:-d}", "${KEY-d}", "${KEY:?e}", "${KEY:+$KEY}", "${NO:-$KEY}"]
+)
 def test_a_secret_is_left_to_compose_by_its_name(text: str, arrive: Arrives) -> None:
     marked = filled(f"a$${text}", VALUES, ["KEY"])
     assert secrets_in(marked) == ["KEY"]

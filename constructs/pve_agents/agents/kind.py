@@ -30,7 +30,9 @@ from pve_agents.stopping import Stopping
 from pve_agents.yaml_text import parse_yaml
 
 __all__ = [
+    "Ask",
     "Container",
+    "Endpoint",
     "Kind",
     "KindOf",
     "Neighbour",
@@ -82,6 +84,37 @@ class Neighbour(NamedTuple):
 
     mounts: Mapping[str, tuple[str, bool]]
     """Paths at which directories of the node are mounted, each with the directory, and whether every node has it."""
+
+    address: str = ""
+    """Where others reach it: its static address, or the hostname that is stated; empty where nobody knows."""
+
+
+class Endpoint(NamedTuple):
+    """Where an agent answers others of the same file, in the words of OpenAI's API."""
+
+    port: int
+    path: str
+    """What follows the address and the port, such as ``/v1``."""
+
+    models: Mapping[str, int | None]
+    """Names of its models, each with the tokens that it takes, as far as that is known."""
+
+    def base_url(self, address: str) -> str:
+        """Return its address as a whole."""
+        return f"http://{address}:{self.port}{self.path}"
+
+
+class Ask(NamedTuple):
+    """What an agent wants of another one's endpoint."""
+
+    key: Key
+    """Where its section says so."""
+
+    agent: str
+    """Whose endpoint."""
+
+    secret: str
+    """Name of the secret with the key that it shows there; empty where it has none."""
 
 
 class Kind(Model):
@@ -142,6 +175,26 @@ class Kind(Model):
             The place of each below the agent, and a sentence without its full stop.
         """
         yield from ()
+
+    @property
+    def endpoint(self) -> Endpoint | None:
+        """Where it answers other agents; none where it does not."""
+        return None
+
+    def asks(self) -> Sequence[Ask]:
+        """Return whose endpoints it wants to ask."""
+        return ()
+
+    def answered(self, endpoints: Mapping[str, tuple[str, Endpoint]]) -> Self:  # noqa: ARG002 - for others to say
+        """Return a copy in which the endpoints are known that it asks for.
+
+        Args:
+            endpoints: The URL of each, and what is there, by the name of its agent.
+
+        Raises:
+            ProblemsError: They are not what it needs.
+        """
+        return self
 
     @classmethod
     def neighbour_problems(cls, neighbours: Sequence[tuple[Neighbour, Self]]) -> Iterator[str]:  # noqa: ARG003 - for others to say

@@ -237,7 +237,10 @@ class Agent(Model):
     def neighbour(self) -> Neighbour:
         """What other agents of its kind see of it."""
         mounts = {mount.guest_path: (mount.host_path, mount.shared) for mount in self.mounts.values()}
-        return Neighbour(self.name, self.node, mounts)
+        static = self.network.address.partition("/")[0] if not self.network.is_dhcp else ""
+        # One that follows from the agent's name may be known to nobody's name server.
+        stated = self.hostname if "hostname" in self.model_fields_set else ""
+        return Neighbour(self.name, self.node, mounts, static or stated)
 
 
 def _container(agent: Mapping[str, Any]) -> Container:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from pve_agents.agents.kind import Kind, Neighbour, default_agents
+from pve_agents.agents.kind import Ask, Endpoint, Kind, Neighbour, default_agents
 from pve_agents.model import Model, ReadOnly, at_most
-from pve_agents.problems import SettingsError
+from pve_agents.problems import Problem, ProblemsError, SettingsError, below
 from pve_agents.settings.agent import Agent
 from pve_agents.settings.backend import Backend, LocalBackend
 from pve_agents.settings.storage import nested_problem
@@ -88,6 +88,50 @@ def _neighbour_problems(agents: Mapping[str, Agent]) -> Iterator[str]:
         yield from kind.neighbour_problems(neighbours)
 
 
+def _answered(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
+    """Return the agents, in which each knows the others whose endpoints it asks for."""
+    problems: list[Problem] = []
+    answered = {}
+    for name, agent in agents.items():
+        answered[name] = agent
+        if not agent.section or not (asks := agent.section.asks()):
+            continue
+        place, endpoints = (name, agent.section.kind), {}
+        for it in asks:
+            found = _endpoint(it, agent, agents)
+            if isinstance(found, str):
+                problems.append(Problem((*place, *it.key), found, it.agent))
+            else:
+                endpoints[it.agent] = found
+        if len(endpoints) == len({it.agent for it in asks}):
+            try:
+                section = agent.section.answered(endpoints)
+            except ProblemsError as error:
+                problems += below(place, error.problems)
+            else:
+                answered[name] = agent.model_copy(update={"section": section})
+    if problems:
+        raise ProblemsError(problems)
+    return answered
+
+
+def _endpoint(ask: Ask, agent: Agent, agents: Mapping[str, Agent]) -> tuple[str, Endpoint] | str:
+    """Return where somebody is asked, or the sentence why that is not known."""
+    other = agents.get(ask.agent)
+    offering = [name for name, it in agents.items() if it.section and it.section.endpoint and name != agent.name]
+    known = f"write one that does, which are {', '.join(offering)}" if offering else "write one that does; none is here"
+    if other is None or other is agent:
+        return f"{shown(ask.agent)} is no other agent of this file; {known}"
+    if other.section is None or other.section.endpoint is None:
+        return f"the agent {ask.agent} answers no other agent; {known}"
+    if not (address := other.neighbour.address):
+        return (
+            f"nobody knows where the agent {ask.agent} is, whose address comes from DHCP; write "
+            f"agents.{ask.agent}.network.address, or agents.{ask.agent}.hostname with a name that the others can look up"
+        )
+    return other.section.endpoint.base_url(address), other.section.endpoint
+
+
 def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
     problems = [
         f"{name} is the key of the agent {agent.name}; use the agent's name as its key"
@@ -118,6 +162,7 @@ class Homelab(Model):
         BeforeValidator(_named),
         at_most(_MOST_AGENTS, "agents"),
         AfterValidator(_apart),
+        AfterValidator(_answered),
         ReadOnly(),
     ] = Field(default_factory=lambda: {name: {} for name in default_agents()}, validate_default=True)
     """Agents by name. Defaults to those that a kind brings along."""

@@ -182,16 +182,19 @@ def _service(
         # Compose's default is no: then the container is down when the node has been rebooted.
         rendered["restart"] = "unless-stopped"
     rendered.setdefault("logging", dict(LOGGING))
-    labels = {name: value if value is not None else "" for _, name, value in items(service.get("labels"))}
+    if labels := _labels(running, service, tree, found):
+        rendered["labels"] = labels
+    return rendered
+
+
+def _labels(running: Running, service: Mapping[str, Any], tree: Mapping[str, Any], found: Found) -> dict[str, Any]:
+    labels = {name: "" if value is None else value for _, name, value in items(service.get("labels"))}
     if contents := _contents(service, tree, found):
         labels[_CONTENTS] = contents
-    rendered["labels"] = labels
     if running.secrets:
         # The sign is Compose's own; the program in the container sets the variable.
         labels[_REVISION] = f"\0REVISION_{re.sub(r'[^A-Z0-9_]', '_', running.name.upper())}\0"
-    if not labels:
-        del rendered["labels"]
-    return rendered
+    return labels
 
 
 def _volume(stated: Volume, around: Around) -> dict[str, Any]:

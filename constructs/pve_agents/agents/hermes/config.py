@@ -30,7 +30,7 @@ from pve_agents.agents.hermes.values import (
     Tokens,
 )
 from pve_agents.model import Flag, OpenModel, merged
-from pve_agents.types import Number, Text
+from pve_agents.types import AgentName, Number, Text
 
 __all__ = [
     "HOME_CWDS",
@@ -50,6 +50,8 @@ __all__ = [
 _LITELLM: Mapping[str, str] = MappingProxyType(
     {"name": "LiteLLM", "base_url": "http://10.1.10.22:4000/v1", "key_env": "LITELLM_API_KEY"}
 )
+# Until the agent is known that is asked; such a tree is never delivered.
+_UNKNOWN = "http://gateway.invalid/v1"
 _NO_KEY_ENV: Mapping[str, None] = MappingProxyType({"key_env": None})
 
 HOME_CWDS = frozenset({".", "auto", "cwd"})
@@ -85,6 +87,9 @@ class Provider(OpenModel):
 
     base_url: BaseUrl | None = None
     """Where it is, such as http://10.1.10.22:4000/v1. Required, but for litellm."""
+
+    gateway: AgentName | None = None
+    """Agent of this file that is asked instead: its address is the base_url, and its models are known. Defaults to none."""
 
     key_env: EnvName | None = None
     """Name of the variable with its key. Defaults to none; litellm's to LITELLM_API_KEY."""
@@ -278,9 +283,14 @@ class Settings(OpenModel):
         tree = self.model_dump(mode="json")
         if litellm := self.providers.get("litellm"):
             stated = litellm.model_dump(mode="json", exclude_unset=True)
+            defaults = {**_LITELLM, **_NO_KEY_ENV} if stated.get("api_key") else _LITELLM
             tree["providers"]["litellm"] = merged(
-                {**_LITELLM, **_NO_KEY_ENV} if stated.get("api_key") else _LITELLM, stated
+                {**defaults, **({"base_url": _UNKNOWN} if litellm.gateway else {})}, stated
             )
+        for provider in tree["providers"].values():
+            # Hermes knows the address alone.
+            if provider.pop("gateway", None) and provider.get("base_url") is None:
+                provider["base_url"] = _UNKNOWN
         return {key: value for key, value in _without_null(tree).items() if value != {}}
 
 

@@ -96,4 +96,10 @@ def _problems(tree: object) -> Iterable[Problem]:
             there = there.get(part) if isinstance(there, Mapping) else None
         if there is None:
             problems.append(Problem(place, f"this is missing; write {write}"))
+    for name, provider in (tree.get("providers") or {}).items():
+        if "gateway" in provider:
+            sentence = (
+                "homelab.yaml alone knows the other agents; write base_url, or settings in the place of config_file"
+            )
+            problems.append(Problem(("providers", name, "gateway"), sentence))
     return problems or tree_problems(tree)

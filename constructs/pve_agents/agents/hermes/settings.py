@@ -26,6 +26,7 @@ from pve_agents.agents.hermes.docker import (
     StopSeconds,
 )
 from pve_agents.agents.hermes.fitting import misfits, placed
+from pve_agents.agents.hermes.gateways import Endpoints, asked, filled, model_problems, stated_twice
 from pve_agents.agents.hermes.literal import found_secrets, plain
 from pve_agents.agents.hermes.names import env_name
 from pve_agents.agents.hermes.neighbours import Holder, neighbour_problems
@@ -35,7 +36,7 @@ from pve_agents.agents.hermes.second_looks import second_looks
 from pve_agents.agents.hermes.shown_places import mount_problems, split
 from pve_agents.agents.hermes.sidecar import Sidecar
 from pve_agents.agents.hermes.trees import tree_problems
-from pve_agents.agents.kind import Container, Kind, Neighbour
+from pve_agents.agents.kind import Ask, Container, Kind, Neighbour
 from pve_agents.compose_words import network_problems as compose_network_problems
 from pve_agents.guest_places import link_problems
 from pve_agents.model import Flag, ReadOnly, at_most, merged
@@ -174,6 +175,33 @@ class Hermes(Profile, Kind):
             tokens = {name: profile.secret_map[name] for name in profile.logins}
             holders.append(Holder(agent, dotted((agent.name, "hermes", *place)), profile.data_directory, tokens))
         return holders
+
+    def asks(self) -> Sequence[Ask]:
+        """Return whose endpoints its profiles want to ask; what a profile inherits stands where it is stated."""
+        own = [ask for key, profile in self._by_place() for ask in asked(key, profile)]
+        there = {(*key, "settings", "providers", name) for key, it in self._profiles for name in it.settings.providers}
+        return [ask._replace(key=ask.key if ask.key[:-1] in there else ask.key[2:]) for ask in own]
+
+    def answered(self, endpoints: Endpoints) -> Self:
+        """Return a copy in which the agents are known that it asks.
+
+        Raises:
+            ProblemsError: One has not the model that is wanted.
+        """
+        problems = [it for key, profile in self._profiles for it in stated_twice(key, profile.settings, endpoints)]
+        main = filled(self.settings, endpoints, {})
+        profiles = {
+            name: it.model_copy(update={"settings": filled(it.settings, endpoints, main.providers)})
+            for name, it in self.profiles.items()
+        }
+        answered = self.model_copy(update={"settings": main, "profiles": MappingProxyType(profiles)})
+        said: set[str] = set()
+        for key, profile in answered._by_place():  # noqa: SLF001 - our own
+            found = [it for it in model_problems(key, profile, endpoints) if it.sentence not in said]
+            problems, said = [*problems, *found], said | {it.sentence for it in found}
+        if problems:
+            raise ProblemsError(problems)
+        return answered
 
     def container_warnings(self, container: Container) -> Iterator[tuple[Key, str]]:
         """Find what the container may lack for it."""

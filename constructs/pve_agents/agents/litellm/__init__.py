@@ -1,0 +1,1 @@
+"""LiteLLM (BerriAI), the gateway to models."""
