@@ -16,7 +16,7 @@ import yaml
 
 from pve_agents import SettingsError, load_settings
 from pve_agents.guest.files import lines_for_compose
-from stacks.root_spec import payload_of
+from pve_agents.root_spec import payload_of
 from tests.compose.real import command
 
 PUBLISHED = Path(__file__).with_name("published")

@@ -31,14 +31,11 @@ from typing import Any
 
 OK, WAITING, FAILED, SKIPPED = "ok", "waiting", "failed", "skipped"
 HTTP_OK, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 200, 400, 401, 403, 404, 405
-GATEWAY_SECONDS = 10
-MODELS_SECONDS = 15
-LISTED_MODELS = 10
-LOG_LINES = 5
-MOST_CHARACTERS = 400
-SHORTEST_SECRET = 4
+GATEWAY_SECONDS, MODELS_SECONDS = 10, 15
+LISTED_MODELS, LOG_LINES = 10, 5
+MOST_CHARACTERS, SHORTEST_SECRET = 400, 4
 PROMPT = "This is a test of the connection. Reply with the single word pong and use no tool."
-
+BUDGET_IS_USED_UP = "the key's budget is used up at the model endpoint: raise it there, or make another key"
 GIVE_SECRETS = "correct it in your secrets file and deliver it: `pipenv run agents secrets AGENT`"
 PLATFORM_REMEDY = "look at the platform's token, and at the container's way to the internet"
 
@@ -301,6 +298,8 @@ def no_models(url: str, code: int, said: str, key_name: str) -> Answer:
         # A LiteLLM without a database answers a wrong key with 400.
         name = f"the key {key_name}" if key_name else "a request without a key"
         return FAILED, f"{url} refuses {name} (HTTP {code}: {said})", GIVE_SECRETS
+    if "udget" in said:
+        return FAILED, f"{url} allows {key_name or 'nobody'} no more (HTTP {code}: {said})", BUDGET_IS_USED_UP
     if code in (NOT_FOUND, NOT_ALLOWED):
         return SKIPPED, f"{url} lists no models (HTTP {code})", "look whether base_url lacks its /v1"
     return FAILED, f"{url} answers HTTP {code}: {said}", "look at the log of the model endpoint"
@@ -351,6 +350,7 @@ def chat(environment: dict[str, str], url: str, seconds: str) -> Answer:
 def turn_failed(why: str) -> Answer:
     """What a failed turn says comes from the model endpoint, through Hermes."""
     remedies = {
+        r"[Bb]udget": BUDGET_IS_USED_UP,
         r"No connected db|HTTP 401|HTTP 403|[Aa]uthentication": f"the model endpoint refuses the key: {GIVE_SECRETS}",
         r"Invalid model name|model.*(not found|does not exist)": (
             "the model endpoint does not know the model: set agents.AGENT.hermes.settings.model.default"
