@@ -115,9 +115,9 @@ def test_what_is_wrong_in_its_section_is_said_where_it_stands(load: Load) -> Non
 def test_its_keys_and_those_of_other_kinds_are_suggested(load: Load) -> None:
     assert refused(load, librarian=librarian(ehco={}))[0].endswith("there is no such setting; did you mean echo?")
     assert refused(load, librarian=librarian(port=7070)) == [
-        "agents.librarian.port: there is no such setting; did you mean echo.port?"
+        "agents.librarian.port: there is no such setting; did you mean echo.port or litellm.port?"
     ]
-    assert "keyctl, echo, hermes, secrets" in refused(load, librarian=librarian(zzz={}))[0]
+    assert "keyctl, compose, echo, hermes, litellm, secrets" in refused(load, librarian=librarian(zzz={}))[0]
 
 
 def test_a_secret_in_its_section_is_led_to_the_variable_that_the_kind_names(load: Load) -> None:

@@ -221,6 +221,11 @@ def test_settings_that_a_page_shows_are_accepted(page: Path, tmp_path: Path) -> 
         for agent in shown["agents"].values():
             agent.setdefault("vmid", 118)
         (tmp_path / "homelab.yaml").write_text(yaml.safe_dump(shown))
+        for name, content in re.findall(
+            r"^`([\w/.]+)`:\n\n```yaml\n(.*?)```", page.read_text(), re.MULTILINE | re.DOTALL
+        ):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(content)
         assert load_settings(tmp_path).agents
 
 

@@ -143,7 +143,6 @@ LAYERS = [
     "operator.signals",
     "operator.project",
     "agents.litellm.grants",
-    "agents.litellm.commands",
     "agents.litellm.commands.grant",
     "operator.arguments",
     "operator.look",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pve_agents.agents.app import App, engine_of
 from pve_agents.agents.compose.settings import Compose
-from pve_agents.guest import plan
+from pve_agents.guest.plan import Checks, Data, Directory, SettingNames, Sidecar
+from pve_agents.guest.plan import Compose as Services
 from pve_agents.settings import Agent
 from pve_agents.yaml_writer import to_yaml
 
@@ -26,11 +27,11 @@ def app(agent: Agent) -> App:
     programs = tuple(name for name, file in it.files.items() if file.is_program)
     return App(
         files={"docker-compose.yml": to_yaml(it.tree), **{name: file.text for name, file in it.files.items()}},
-        compose=plan.Compose(
+        compose=Services(
             title="the application",
             engine=engine_of(compose.docker, compose.stopping),
             network=it.network,
-            settings=plan.SettingNames(
+            settings=SettingNames(
                 docker_source=f"{section}.docker.source",
                 registry_mirrors=f"{section}.docker.registry_mirrors",
                 network=f"network_mode of each service in {compose.file.path}",
@@ -41,22 +42,22 @@ def app(agent: Agent) -> App:
                 copies=f"{section}.copy_data_before_upgrade",
             ),
             sidecars=tuple(
-                plan.Sidecar(service.name, service.image, service.secrets, service.ends) for service in it.services
+                Sidecar(service.name, service.image, service.secrets, service.ends) for service in it.services
             ),
             moving=it.moving,
             variables=it.secrets,
             directories=tuple(
-                plan.Directory(path, directory.uid, directory.gid, int(directory.mode, 8))
+                Directory(path, directory.uid, directory.gid, int(directory.mode, 8))
                 for path, directory in compose.places(agent.name).items()
             ),
-            data=tuple(plan.Data(name, directory) for name, directory in it.data.items()),
+            data=tuple(Data(name, directory) for name, directory in it.data.items()),
             files=("docker-compose.yml", *(name for name in it.files if name not in programs)),
             programs=programs,
             stop_seconds=compose.stopping.service,
             health_seconds=compose.start_seconds,
             copies=compose.copy_data_before_upgrade,
         ),
-        checks=plan.Checks(
+        checks=Checks(
             _CHECKS,
             {
                 "http": [

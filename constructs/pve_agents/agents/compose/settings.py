@@ -45,6 +45,8 @@ def _by_path(stated: object) -> object:
 class Directory(Model):
     """A directory of the container that services keep data in; a text alone is its path."""
 
+    required: ClassVar[Mapping[str, str]] = {"path": f"its path, such as {_SUCH_AS}"}
+
     path: Annotated[str, Text("a directory", r"[^:\x00-\x1f\x7f]+", f"its path, such as {_SUCH_AS}", 1024, _directory)]
     """Where it is; a relative one, as the compose file has it, is made in /srv/<agent>. Required."""
 
@@ -60,6 +62,8 @@ class Directory(Model):
 
 class HttpCheck(Model):
     """An address that answers when all is well."""
+
+    required: ClassVar[Mapping[str, str]] = {"http": "an URL, such as http://127.0.0.1:3000/health"}
 
     http: HttpUrl
     """URL, as seen from the container, such as http://127.0.0.1:3000/health. Required."""

@@ -9,7 +9,8 @@ from pve_agents.agents.app import App, Secret, engine_of
 from pve_agents.agents.docker import is_moving
 from pve_agents.agents.litellm.render import CONFIG, DATABASE, GATEWAY, compose_file, config_file
 from pve_agents.agents.litellm.settings import Litellm
-from pve_agents.guest import plan
+from pve_agents.guest.plan import Checks, Data, Directory, SettingNames, Sidecar
+from pve_agents.guest.plan import Compose as Services
 from pve_agents.settings import Agent
 from pve_agents.yaml_writer import to_yaml
 
@@ -32,7 +33,7 @@ def app(agent: Agent) -> App:
     return App(
         files={"docker-compose.yml": to_yaml(compose_file(agent, litellm, contents)), CONFIG: config},
         compose=_compose(agent, litellm),
-        checks=plan.Checks(
+        checks=Checks(
             _CHECKS,
             {
                 "url": f"http://{'127.0.0.1' if litellm.listen == '0.0.0.0' else litellm.listen}:{litellm.port}",  # noqa: S104
@@ -53,15 +54,15 @@ def app(agent: Agent) -> App:
     )
 
 
-def _compose(agent: Agent, litellm: Litellm) -> plan.Compose:
+def _compose(agent: Agent, litellm: Litellm) -> Services:
     section = f"agents.{agent.name}.litellm"
     images = {GATEWAY: litellm.image.reference, **({DATABASE: litellm.database.image} if litellm.database else {})}
     directory = litellm.data_directory(agent.name)
-    return plan.Compose(
+    return Services(
         title="LiteLLM",
         engine=engine_of(litellm.docker, litellm.stopping),
         network="bridge",
-        settings=plan.SettingNames(
+        settings=SettingNames(
             docker_source=f"{section}.docker.source",
             registry_mirrors=f"{section}.docker.registry_mirrors",
             network=f"{section}.listen",
@@ -71,11 +72,11 @@ def _compose(agent: Agent, litellm: Litellm) -> plan.Compose:
             memory=f"agents.{agent.name}.memory.dedicated_mib",
             copies=f"{section}.copy_data_before_upgrade",
         ),
-        sidecars=tuple(plan.Sidecar(name, image) for name, image in images.items()),
+        sidecars=tuple(Sidecar(name, image) for name, image in images.items()),
         moving=tuple(it for it in images.values() if is_moving(it)),
         variables=agent.secret_names,
-        directories=(plan.Directory(directory, mode=0o755),) if directory else (),
-        data=(plan.Data(DATABASE, directory),) if directory else (),
+        directories=(Directory(directory, mode=0o755),) if directory else (),
+        data=(Data(DATABASE, directory),) if directory else (),
         files=("docker-compose.yml", CONFIG),
         stop_seconds=litellm.stopping.service,
         health_seconds=litellm.start_seconds,

@@ -56,6 +56,10 @@ class GatewayModel(Model):
         "max_input_tokens": "context_length",
         "model_name": "name",
     }
+    required: ClassVar[Mapping[str, str]] = {
+        "name": "what agents call it, such as my-model",
+        "model": "provider and model as LiteLLM calls them, such as openai/gpt-5",
+    }
 
     name: _ModelName
     """What agents call it. Required."""
