@@ -23,6 +23,7 @@ __all__ = [
     "dotted",
     "few",
     "likeliest",
+    "placed",
 ]
 
 Key = tuple[str | int, ...]
@@ -38,6 +39,14 @@ class InFile(str):
     """Part of a key: what follows stands in a file of its own, of this name."""
 
     __slots__ = ()
+
+
+def placed(key: Key) -> str:
+    """Return a place as a message names it: in a file of its own, by that file's name and the keys in there."""
+    for i, part in enumerate(key):
+        if isinstance(part, InFile):
+            return ": ".join(filter(None, (part, dotted(key[i + 1 :]))))
+    return dotted(key)
 
 
 @dataclass(frozen=True)

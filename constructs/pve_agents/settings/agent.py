@@ -16,7 +16,7 @@ from pydantic import (
 
 from pve_agents.agents.kind import Container, Kind, KindOf, Neighbour, OneSection, Sections, default_of, kinds
 from pve_agents.model import Flag, Model, distinct, listed
-from pve_agents.problems import Key, Problem, ProblemsError, checked, dotted, few
+from pve_agents.problems import Key, Problem, ProblemsError, checked, few, placed
 from pve_agents.settings.container import Cpu, Disk, Dns, Memory, Network, Startup, Template
 from pve_agents.settings.storage import Devices, Mounts
 from pve_agents.stopping import Stopping
@@ -218,7 +218,7 @@ class Agent(Model):
     def warnings(self) -> tuple[str, ...]:
         """What is worth a second look, a sentence each."""
         sentences = [
-            f"{dotted(('agents', self.name, *key))}: {sentence}" + ("" if sentence.endswith("?") else ".")
+            f"{placed(('agents', self.name, *key))}: {sentence}" + ("" if sentence.endswith("?") else ".")
             for key, sentence in self._second_looks()
         ]
         return tuple(few(sentences, f"agents.{self.name}: {{}} more {{are}} worth a second look, after these."))

@@ -6,7 +6,7 @@ from typing import get_args, get_origin
 
 from pve_agents.agents.kind import KindOf
 from pve_agents.model import Model, meant, offered
-from pve_agents.problems import InFile, Key, Problem, dotted
+from pve_agents.problems import InFile, Key, Problem, dotted, placed
 from pve_agents.settings.agent import Agent
 from pve_agents.settings.backend import BACKENDS
 from pve_agents.settings.file import FILE
@@ -85,8 +85,8 @@ def _model_below(model: type[Model], keys: Sequence[str]) -> type[Model]:
     rest = iter(keys)
     for key in rest:
         annotation = model.known_keys()[key]
-        if _is_mapping(annotation):
-            next(rest)  # The item's own key.
+        if _is_mapping(annotation) or get_origin(annotation) is tuple:
+            next(rest, None)  # The item's own key, or its place in a list.
         model = _model_in(annotation) or model
     return model
 
@@ -151,9 +151,8 @@ def _phrase(problem: Problem, key: Key, backend: str) -> str:
 
 
 def _where(label: str, file: object, key: Key, value: object) -> str:
-    for i, part in enumerate(key):
-        if isinstance(part, InFile):
-            return ": ".join(filter(None, (part, dotted(key[i + 1 :]))))
+    if any(isinstance(part, InFile) for part in key):
+        return placed(key)
     return f"{origin(label, file, key, value)}: {dotted(key)}"
 
 

@@ -191,8 +191,7 @@ class Compose(Kind):
         )
         tree, wrong = filled_tree(self.file.tree, around)
         beside: Found = {} if wrong and not tree else self._beside(paths_beside(tree, around))
-        if not wrong:
-            wrong = [*problems(tree, around, beside), *self._own_problems(tree, beside)]
+        wrong = wrong or problems(tree, around, beside) or [*self._own_problems(tree, beside)]
         if wrong:
             raise ProblemsError(it.below(self.file.place) for it in wrong)
         fitted = self.model_copy()
