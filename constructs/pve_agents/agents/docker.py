@@ -23,7 +23,9 @@ __all__ = [
     "is_moving",
 ]
 
-MOVING_TAGS = frozenset({"beta", "canary", "dev", "develop", "edge", "latest", "main", "master", "nightly", "stable"})
+MOVING_TAGS = frozenset(
+    {"beta", "canary", "dev", "develop", "edge", "latest", "main", "master", "nightly", "release", "stable"}
+)
 _Name = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 REPOSITORY = rf"(?:[A-Za-z0-9][A-Za-z0-9.-]*(?::[0-9]{{1,5}})?/)?{_Name}(?:/{_Name})*"
 TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
@@ -47,7 +49,7 @@ def is_moving(reference: str) -> bool:
     """Tell whether an image's tag means another one from time to time, and no digest pins it."""
     # What stands behind the last colon is then the digest; without one in its last part it has no tag, which is latest.
     last = reference.rpartition("/")[2]
-    return ":" not in last or last.rpartition(":")[2] in MOVING_TAGS
+    return ":" not in last or set(last.rpartition(":")[2].split("-")) <= MOVING_TAGS
 
 
 def in_seconds(duration: str) -> int:

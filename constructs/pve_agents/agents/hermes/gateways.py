@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pve_agents.agents.hermes.config import Provider, Settings
+from pve_agents.agents.hermes.config import Settings
 from pve_agents.agents.hermes.profile import Profile
 from pve_agents.agents.hermes.providers import named
 from pve_agents.agents.kind import Ask, Endpoint
@@ -38,28 +38,30 @@ def _key_name(provider: Mapping[str, Any]) -> str:
     return reference[1] if reference else str(provider.get("key_env") or "")
 
 
-def filled(settings: Settings, endpoints: Endpoints, inherited: Mapping[str, Provider]) -> Settings:
+def filled(settings: Settings, endpoints: Endpoints, main: Settings | None = None) -> Settings:
     """Return settings in which the addresses are known, and the model where none is stated.
 
     Args:
         settings: As they are stated.
         endpoints: What was asked for.
-        inherited: Providers that they have besides their own.
+        main: What they inherit, with all of it filled in. Defaults to nothing.
     """
+    stated = settings.model.model_fields_set
+    own = settings.providers if main is None or "providers" in settings.model_fields_set else {}
     providers = {
         name: it.model_copy(update={"base_url": endpoints[it.gateway][0]}) if it.gateway else it
-        for name, it in settings.providers.items()
+        for name, it in own.items()
     }
-    there = {**inherited, **providers}.get(named(settings.model.provider))
-    update: dict[str, Any] = {}
-    if any(it.gateway for it in providers.values()):
-        update["providers"] = providers
+    update: dict[str, Any] = {"providers": providers} if any(it.gateway for it in providers.values()) else {}
+    name = named(settings.model.provider if main is None or "provider" in stated else main.model.provider)
+    there = providers.get(name)
+    if main and not (there and there.gateway):
+        there = main.providers.get(name)
     if there and there.gateway:
         models = endpoints[there.gateway][1].models
-        # An inherited model was chosen where it is stated.
-        stated = settings.model.model_fields_set
-        chosen: dict[str, Any] = {} if inherited or "default" in stated else {"default": next(iter(models))}
+        chosen: dict[str, Any] = {"default": next(iter(models))} if main is None and "default" not in stated else {}
         tokens = models.get(chosen.get("default", settings.model.default))
+        # An inherited model has its tokens where it is stated.
         if tokens and "context_length" not in stated and (chosen or "default" in stated):
             chosen["context_length"] = tokens
         if chosen:

@@ -189,9 +189,9 @@ class Hermes(Profile, Kind):
             ProblemsError: One has not the model that is wanted.
         """
         problems = [it for key, profile in self._profiles for it in stated_twice(key, profile.settings, endpoints)]
-        main = filled(self.settings, endpoints, {})
+        main = filled(self.settings, endpoints)
         profiles = {
-            name: it.model_copy(update={"settings": filled(it.settings, endpoints, main.providers)})
+            name: it.model_copy(update={"settings": filled(it.settings, endpoints, main)})
             for name, it in self.profiles.items()
         }
         answered = self.model_copy(update={"settings": main, "profiles": MappingProxyType(profiles)})

@@ -12,7 +12,7 @@ from pve_agents.agents.docker import DIGEST, REFERENCE, REPOSITORY, TAG, Docker,
 from pve_agents.agents.kind import Container, Endpoint, Kind
 from pve_agents.guest_places import place
 from pve_agents.model import Flag, Model, ReadOnly, at_most, distinct
-from pve_agents.problems import Key, Problem, ProblemsError, checked
+from pve_agents.problems import Key, Problem, ProblemsError
 from pve_agents.stopping import Stopping
 from pve_agents.types import EnvName, Number, Text, holds_token, is_credential_name, lies_in, shown
 
@@ -25,6 +25,12 @@ _ModelName = Annotated[str, Text("a model", r"[^\x00-\x20\x7f]+", "its name, suc
 _Price = Annotated[float, Number("a price of one token in dollars", 0, 1, whole=False)]
 _Tokens = Annotated[int, Number("a number of tokens", 1, 100_000_000)]
 _Seconds = Annotated[int, Number("a number of seconds", 1, 86_400)]
+
+
+def _data(path: str) -> str:
+    if {"", ".", ".."} & set(path[1:].split("/")):
+        raise ValueError(f"{shown(path)} is no plain path; write one such as /srv/gateway/database")
+    return place(path, such_as="/srv/gateway/database")
 
 
 class Image(Model):
@@ -114,7 +120,9 @@ class Database(Model):
     )
     """Image of PostgreSQL. Defaults to postgres:17.6; a higher major version does not read the data of a lower one."""
 
-    directory: Annotated[str, Text("a directory", r"/[^:\x00-\x1f\x7f]+", "an absolute path", 1024)] | None = None
+    directory: Annotated[str, Text("a directory", r"/[^:\x00-\x1f\x7f]+", "an absolute path", 1024, _data)] | None = (
+        None
+    )
     """Directory of the container for its data, which may lie in a mount. Defaults to /srv/<agent>/database."""
 
     password: EnvName = "LITELLM_DATABASE_PASSWORD"  # noqa: S105 - a name
@@ -235,13 +243,6 @@ class Litellm(Kind):
         if problems := [*_tree_problems(values, _OURS[info.field_name])]:
             raise ProblemsError(problems)
         return values
-
-    @field_validator("database")
-    @classmethod
-    def _database_has_a_place(cls, database: Database | None) -> Database | None:
-        if database and database.directory:
-            checked([database.directory], lambda _, path: [("directory", place(path, such_as="/srv/gateway/database"))])
-        return database
 
     def fitted(self, container: Container) -> Self:
         """Refuse a place for the database that is somebody else's."""
