@@ -100,7 +100,6 @@ class Gateway:
             session.headers["Authorization"] = f"Bearer {self._master_key.get_secret_value()}"
             try:
                 response = session.post(f"{self._url}{path}", json=body, timeout=_SECONDS, allow_redirects=False)
-                said = response.json() if response.content else {}
             except requests.Timeout:
                 raise GrantError(
                     f"the gateway {self._agent} at {self._url} gave no answer within {_SECONDS} seconds"
@@ -110,6 +109,7 @@ class Gateway:
                     f"the gateway {self._agent} is not reached at {self._url} ({type(error).__name__}): is it deployed, "
                     "and does this machine reach it?"
                 ) from None
+        said = _read_json(response)
         if response.ok and isinstance(said, dict):
             return said
         raise GrantError(self._why(response.status_code, said))
@@ -127,6 +127,13 @@ class Gateway:
         if status in (_UNAUTHORIZED, _FORBIDDEN):
             return f"the gateway {self._agent} refuses the master key: deliver its secrets with `pipenv run agents secrets {self._agent}`"
         return f"the gateway {self._agent} made no key (HTTP {status}: {text[:300]})"
+
+
+def _read_json(response: requests.Response) -> object:
+    try:
+        return response.json() if response.content else {}
+    except ValueError:
+        return response.text
 
 
 # The secrets file -----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ def command(gateway: str, agent: str, budget: float, models: str | None, every: 
     try:
         before = secret_in(file, secret)
         there = Gateway(gateway, _url(at, litellm), _master_key(at, litellm, project))
-        put_secret(file, secret, there.make(grant))
+        _keep(there, file, secret, there.make(grant))
         if revoke and before:
             there.end(before)
     except GrantError as error:
@@ -51,6 +52,16 @@ def command(gateway: str, agent: str, budget: float, models: str | None, every: 
         f"{agent} may spend {budget:g} dollars{f' every {every}' if every else ''} on {', '.join(grant.models)} at "
         f"{gateway}: {secret} is in {file}. Deliver it with `pipenv run agents secrets {agent}`.{left}"
     )
+
+
+def _keep(gateway: Gateway, file: Path, name: str, key: SecretStr) -> None:
+    """Write a key that was made; one that cannot be kept is ended."""
+    try:
+        put_secret(file, name, key)
+    except GrantError:
+        with contextlib.suppress(GrantError):
+            gateway.end(key)
+        raise
 
 
 def _secret(gateway: Agent, agent: Agent) -> str:
