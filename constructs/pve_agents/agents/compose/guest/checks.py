@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -23,6 +24,11 @@ class _Asked:
     status: int
     contains: str
     seconds: int
+
+    @property
+    def name(self) -> str:
+        """What it is called in a list of checks, where a name is made of words."""
+        return " ".join(re.findall(r"[A-Za-z0-9_.-]+", self.url))
 
     def answer(self) -> Answer:
         """Ask it."""
@@ -74,7 +80,7 @@ class Checks(OwnChecks):
         del chat
         for it in self._asked():
             answer = it.answer()
-            yield Check(f"http {it.url}", "ok" if answer.ok else "failed", answer.detail, answer.remedy)
+            yield Check(it.name, "ok" if answer.ok else "failed", answer.detail, answer.remedy)
 
     def _asked(self) -> list[_Asked]:
         return [_Asked(**it) for it in self.arguments.get("http", [])]
