@@ -63,6 +63,11 @@ def test_an_example_is_deployed_is_well_and_has_nothing_to_do_the_second_time(
         homelab = load_settings(project.directory)
         for name in wanted:
             give_secrets(project, name, homelab.agents[name].secret_names)
+            for device in homelab.agents[name].devices.values():
+                # A device of the virtual node is a plain file.
+                place = virtual_node.host.real(device.path)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.touch()
         project.synthesize()
         for name in wanted:
             project.apply(stack=name)
