@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from pve_agents.agents.hermes.docker import Image as HermesImage
 from pve_agents.guest import plan as planned
@@ -92,7 +92,7 @@ class Guest:
         self.give_secrets()
 
     @classmethod
-    def like(cls, other: Guest, directory: Path) -> Guest:
+    def like(cls, other: Guest, directory: Path) -> Self:
         """Make another one that is as far as the first."""
         guest = cls(directory)
         shutil.copytree(other.root, guest.root, symlinks=True, dirs_exist_ok=True)

@@ -84,8 +84,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Application:
 
 @pytest.fixture
 def deployed(template: Application, tmp_path: Path) -> Application:
-    guest = Application(tmp_path)
-    guest = Application.like(template, tmp_path / "like")  # type: ignore[assignment]
+    guest = Application.like(template, tmp_path)
     guest.write(f"{DATA}/table", "under the first\n")
     guest.write(f"{VOLUME}/page", "under the first\n")
     guest.forget()
@@ -281,7 +280,6 @@ def test_a_tag_that_moves_is_looked_up_again(deployed: Application) -> None:
 def test_an_update_that_is_killed_at_any_change_ends_like_any_other(template: Application, tmp_path: Path) -> None:
     def updated(name: str) -> Application:
         guest = Application.like(template, tmp_path / name)
-        assert isinstance(guest, Application)
         guest.write(f"{DATA}/table", "under the first\n")
         guest.images |= {"job": "example/wiki:2.0", "web": "example/wiki:2.0"}
         guest.deliver()
