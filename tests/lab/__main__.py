@@ -20,6 +20,8 @@ from pathlib import Path
 
 from tests.lab.sandbox import CACHE, ROOT, RUN, LabError, first_process, run_inside
 
+# Hermes goes last: at its end it is destroyed.
+CASES = ("tests/lab/test_application.py", "tests/lab/test_lab.py")
 PID = CACHE / "pid"
 ENVIRONMENT = RUN / "environment.json"
 
@@ -50,7 +52,7 @@ def _test(options: list[str]) -> int:
         outside = subprocess.run([*pytest, "tests/lab/test_sandbox.py"], cwd=ROOT, check=False)
         if outside.returncode:
             return outside.returncode
-    return run_inside([*pytest, "tests/lab/test_lab.py", *options])
+    return run_inside([*pytest, *CASES, *options])
 
 
 def _up() -> int:

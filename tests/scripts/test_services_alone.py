@@ -182,6 +182,21 @@ def test_a_service_that_ends_again_and_again_fails_the_deploy(deployed: Applicat
     assert "web is not ready: container hermes-web-1 ends again and again (7 restarts): exit code 1" in said
 
 
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [
+        ("dependency failed to start: container hermes-db-1 is unhealthy", "hermes-db-1"),
+        ('service "job" didn\'t complete successfully: exit 1', "job"),
+    ],
+)
+def test_what_others_wait_for_in_vain_is_named(said: str, name: str, deployed: Application) -> None:
+    deployed.set(trouble={"up": said})
+    deployed.images["web"] = "example/wiki:1.1"
+    found = deploy(deployed, ok=False)
+    assert f"{name} is not well, and others wait for it: look at `docker ps -a`" in found
+    assert said in found
+
+
 def test_what_looks_from_the_outside_is_asked_until_it_is_well(deployed: Application) -> None:
     http = {"url": "http://127.0.0.1:1/", "status": 200, "contains": "", "seconds": 1}
     deployed.checks = planned.Checks("pve_agents.agents.compose.guest.checks", {"http": [http]})

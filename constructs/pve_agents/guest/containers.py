@@ -16,6 +16,10 @@ __all__ = ["stop_agent", "want_containers"]
 
 # Compose makes the new container beside the old one, and gives it its name at the end.
 _HALF_MADE = re.compile(r"[0-9a-f]{12}_.*")
+# Compose waits by itself for what a service depends on.
+_WAITED_FOR = re.compile(
+    r"dependency failed to start: container (?P<container>\S+)|service \"(?P<service>[^\"]+)\" didn't complete successfully"
+)
 _NAME_IN_USE = re.compile(r'is already in use by container "?([0-9a-f]+)')
 
 
@@ -148,6 +152,13 @@ def _up_failed(work: Work, said: str) -> None:
             "a container of the same name that does not belong to this deploy is in the way: look at it with `docker ps -a`"
             " in the container, and remove it with `docker stop -t 120 NAME` and `docker rm NAME`",
             line,
+        )
+    if found := _WAITED_FOR.search(said):
+        name = found["container"] or found["service"]
+        fail(
+            f"{name} is not well, and others wait for it: look at `docker ps -a` and at its `docker logs` in the container",
+            line,
+            *(work.docker.log(name, work.secrets) if found["container"] else ()),
         )
     if "port is already allocated" in said or "address already in use" in said:
         fail("a port that a container publishes is in use: free it, or choose another one", line)

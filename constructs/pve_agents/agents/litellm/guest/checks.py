@@ -37,7 +37,7 @@ class Checks(OwnChecks):
         if self.arguments["has_database"] and database.lower() != "connected":
             detail = f"the gateway is up without its database ({database or 'nothing is said of it'})"
             return Answer("waiting", detail, "look at `docker logs` of the container of the service database")
-        return Answer("ok", f"up, its database {database}" if database else "up")
+        return Answer("ok", f"up, its database {database}" if self.arguments["has_database"] else "up")
 
     def prove(self) -> Answer:
         """Tell whether it has its models, and gets an answer from one of them."""
