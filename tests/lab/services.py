@@ -34,6 +34,8 @@ from tests.lab.tls import answering_as_anybody
 
 LITELLM_PORT, REGISTRY_PORT, TELEGRAM_PORT, RECORDER_PORT = 4000, 5000, 8081, 9
 BEHIND_RELAY, OTHER_LITELLM, UPSTREAM_PORT = 4001, 4002, 4020
+# For an agent that is a gateway itself: its images, and the model that it asks.
+GATEWAY_REGISTRY_PORT, GATEWAY_UPSTREAM_PORT = 5001, 4021
 # What dnsmasq answers for names that lead nowhere here (RFC 2544: no network has it).
 NOWHERE = "198.18.0.1"
 GUEST = "10.1.10.118"
@@ -102,6 +104,9 @@ class Refused:
         return found[1].decode() if found else self.address
 
 
+_PORTS = (LITELLM_PORT, REGISTRY_PORT, TELEGRAM_PORT, GATEWAY_REGISTRY_PORT, GATEWAY_UPSTREAM_PORT)
+
+
 class Services:
     """All of them, running."""
 
@@ -161,6 +166,11 @@ class Services:
             self.wait(OTHER_LITELLM)
         self.relay.behind = OTHER_LITELLM if self._other_litellm else BEHIND_RELAY
 
+    def serve_gateway(self, images: Path) -> None:
+        """Serve what an agent needs that is a gateway itself: images, and the scripted model."""
+        self._processes.append(registry(images, f"{GATEWAY}:{GATEWAY_REGISTRY_PORT}"))
+        self._serve((GATEWAY, GATEWAY_UPSTREAM_PORT), self.upstream.answer)
+
     def refuse_litellm(self) -> Callable[[], None]:
         """Let nobody listen where LiteLLM was; returns what undoes it."""
         server = self._relay_server
@@ -188,7 +198,7 @@ class Services:
                 gateway=GATEWAY,
                 litellm=LITELLM,
                 mirrors=", ".join(sorted({address for found in mirrors.values() for address in found})),
-                ports=f"{LITELLM_PORT}, {REGISTRY_PORT}, {TELEGRAM_PORT}",
+                ports=", ".join(map(str, _PORTS)),
                 recorder=RECORDER_PORT,
             ),
         )

@@ -135,10 +135,10 @@ def test_what_somebody_stops_or_removes_is_named_and_mended(app: Application) ->
     name = app.container.run("docker", "ps", "--format", "{{.Names}}", "--filter", "name=store").stdout.strip()
     app.container.run("docker", "stop", "--time", "1", name)
     failed = app.failed()
-    assert "has ended" in failed["container store"]
+    assert "has ended" in failed["docker container store"]
     assert "store started" in app.lab.project.agents("mend", "app").raw
     app.container.run("docker", "rm", "--force", name)
-    assert "there is no container" in app.failed()["container store"]
+    assert "there is no container" in app.failed()["docker container store"]
     assert "store created" in app.lab.project.agents("mend", "app").raw
     assert app.ask().startswith("hello ")
     assert app.failed() == {}
