@@ -33,7 +33,7 @@ endif
 endif
 
 SCHEMA := $(wildcard schemas/proxmox@*.json)
-SHELL_SCRIPTS := $(shell grep -lE '^\#!/(usr/bin/env bash|bin/sh)$$' scripts/* tests/lab/image/* .ci/run 2>/dev/null) \
+SHELL_SCRIPTS := $(shell grep -lE '^\#!/(usr/bin/env bash|bin/sh)$$' scripts/* tests/lab/image/* tests/lab/gateway_image/* .ci/run 2>/dev/null) \
 	$(shell grep -rIlE '^\#!/(usr/bin/env bash|bin/sh)$$' constructs)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* 2>/dev/null)
 
