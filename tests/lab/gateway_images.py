@@ -26,7 +26,7 @@ DATABASE_PACKAGES = ("postgresql", "postgresql-client")
 
 def prepare(cached: Cached) -> Path:
     """Return a directory for docker-registry with the images, built once."""
-    texts = [f"{it.name}\0{it.read_text()}" for it in sorted(FILES.iterdir())]
+    texts = [f"{it.name}\0{it.read_text()}" for it in (Path(__file__), *sorted(FILES.iterdir()))]
     debian = next(CACHE.glob("debian-*"))
     made_from = [*GATEWAY_PACKAGES, *DATABASE_PACKAGES, *TAGS, LITELLM_VERSION, PRISMA_VERSION, *texts]
     return cache._cached("gateway", _build, made_from, debian, cached.litellm)
@@ -73,7 +73,7 @@ def _gateway_root(debian: Path, litellm: Path, root: Path) -> Path:
     place = root / "opt/litellm"
     # The interpreter is the image's own, of the same version.
     sh("cp", "--archive", next(litellm.glob("lib/python3*/site-packages")), place)
-    cache._pip("install", "--target", place, "--no-deps", f"prisma=={PRISMA_VERSION}", "nodeenv")
+    cache._pip("install", "--target", place, "--no-deps", f"prisma=={PRISMA_VERSION}", "nodeenv", "async-timeout")
     prisma = root / "opt/prisma"
     prisma.mkdir()
     shutil.copy(FILES / "package.json", prisma)

@@ -176,6 +176,12 @@ def test_a_job_that_failed_is_done_again_and_one_that_is_done_is_not(deployed: A
     assert deployed.changes == []
 
 
+def test_a_service_that_has_ended_a_few_times_is_waited_for(deployed: Application) -> None:
+    deployed.set_container("hermes-web-1", Status="restarting", ExitCode=1, restarts=2)
+    said = deploy(deployed, ok=False)
+    assert "container hermes-web-1 ends again and again (2 restarts): exit code 1 (waited 30 seconds)" in said
+
+
 def test_a_service_that_ends_again_and_again_fails_the_deploy(deployed: Application) -> None:
     deployed.set_container("hermes-web-1", Status="restarting", ExitCode=1, restarts=7)
     said = deploy(deployed, ok=False)

@@ -51,9 +51,11 @@ def _wait_for_sidecar(work: Work, sidecar: Sidecar) -> None:
         if (found := work.docker.of_service(sidecar.name)) is None:
             return Answer("failed", f"there is no container of {sidecar.name}", "deploy again")
         shown, container = found
-        if container.status == "restarting" and container.restarts < _MOST_RESTARTS:
-            return Answer("waiting", f"container {shown} is restarting")
-        return sidecar_answer(work, sidecar, *found)
+        answer = sidecar_answer(work, sidecar, *found)
+        if container.status in ("running", "restarting") and container.restarts < _MOST_RESTARTS and not answer.ok:
+            # One that ends at first, because another one is not there yet, may stay the next time.
+            return Answer("waiting", answer.detail, answer.remedy)
+        return answer
 
     if not (answer := _patiently(work, sidecar.name, ask)).ok:
         fail(_not_ready_sentence(sidecar.name, answer), *work.docker.log(shown, work.secrets))
