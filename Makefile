@@ -84,7 +84,7 @@ compose: setup ## what the real Docker Compose makes of the files; gets it from 
 agent: setup ## what the real Hermes Agent makes of the settings; gets it from pip's index once
 	@$(PYTEST) tests/agent
 
-lab: setup ## Hermes in a real container on this machine, and what may happen to it; needs root
+lab: setup ## Hermes, a gateway and an application in real containers, and what may happen to them; needs root
 	@python -m tests.lab
 
 lint: setup ## mypy, ruff, pyright, shellcheck, shfmt
