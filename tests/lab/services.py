@@ -36,6 +36,8 @@ LITELLM_PORT, REGISTRY_PORT, TELEGRAM_PORT, RECORDER_PORT = 4000, 5000, 8081, 9
 BEHIND_RELAY, OTHER_LITELLM, UPSTREAM_PORT = 4001, 4002, 4020
 # For an agent that is a gateway itself: its images, and the model that it asks.
 GATEWAY_REGISTRY_PORT, GATEWAY_UPSTREAM_PORT = 5001, 4021
+# What goes from one guest to another passes the node's firewall as well.
+GATEWAY_AGENT = "10.1.10.121"
 # What dnsmasq answers for names that lead nowhere here (RFC 2544: no network has it).
 NOWHERE = "198.18.0.1"
 GUEST = "10.1.10.118"
@@ -62,11 +64,14 @@ table ip lab {{
     tcp dport 53 redirect
     ip daddr @mirrors tcp dport {{ 80, 443 }} accept
     ip daddr {{ {gateway}, {litellm} }} tcp dport {{ {ports} }} accept
+    ip daddr {agent} tcp dport {{ {litellm_port} }} accept
     meta l4proto tcp redirect to :{recorder}
   }}
   chain passing {{
     type filter hook forward priority filter
     iifname "{bridge}" ip daddr @mirrors accept
+    iifname "{bridge}" ip daddr {agent} tcp dport {{ {litellm_port} }} accept
+    iifname "{bridge}" ip saddr {agent} tcp sport {{ {litellm_port} }} accept
     iifname "{bridge}" meta l4proto udp add @refused {{ ip daddr . meta l4proto . udp dport }}
     iifname "{bridge}" drop
   }}
@@ -199,6 +204,8 @@ class Services:
                 litellm=LITELLM,
                 mirrors=", ".join(sorted({address for found in mirrors.values() for address in found})),
                 ports=", ".join(map(str, _PORTS)),
+                agent=GATEWAY_AGENT,
+                litellm_port=LITELLM_PORT,
                 recorder=RECORDER_PORT,
             ),
         )

@@ -15,11 +15,11 @@ from tests.lab import gateway_images
 from tests.lab.container import Container
 from tests.lab.lab import ALLOWED_USER, Lab
 from tests.lab.sandbox import GATEWAY, LabError
-from tests.lab.services import GATEWAY_REGISTRY_PORT, GATEWAY_UPSTREAM_PORT
+from tests.lab.services import GATEWAY_AGENT, GATEWAY_REGISTRY_PORT, GATEWAY_UPSTREAM_PORT
 
 pytestmark = pytest.mark.lab
 
-VMID, ADDRESS, MODEL = 121, "10.1.10.121", "scripted"
+VMID, MODEL = 121, "scripted"
 # A turn of the scripted model's has 15 tokens.
 PRICE = 0.001
 SECRETS = {
@@ -73,7 +73,7 @@ class GatewayAgent:
         gateway = {
             "vmid": VMID,
             "protect": False,
-            "network": {"address": f"{ADDRESS}/16", "gateway": GATEWAY},
+            "network": {"address": f"{GATEWAY_AGENT}/16", "gateway": GATEWAY},
             "dns": {"servers": [GATEWAY]},
             "mounts": {"mp0": {"host_path": "/mnt/pve/hdd/gateway", "guest_path": "/data"}},
             "litellm": litellm,

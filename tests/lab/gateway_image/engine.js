@@ -36,7 +36,7 @@ function translated(query) {
 function untagged(v) {
   if (Array.isArray(v)) return v.map(untagged);
   if (v && typeof v === "object") {
-    if ("$type" in v) return v.value;
+    if ("$type" in v) return v.$type === "Json" ? JSON.parse(v.value) : v.value;
     return Object.fromEntries(Object.entries(v).map(([k, it]) => [k, untagged(it)]));
   }
   return v;
