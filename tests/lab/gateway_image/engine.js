@@ -20,6 +20,16 @@ function literal(v) {
   }
   throw new Error("kind " + v.kind);
 }
+// Text for a field of JSON is JSON in GraphQL, and a string in this protocol.
+const jsonFields = {};
+function readJsonFields(datamodel) {
+  for (const [, model, body] of datamodel.matchAll(/^model (\w+) \{([\s\S]*?)^\}/gm)) jsonFields[model] = new Set([...body.matchAll(/^\s+(\w+)\s+Json/gm)].map(it => it[1]));
+}
+function tagged(value, fields) {
+  if (Array.isArray(value)) return value.map(it => tagged(it, fields));
+  if (!value || typeof value !== "object" || "$type" in value) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, it]) => [key, fields.has(key) && typeof it === "string" ? { $type: "Json", value: it } : tagged(it, fields)]));
+}
 const args = field => Object.fromEntries((field.arguments || []).map(a => [a.name.value, literal(a.value)]));
 function selection(set) {
   const out = {};
@@ -31,12 +41,12 @@ function translated(query) {
   const field = parse(query.replace("ARRAY_AGG(viewname)", "ARRAY_AGG(viewname::text)")).definitions[0].selectionSet.selections[0];
   const name = field.name.value, action = ACTIONS.find(a => name.startsWith(a));
   const modelName = name.slice(action.length) || undefined;
-  return { name, alias: field.alias ? field.alias.value : name, body: { modelName, action, query: { arguments: args(field), selection: selection(field.selectionSet) } } };
+  return { name, alias: field.alias ? field.alias.value : name, body: { modelName, action, query: { arguments: tagged(args(field), jsonFields[modelName] || new Set()), selection: selection(field.selectionSet) } } };
 }
 function untagged(v) {
   if (Array.isArray(v)) return v.map(untagged);
   if (v && typeof v === "object") {
-    if ("$type" in v) return v.$type === "Json" ? JSON.parse(v.value) : v.value;
+    if ("$type" in v) return v.value;
     return Object.fromEntries(Object.entries(v).map(([k, it]) => [k, untagged(it)]));
   }
   return v;
@@ -49,6 +59,7 @@ async function main() {
   const instance = new WebAssembly.Instance(new WebAssembly.Module(wasm), { "./query_engine_bg.js": runtime });
   runtime.__wbg_set_wasm(instance.exports);
   const datamodel = fs.readFileSync(process.env.PRISMA_DML_PATH, "utf8");
+  readJsonFields(datamodel);
   const engine = new runtime.QueryEngine({ datamodel, env: process.env, logQueries: false, ignoreEnvVarErrors: true, datasourceOverrides: {}, logLevel: "error", configDir: ".", engineProtocol: "json" }, () => {}, adapter);
   await engine.connect("{}");
   async function one(query, tx) {
