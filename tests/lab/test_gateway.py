@@ -22,6 +22,8 @@ pytestmark = pytest.mark.lab
 VMID, MODEL = 121, "scripted"
 # A turn of the scripted model's has 15 tokens.
 PRICE = 0.001
+# LiteLLM asks for what a whole prompt may cost before it lets one through.
+PLENTY = 1000
 SECRETS = {
     "LITELLM_MASTER_KEY": "sk-of-the-master-0123456789abcdef",
     # What an URL would have to spell in another way.
@@ -133,8 +135,8 @@ def test_the_gateway_is_well_and_a_second_deploy_changes_nothing(gateway: Gatewa
 
 
 def test_hermes_asks_it_with_a_key_that_was_granted_and_telegram_is_answered(gateway: GatewayAgent) -> None:
-    said = gateway.grant(1, "--models", MODEL)
-    assert "hermes may spend 1 dollars on scripted at gateway: LITELLM_API_KEY is in" in said
+    said = gateway.grant(PLENTY, "--models", MODEL)
+    assert f"hermes may spend {PLENTY} dollars on scripted at gateway: LITELLM_API_KEY is in" in said
     line = gateway.hermes_file.read_text().splitlines()[-1]
     key = line.removeprefix("LITELLM_API_KEY=")
     assert key.startswith("sk-")
@@ -164,7 +166,7 @@ def test_a_budget_that_is_used_up_is_named_by_verify_and_a_new_one_is_a_new_key(
     found = gateway.failed("hermes")
     assert "Budget has been exceeded" in found["model endpoint"]["detail"]
     assert "the key's budget is used up at the model endpoint" in found["model endpoint"]["remedy"]
-    gateway.grant(1, "--revoke")
+    gateway.grant(PLENTY, "--revoke")
     gateway.lab.project.agents("secrets", "hermes")
     assert gateway.lab.chat("ping") == "pong"
     assert gateway.failed("hermes") == {}
