@@ -85,7 +85,7 @@ agent: setup ## what the real Hermes Agent makes of the settings; gets it from p
 	@$(PYTEST) tests/agent
 
 lab: setup ## Hermes, a gateway and an application in real containers, and what may happen to them; needs root
-	@python -m tests.lab
+	@python -m tests.lab $(LAB)
 
 lint: setup ## mypy, ruff, pyright, shellcheck, shfmt
 	@ruff check .
