@@ -304,7 +304,9 @@ class Project:
     @property
     def _prepared(self) -> dict[str, str]:
         """An environment whose `python3` need not start for what is this project's."""
-        return {"PATH": os.pathsep.join([os.environ["PREPARED_PROGRAMS"], self.env["PATH"]])}
+        # The lab has none of them.
+        prepared = os.environ.get("PREPARED_PROGRAMS")
+        return {"PATH": os.pathsep.join([prepared, self.env["PATH"]])} if prepared else {}
 
     def _initialize(self, stack: str) -> None:
         """Run `terraform init`, once for all directories that would get the same of it."""
