@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -44,6 +45,10 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in list(os.environ):
         if FOREIGN.match(name):
             del os.environ[name]
+    # Whoever starts the tests in the background makes them, and all that they start, ignore what a test is about.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     # Many images for CI set it, and hundreds of processes would compile the same modules again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
