@@ -54,7 +54,10 @@ def test_up_shows_all_that_it_will_do_before_it_does_it_and_ends_with_an_answer(
     ran = [line.split()[2:4] for line in lines[len(shown) :] if line.startswith("  [hermes] $ ")]
     assert ran == announced
     assert any(re.fullmatch(r"✓ chat +answered in 4 characters +\d\.\ds", line) for line in lines)
-    assert lines[-2] == "hermes runs in container 118 on gihyeon at 10.1.10.118"
+    assert lines[-3:-1] == [
+        "hermes runs in container 118 on gihyeon at 10.1.10.118",
+        "  talk to it, as root on gihyeon: pct exec 118 -- docker exec -it hermes hermes chat",
+    ]
     assert virtual_node.container_config(118)["features"] == "keyctl=1,nesting=1"
 
 

@@ -48,6 +48,9 @@ class App:
     secrets: Sequence[Secret] = ()
     """What is to be known of its secrets, beside what ``compose`` says of them."""
 
+    next_steps: Sequence[str] = ()
+    """What to do with it once it answers, a line each; ``{address}`` is the container's. Defaults to nothing."""
+
 
 def engine_of(docker: Docker, stopping: Stopping) -> Engine:
     """Return what Docker's daemon is to be told; its other settings stay as they are.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pve_agents.agents.app import app_of
 from pve_agents.operator.approval import apply
 from pve_agents.operator.deployment import Deployment
 from pve_agents.operator.output import Output
@@ -48,12 +49,12 @@ def deploy(deployment: Deployment, out: Output) -> None:
             raise Stopped(f"{deployment.agent.name}: the node could not be mended", status=status)
 
 
-def reachable(deployment: Deployment) -> str:
-    """Return where the agent is, and what to do with it."""
+def reachable(deployment: Deployment) -> list[str]:
+    """Return where the agent is, and what to do with it, a line each."""
     agent = deployment.agent
     if not agent.started:
-        return f"{agent.name}'s container {agent.vmid} on {agent.node} is stopped, as the settings want it"
+        return [f"{agent.name}'s container {agent.vmid} on {agent.node} is stopped, as the settings want it"]
     outputs = deployment.token.outputs or deployment.token.read_outputs()
-    address = outputs.get(f"{agent.name}_ipv4")
-    where = f" at {address}" if address else ""
-    return f"{agent.name} runs in container {agent.vmid} on {agent.node}{where}"
+    address = str(outputs.get(f"{agent.name}_ipv4") or agent.hostname)
+    steps = (f"  {it.replace('{address}', address)}" for it in app_of(agent).next_steps)
+    return [f"{agent.name} runs in container {agent.vmid} on {agent.node} at {address}", *steps]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pve_agents.agents.app import App, engine_of
@@ -42,7 +42,18 @@ def app(agent: Agent) -> App:
     if hermes is None:
         raise ValueError(f"the agent {agent.name} runs no Hermes")
     files = hermes_files(agent, hermes)
-    return App(files=files, compose=_compose(agent, hermes, files), program=_PROGRAM)
+    return App(
+        files=files,
+        compose=_compose(agent, hermes, files),
+        program=_PROGRAM,
+        next_steps=tuple(_next_steps(agent, hermes)),
+    )
+
+
+def _next_steps(agent: Agent, hermes: Hermes) -> Iterator[str]:
+    for name, profile in hermes.services(agent.name).items():
+        yield from (f"write to {name} on {it.capitalize()}" for it in profile.platforms.enabled)
+        yield f"talk to it, as root on {agent.node}: pct exec {agent.vmid} -- docker exec -it {name} hermes chat"
 
 
 def _compose(agent: Agent, hermes: Hermes, files: Mapping[str, str]) -> Compose:

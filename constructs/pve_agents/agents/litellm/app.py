@@ -47,6 +47,10 @@ def app(agent: Agent) -> App:
             },
         ),
         program=Path(__file__).with_name("guest"),
+        next_steps=[
+            f"its API is at http://{{address}}:{litellm.port}/v1",
+            f"give an agent a key with a budget: agents grant {agent.name} AGENT --budget 5",
+        ],
         secrets=[
             Secret(name, _LEAST_KEY_LENGTH if name in {litellm.master_key, *password} else 0)
             for name in litellm.secret_names(agent.name)

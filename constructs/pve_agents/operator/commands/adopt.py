@@ -67,7 +67,8 @@ def command(name: str, *, file: Path | None, container: str | None, data: str | 
         raise Stopped(
             f"{name} is taken over, and not yet as the settings want it: run `agents up {name}`", status=FAILED
         )
-    out.line(reachable(deployment))
+    for line in reachable(deployment):
+        out.line(line)
     if old:
         out.line("take its blocks out of the old repository's files, too: its next plan would make it again")
     return 0

@@ -66,8 +66,8 @@ def command(
     running = [it.agent for it in wanted if it.agent.started]
     status = DONE if no_verify or not running else verify_all(running, project.of_root)
     if status == DONE:
-        for deployment in wanted:
-            out.line(reachable(deployment))
+        for line in (it for deployment in wanted for it in reachable(deployment)):
+            out.line(line)
     out.line(f"{'done' if status == DONE else 'deployed, but not well'} in {lasted(time.monotonic() - began)}")
     return status
 
