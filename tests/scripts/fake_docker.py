@@ -731,8 +731,19 @@ def formatted(form: str, thing: dict[str, Any]) -> str:
         return "".join(expanded(found[2], item) for item in look_up(found[1], thing))
 
     def kept(found: re.Match[str]) -> str:
+        above, _, key = found[1].rpartition(".")
+        # Where Docker fills in the JSON, since its own type has no field of that name, a missing key is an error.
+        if "{{.Id}}" in form and key not in look_up(above, thing):
+            fail(
+                f'template parsing error: template: :1:2: executing "" at <{found[1]}>: map has no entry for key "{key}"'
+            )
         return found[2] if look_up(found[1], thing) else ""
 
+    def held(found: re.Match[str]) -> str:
+        value = look_up(found[1], thing).get(found[2])
+        return expanded(found[3], value) if value else ""
+
+    form = re.sub(r'\{\{with index (\.[\w.]+) "(\w+)"\}\}(.*?)\{\{end\}\}', held, form)
     form = re.sub(r"\{\{if (\.[\w.]+)\}\}(.*?)\{\{end\}\}", kept, form)
     return expanded(re.sub(r"\{\{range (\.[\w.]+)\}\}(.*?)\{\{end\}\}", ranged, form), thing)
 

@@ -69,7 +69,8 @@ def skipped(checks: Checks) -> dict[str, str]:
 def test_all_is_well(deployed: Guest) -> None:
     checks = verify(deployed)
     disk = checks.pop("disk")
-    assert re.fullmatch(r"/ \d+% used, \d+ [GM]iB free", disk[1]), disk
+    # Which file system a test writes to, its machine decides.
+    assert re.fullmatch(r"/\S* \d+% used, \d+ [GM]iB free", disk[1]), disk
     assert checks == {
         "docker": ("ok", "Docker 28.3.2, Compose 2.38.2", ""),
         "image": ("ok", IMAGE, ""),

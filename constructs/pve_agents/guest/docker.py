@@ -15,9 +15,10 @@ __all__ = ["Container", "Docker", "container_fault", "container_remedy", "memory
 _ASK_SECONDS, _COMPOSE_SECONDS = 60, 900
 _JUST_NOW_SECONDS = 30
 _KILLED = 137
+# Docker knows no field `Id` of its own type, and fills in the JSON: there a key that is missing is an error, but for `index`.
 _FIELDS = (
     *("{{.Id}}", "{{.Image}}", "{{.State.Status}}", "{{.State.ExitCode}}", "{{.State.OOMKilled}}", "{{.RestartCount}}"),
-    *("{{.State.StartedAt}}", "{{if .State.Health}}{{.State.Health.Status}}{{end}}"),
+    *("{{.State.StartedAt}}", '{{with index .State "Health"}}{{.Status}}{{end}}'),
     '{{index .Config.Labels "com.docker.compose.config-hash"}}',
     *('{{index .Config.Labels "pve-agents.revision"}}', "{{.State.Pid}}", "{{.State.Error}}"),
 )

@@ -31,9 +31,9 @@ from typing import Any
 
 OK, WAITING, FAILED, SKIPPED = "ok", "waiting", "failed", "skipped"
 HTTP_OK, BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, NOT_ALLOWED = 200, 400, 401, 403, 404, 405
-GATEWAY_SECONDS, MODELS_SECONDS = 10, 15
-LISTED_MODELS, LOG_LINES = 10, 5
-MOST_CHARACTERS, SHORTEST_SECRET = 400, 4
+GATEWAY_SECONDS = 10
+MODELS_SECONDS = 15
+LISTED_MODELS, LOG_LINES, MOST_CHARACTERS, SHORTEST_SECRET = 10, 5, 400, 4
 PROMPT = "This is a test of the connection. Reply with the single word pong and use no tool."
 BUDGET_IS_USED_UP = "the key's budget is used up at the model endpoint: raise it there, or make another key"
 GIVE_SECRETS = "correct it in your secrets file and deliver it: `pipenv run agents secrets AGENT`"
