@@ -32,6 +32,7 @@ unexport TF_CLI_CONFIG_FILE
 endif
 endif
 
+LAB_CACHE := /var/cache/pve-agents-lab
 SCHEMA := $(wildcard schemas/proxmox@*.json)
 SHELL_SCRIPTS := $(shell grep -lE '^\#!/(usr/bin/env bash|bin/sh)$$' scripts/* tests/lab/image/* tests/lab/gateway_image/* .ci/run 2>/dev/null) \
 	$(shell grep -rIlE '^\#!/(usr/bin/env bash|bin/sh)$$' constructs)
@@ -109,3 +110,4 @@ lock: .venv/.synced ## resolve the dependencies anew
 
 clean: ## remove all that is generated; state and settings stay
 	@rm -rf .venv node_modules imports cdktf.out build cdktf.log .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@if [ -d $(LAB_CACHE) ]; then echo "what the lab has built stays; away with it: sudo rm -rf $(LAB_CACHE)"; fi

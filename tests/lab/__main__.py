@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> int:
 def _test(options: list[str]) -> int:
     # One sentence where another lab is in the way.
     run_inside(["true"])
-    pytest = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:xdist"]
+    # Each case is named while it runs: the first one takes minutes.
+    pytest = [sys.executable, "-m", "pytest", "--verbose", "--no-header", "-p", "no:xdist"]
     if not options:
         # That the lab leaves no trace can only be seen from outside.
         outside = subprocess.run([*pytest, "tests/lab/test_sandbox.py"], cwd=ROOT, check=False)

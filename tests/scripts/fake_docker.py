@@ -571,12 +571,21 @@ class System:
             case ["config", "--images"]:
                 for service in project.services.values():
                     print(service["image"])
-            case ["up" | "stop" as what, *rest]:
+            case ["up" | "stop" | "down" as what, *rest]:
                 if not self.it["active"]:
                     fail(NO_DAEMON)
-                return self._up(project, rest) if what == "up" else self._stop_services(project, rest)
+                return {"up": self._up, "stop": self._stop_services, "down": self._down}[what](project, rest)
             case _:
                 unknown(words)
+        return 0
+
+    def _down(self, project: Project, words: list[str]) -> int:
+        """What a person at the node types to take all containers away."""
+        if words:
+            unknown(words)
+        for container in list(self.it["containers"].values()):
+            if container["Config"]["Labels"].get("com.docker.compose.project") == project.name:
+                self._remove(container["Id"], "10")
         return 0
 
     def _stop_services(self, project: Project, words: list[str]) -> int:
