@@ -73,8 +73,11 @@ def test_the_second_time_there_is_nothing_to_do_and_nothing_is_asked(done: Proje
 
 def test_what_terraform_does_not_know_of_is_mended(done: Project, virtual_node: VirtualNode) -> None:
     virtual_node.make_directory(HDD, owner="0:0", mode="700")
-    said = done.agents(*UP).text
-    assert f"$ (cd -P -- {HDD} && chown 110000:110000 .)" in said
+    shown, _, ran = done.agents(*UP).raw.partition("\n\n")
+    owner = f"$ (cd -P -- {HDD} && chown 110000:110000 .)"
+    assert f"    {owner}" in shown.splitlines()
+    # Each is said again when it runs, as in a step of Terraform's.
+    assert f"  [hermes] {owner}" in ran.splitlines()
     assert virtual_node.stat(HDD) == "110000:110000 750"
     assert done.agents("drift").code == 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,7 +50,6 @@ class Deployment:
     token: Stack
     root: Stack
     look: Look
-    said: list[str] = field(default_factory=list)
     by_token: Planned = field(init=False)
     by_root: Planned = field(init=False)
 
@@ -159,21 +158,16 @@ def _held(change: dict[str, Any]) -> str | None:
     return spec if has.get("mounts") or has.get("devices") else None
 
 
-def _deployments_of(project: Project, agents: Iterable[Agent], stacks: dict[str, Synthesized]) -> list[Deployment]:
-    """Return the agents' deployments, each child with its own credential; nobody has been asked yet."""
-    found = []
-    for agent in agents:
-        said: list[str] = []
-        found.append(
-            Deployment(
-                agent,
-                Stack(agent.name, stacks[agent.name], project.of_the_token),
-                Stack(f"{agent.name}-root", stacks[f"{agent.name}-root"], project.of_root),
-                Look(agent, project.of_root, said.append),
-                said,
-            )
-        )
-    return found
+def _deployment_of(project: Project, agent: Agent, stacks: Mapping[str, Synthesized], out: Output) -> Deployment:
+    """Return an agent's deployment, each child with its own credential; nobody has been asked yet."""
+    by_root = f"{agent.name}-root"
+    return Deployment(
+        agent,
+        Stack(agent.name, stacks[agent.name], project.of_the_token),
+        Stack(by_root, stacks[by_root], project.of_root),
+        # As the steps of the root stack say it.
+        Look(agent, project.of_root, lambda text: out.line(f"  [{agent.name}] {text}")),
+    )
 
 
 def planned(project: Project, out: Output, agents: Sequence[Agent], synthesis: Synthesis) -> list[Deployment]:
@@ -182,7 +176,8 @@ def planned(project: Project, out: Output, agents: Sequence[Agent], synthesis: S
     Raises:
         Stopped: One of them cannot be planned.
     """
-    deployments = _deployments_of(project, agents, synthesis.stacks())
+    written = synthesis.stacks()
+    deployments = [_deployment_of(project, agent, written, out) for agent in agents]
     for deployment in deployments:
         deployment.plan()
         stacks = ((deployment.token, deployment.by_token), (deployment.root, deployment.by_root))

@@ -42,7 +42,6 @@ def deploy(deployment: Deployment, out: Output) -> None:
     # Where Terraform knows of no change, and yet the node is not as it should be.
     if deployment.agent.started and not deployment.by_root.is_change:
         look = deployment.look
-        look.say = out.line
         # A container that has just been started was seen from outside alone.
         due = look.see() if deployment.by_token.is_change else look.plan
         if (due.commands or due.refusals) and (status := look.mend()):

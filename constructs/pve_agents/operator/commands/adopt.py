@@ -56,7 +56,7 @@ def command(name: str, *, file: Path | None, container: str | None, data: str | 
         apply(deployment.token, out, "taken over")
     if old and (copy := old.forget(project.without_credentials)):
         out.line(f"{old.file} holds it no more; {copy.name} is the copy of before")
-    _make_way(deployment, takeover, out)
+    _make_way(deployment, takeover)
     # What the old installation was is not what was looked at.
     deployment = _plan(project, agent, out, is_new=False)
     deploy(deployment, out)
@@ -103,11 +103,10 @@ def _takeover(agent: Agent, deployment: Deployment, container: str | None, data:
     return plan_takeover(look.wanted, foreseen(look.wanted, look.facts), before)
 
 
-def _make_way(deployment: Deployment, takeover: Plan, out: Output) -> None:
+def _make_way(deployment: Deployment, takeover: Plan) -> None:
     node = deployment.look.node
     if node is None or not takeover.commands:
         return
-    node.say = out.line
     # The config has changed since the look, and this changes none.
     if node.obey(Plan(takeover.commands, guards=takeover.guards)):
         raise Stopped(
