@@ -8,7 +8,6 @@ import stat
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from io import StringIO
 from os import fstat
 from pathlib import Path
@@ -66,6 +65,10 @@ def read_given(secrets: Secrets | None, environment: Mapping[str, str], *, agent
 
 
 def _misspelt(missing: tuple[str, ...], others: set[str]) -> dict[str, str]:
+    if not missing:
+        return {}
+    from difflib import get_close_matches  # noqa: PLC0415 - where all are there, no step waits for it
+
     alike = {name: get_close_matches(name, missing, n=1, cutoff=0.8) for name in sorted(others)}
     return {name: found[0] for name, found in alike.items() if found}
 

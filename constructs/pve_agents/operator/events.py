@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pve_agents.host.words import printable
 from pve_agents.operator.output import lasted
 
 __all__ = ["Change", "Diagnostic", "change_of", "diagnostic_of", "line_of", "output_of", "read_event"]
@@ -113,6 +114,4 @@ def output_of(event: Event) -> Mapping[str, object]:
 def _shown(text: str) -> str:
     """A text that no terminal obeys; line breaks stay."""
     plain = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text[:_LONGEST])
-    return "\n".join("".join(it for it in line if it.isprintable() or it == "\t") for line in plain.split("\n")).strip(
-        "\n"
-    )
+    return "\n".join(map(printable, plain.split("\n"))).strip("\n")

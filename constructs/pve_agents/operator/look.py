@@ -20,7 +20,7 @@ from pve_agents.operator.stopped import INTERRUPTED, UNREACHED, WRONG_INPUT, Sto
 from pve_agents.root_spec import STEPS, payload_of, root_spec
 from pve_agents.settings import Agent
 
-__all__ = ["Look", "each"]
+__all__ = ["Look", "each", "only"]
 
 
 class Look:
@@ -37,7 +37,7 @@ class Look:
         Raises:
             WrongSettingsError: The variables do not say how to get there.
         """
-        self.agent, self.say = agent, say
+        self.say = say
         self._payload = payload_of(agent)
         self._variables = variables
         self.wanted = wanted_from(root_spec(agent, self._payload, archive=""))

@@ -29,11 +29,6 @@ class OldState:
     taken: tuple[str, ...]
     """The agent's container and its template."""
 
-    @property
-    def kept(self) -> tuple[str, ...]:
-        """What stays where it is."""
-        return tuple(it for it in self.addresses if it not in self.taken)
-
     def forget(self, environment: Mapping[str, str]) -> Path | None:
         """Let Terraform take out of the file what is taken over; return the copy that it had before.
 

@@ -13,7 +13,7 @@ __all__ = ["Output", "lasted"]
 MARKS: Mapping[str, str] = MappingProxyType({"ok": "✓", "failed": "✗", "warning": "!", "skipped": "-"})
 _ASCII: Mapping[str, str] = MappingProxyType({"ok": "+", "failed": "x", "warning": "!", "skipped": "-"})
 _CODES: Mapping[str, str] = MappingProxyType(
-    {"ok": "\033[32m", "failed": "\033[31m", "warning": "\033[33m", "skipped": "\033[33m", "bold": "\033[1m"}
+    {"ok": "\033[32m", "failed": "\033[31m", "warning": "\033[33m", "skipped": "\033[33m"}
 )
 _PLAIN = "\033[0m"
 

@@ -158,11 +158,6 @@ class Stack:
         shown: dict[str, Any] = json.loads(done)
         return shown
 
-    def state(self, *arguments: str) -> str:
-        """Return what ``terraform state`` answers."""
-        self.initialize()
-        return self._read("state", *arguments)
-
     def read_outputs(self) -> dict[str, object]:
         """Return the outputs that the state holds."""
         self.initialize()

@@ -24,7 +24,6 @@ class Synthesized:
     directory: Path
     """Where Terraform runs."""
     warnings: tuple[str, ...]
-    notes: tuple[str, ...]
 
     @property
     def content(self) -> dict[str, Any]:
@@ -98,7 +97,6 @@ class Synthesis:
             name: Synthesized(
                 directory=(self._out / stack["synthesizedStackPath"]).parent,
                 warnings=tuple(it["message"] for it in stack["annotations"] if it["level"] == "@cdktf/warn"),
-                notes=tuple(it["message"] for it in stack["annotations"] if it["level"] == "@cdktf/info"),
             )
             for name, stack in manifest["stacks"].items()
         }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
+from pve_agents.host.commands import Plan
 from pve_agents.host.step import AS_WANTED, WOULD_CHANGE, show
 from pve_agents.operator.arguments import AGENTS, ONLY
 from pve_agents.operator.deployment import planned
-from pve_agents.operator.look import Look, each, only
+from pve_agents.operator.look import each, only
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import open_project
 from pve_agents.operator.synth import Synthesis
@@ -24,18 +27,18 @@ def command(names: tuple[str, ...], steps: tuple[str, ...], *, root: bool) -> in
     """
     project, out = open_project(), Output()
     if root or steps:
-        return each(project.chosen(names), project.of_root, lambda look: _commands(look, steps))
+        return each(project.chosen(names), project.of_root, lambda look: _show(look.plan.of(*only(steps)), look.say))
     with Synthesis(project) as synthesis:
         deployments = planned(project, out, project.chosen(names), synthesis)
     status = AS_WANTED
     for it in deployments:
         out.digest(it.by_api())
         out.line(f"{it.agent.name}, as root on {it.agent.node}:")
-        found = show(it.as_root, lambda line: out.line(f"    {line}"))
-        status = max(status, AS_WANTED if found == WOULD_CHANGE else found)
+        status = max(status, _show(it.as_root, lambda line: out.line(f"    {line}")))
     return status
 
 
-def _commands(look: Look, steps: tuple[str, ...]) -> int:
-    status = show(look.plan.of(*only(steps)), look.say)
+def _show(plan: Plan, say: Callable[[str], None]) -> int:
+    """Show root's commands; that there are any is what a plan is for."""
+    status = show(plan, say)
     return AS_WANTED if status == WOULD_CHANGE else status
