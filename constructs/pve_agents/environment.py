@@ -7,8 +7,10 @@ them for elsewhere: here each is refused or left out in one sentence, and the re
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -16,6 +18,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from pve_agents.private_files import exposed
+
+OWN_PROGRAMS = str(Path(sys.executable).parent)
+"""Where this project's Terraform, Node and Python are."""
 
 INSIST = "PVE_AGENTS_KEEP"
 """Names of variables, with blanks between them, that go along whatever is said here."""
@@ -173,6 +178,12 @@ def for_stacks(
 def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment for what needs no credential at all, such as synth, whatever agents and secrets there are."""
     return {name: value for name, value in environment.items() if not _CREDENTIAL.search(name)}
+
+
+def with_own_programs(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which this project's own programs are found first, as under ``pipenv run``, and none phones home."""
+    path = os.pathsep.join([OWN_PROGRAMS, environment.get("PATH", os.defpath)])
+    return {**environment, "PATH": path, "CHECKPOINT_DISABLE": "1"}
 
 
 def _is_roots_own(name: str) -> bool:

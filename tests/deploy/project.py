@@ -21,6 +21,7 @@ import yaml
 
 from main import compose
 from pve_agents import load_settings
+from pve_agents.environment import OWN_PROGRAMS
 from tests.in_process import run_agents
 from tests.virtual_node.node import ROOT, VirtualNode
 
@@ -215,8 +216,9 @@ class Project:
             # This process has looked for kinds already.
             command: tuple[str | Path, ...] = (Path(sys.executable).parent / "agents", "--output", str(self.out), *args)
             return self.run(*command, ok=ok)
-        with started:
-            done = run_agents("--output", str(self.out), *args, env={**self.env, **self._prepared}, cwd=ROOT)
+        own = os.pathsep.join(filter(None, [os.environ.get("PREPARED_PROGRAMS"), OWN_PROGRAMS]))
+        with started, mock.patch("pve_agents.environment.OWN_PROGRAMS", own):
+            done = run_agents("--output", str(self.out), *args, env=self.env, cwd=ROOT)
         assert ok is None or (done.returncode == 0) is ok, done.stdout + done.stderr
         return Ran(done.returncode, done.stdout + done.stderr)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from tests.deploy.project import CONTAINER, FAST, HDD, HERMES_ROOT, Project
 from tests.deploy.test_deploy import GENUINE, fetch_by_hand, own_template
-from tests.virtual_node.node import VirtualNode
+from tests.virtual_node.node import ROOT, VirtualNode
 
 pytestmark = pytest.mark.terraform
 
@@ -74,7 +75,8 @@ def test_it_ends_with_no_changes_and_everything_else_of_the_old_state_is_as_it_w
 ) -> None:
     was, pbs = json.loads(old_state.read_text()), virtual_node.container_config(111)
 
-    said = project.agents(*ADOPT, "--state", str(old_state)).raw
+    # As one types it, from where one is.
+    said = project.agents(*ADOPT, "--state", os.path.relpath(old_state, ROOT)).raw
 
     assert f"  taken over  {CONTAINER}\n  stays       {PBS}\n  taken over  {OLD_TEMPLATE}\n" in said
     assert f"= {CONTAINER} is taken over, with these settings" in said

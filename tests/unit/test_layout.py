@@ -150,6 +150,7 @@ LAYERS = [
     "operator.synth",
     "operator.events",
     "operator.words",
+    "operator.terraform",
     "operator.stack",
     "operator.approval",
     "operator.old_state",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -12,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pve_agents.operator.stopped import FAILED, REFUSED, Stopped
+from pve_agents.operator.stopped import REFUSED, Stopped
+from pve_agents.operator.terraform import Terraform
 from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER, FILES
 
@@ -38,15 +37,10 @@ class OldState:
         if not self.taken:
             return None
         copy = self.file.with_name(f"{self.file.name}.before-{time.strftime('%Y%m%d-%H%M%S')}")
-        program = environment.get("TERRAFORM_BINARY_NAME") or str(Path(sys.executable).parent / "terraform")
+        # Terraform knows the directory as its own, and the file from wherever it was named.
+        where = [f"-state={self.file.absolute()}", f"-backup={copy.absolute()}"]
         with tempfile.TemporaryDirectory() as nowhere:
-            where = [f"-state={self.file}", f"-backup={copy}"]
-            command = [program, f"-chdir={nowhere}", "state", "rm", *where, *self.taken]
-            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Stopped(
-                f"{self.file}: Terraform could not take the addresses out", done.stderr.strip(), status=FAILED
-            )
+            Terraform(str(self.file), Path(nowhere), environment).read("state", "rm", *where, *self.taken)
         return copy
 
 

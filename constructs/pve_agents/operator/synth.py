@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from pve_agents.environment import with_own_programs
 from pve_agents.operator.project import DIRECTORY, Project
 from pve_agents.operator.stopped import FAILED, WRONG_INPUT, Stopped
 
@@ -44,9 +44,7 @@ def _addresses(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _started(project: Project, settings: Mapping[str, str]) -> subprocess.Popen[str]:
-    environment = {**project.without_credentials, "CDKTF_OUTDIR": str(project.out), **settings}
-    # Another environment that is active would have other packages.
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    environment = {**with_own_programs(project.without_credentials), "CDKTF_OUTDIR": str(project.out), **settings}
     return subprocess.Popen(
         [sys.executable, "main.py"],
         cwd=DIRECTORY,

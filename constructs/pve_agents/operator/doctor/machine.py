@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pve_agents.environment import without_credentials
+from pve_agents.environment import with_own_programs
 from pve_agents.findings import Check, Outcome, failed, ok, parted, skipped, warning
 from pve_agents.operator.project import Project, root_file, token_file
 from pve_agents.private_files import exposed
@@ -38,7 +36,7 @@ class Answer:
 
 def checks(project: Project) -> list[Check]:
     """Return the checks of this machine."""
-    variables = without_credentials(project.variables)
+    variables = with_own_programs(project.without_credentials)
     terraform = variables.get("TERRAFORM_BINARY_NAME") or "terraform"
     return [
         Check(
@@ -94,17 +92,13 @@ def _first_line(answer: Answer) -> str:
 
 
 def _run(name: str, *arguments: str, variables: Mapping[str, str]) -> Answer:
-    # As under `pipenv run`: the environment's own programs go first.
-    path = os.pathsep.join([str(Path(sys.executable).parent), variables.get("PATH", os.defpath)])
-    program = shutil.which(name, path=path)
+    program = shutil.which(name, path=variables["PATH"])
     if program is None:
         return Answer(name, None)
-    # Terraform would phone home for its newest version.
-    environment = {**variables, "PATH": path, "CHECKPOINT_DISABLE": "1"}
     try:
         done = subprocess.run(
             [program, *arguments],
-            env=environment,
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
