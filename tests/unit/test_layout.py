@@ -145,6 +145,7 @@ LAYERS = [
     "agents.litellm.grants",
     "agents.litellm.commands.grant",
     "operator.arguments",
+    "operator.wants",
     "operator.look",
     "operator.verification",
     "operator.synth",

@@ -17,8 +17,8 @@ import yaml
 
 from pve_agents import load_settings
 from pve_agents.host.facts import Container
-from pve_agents.host.spec import wanted_from
-from pve_agents.root_spec import STEPS, payload_of, root_spec
+from pve_agents.operator.wants import wanted_of
+from pve_agents.root_spec import STEPS
 from tests.in_process import run_agents
 from tests.unit.host.model import Node
 from tests.unit.host.ssh import Root, Ssh, node_for, serving
@@ -41,7 +41,7 @@ class Steps:
         with mock.patch.dict(os.environ, {"HOMELAB_FILE": str(self.settings)}):
             agents = load_settings(PROJECT).agents
         for agent in agents.values():
-            wanted = wanted_from(root_spec(agent, payload_of(agent), archive=""))
+            wanted = wanted_of(agent)
             self.root.nodes[wanted.vmid] = node_for(wanted)
 
     @property

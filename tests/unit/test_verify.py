@@ -19,9 +19,9 @@ import yaml
 from pve_agents import load_settings
 from pve_agents.host.facts import PathFact
 from pve_agents.host.plan_guest import Delivery
-from pve_agents.host.spec import wanted_from
 from pve_agents.operator.output import Output
-from pve_agents.root_spec import payload_of, root_spec
+from pve_agents.operator.wants import wanted_of
+from pve_agents.root_spec import payload_of
 from tests.in_process import run_agents
 from tests.unit.host.ssh import Root, Ssh, node_for, serving, settle
 
@@ -69,7 +69,7 @@ class Verify:
             agents = load_settings(PROJECT).agents
         for agent in agents.values():
             payload = payload_of(agent)
-            wanted = wanted_from(root_spec(agent, payload, archive=""))
+            wanted = wanted_of(agent, payload)
             node = self.root.nodes[wanted.vmid] = node_for(wanted)
             settle(node, wanted, Delivery(archive=payload.archive, secrets=b""))
         self.says: dict[str, tuple[str, ...]] = {"hermes": WELL, "librarian": (DOCKER,)}

@@ -12,6 +12,7 @@ from io import StringIO
 from os import fstat
 from pathlib import Path
 
+from pve_agents.host.plan_guest import Delivery
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
 from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, is_misread_by_compose, secrets_variable
@@ -41,6 +42,10 @@ class Given:
         return (
             None if self.missing else "".join(_line(name, self.values[name]) for name in sorted(self.values)).encode()
         )
+
+    def with_payload(self, archive: bytes) -> Delivery:
+        """Return what this side has to give, with the packed payload."""
+        return Delivery(archive=archive, secrets=self.file, missing=self.missing, misspelt=self.misspelt)
 
 
 def read_given(secrets: Secrets | None, environment: Mapping[str, str], *, agent: str) -> Given:

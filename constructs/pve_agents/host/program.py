@@ -95,7 +95,7 @@ def delivery_of(wanted: Wanted, given: Given) -> Delivery:
             raise WrongSettingsError(
                 f"the payload {path} is not the planned one (its SHA-256 differs); synthesize the stack again"
             )
-    return Delivery(archive=archive, secrets=given.file, missing=given.missing, misspelt=given.misspelt)
+    return given.with_payload(archive)
 
 
 def _apply(step: str, node: Node, environment: Mapping[str, str]) -> int:

@@ -14,10 +14,11 @@ from pve_agents.host.plan import foreseen, plan
 from pve_agents.host.plan_container import plan_config, why_not_ours
 from pve_agents.host.plan_guest import Delivery
 from pve_agents.host.shell import UnreachedError
-from pve_agents.host.spec import WrongSettingsError, wanted_from
+from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.step import AS_WANTED, Node, act, interrupted
 from pve_agents.operator.stopped import INTERRUPTED, UNREACHED, WRONG_INPUT, Stopped
-from pve_agents.root_spec import STEPS, payload_of, root_spec
+from pve_agents.operator.wants import wanted_of
+from pve_agents.root_spec import STEPS, payload_of
 from pve_agents.settings import Agent
 
 __all__ = ["Look", "each", "only"]
@@ -40,7 +41,7 @@ class Look:
         self.say = say
         self._payload = payload_of(agent)
         self._variables = variables
-        self.wanted = wanted_from(root_spec(agent, self._payload, archive=""))
+        self.wanted = wanted_of(agent, self._payload)
         self.place = place_of(self.wanted, variables, say)
         self.plan = Plan()
 
@@ -60,9 +61,7 @@ class Look:
             self.plan = self._see_through_the_api()
         else:
             given = read_given(self.wanted.secrets, self._variables, agent=self.wanted.agent)
-            self._delivery = Delivery(
-                archive=self._payload.archive, secrets=given.file, missing=given.missing, misspelt=given.misspelt
-            )
+            self._delivery = given.with_payload(self._payload.archive)
             self.facts = self.node.look()
             self.plan = plan(self.wanted, self.facts, self._delivery)
         return self.plan

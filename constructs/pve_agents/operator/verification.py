@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field
 
 from pve_agents.host.place import place_of
 from pve_agents.host.shell import UnreachedError
-from pve_agents.host.spec import WrongSettingsError, wanted_from
+from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.verify import Check, verify
 from pve_agents.operator.output import Output
 from pve_agents.operator.stopped import DONE, FAILED, UNREACHED, WRONG_INPUT
-from pve_agents.root_spec import payload_of, root_spec
+from pve_agents.operator.wants import wanted_of
 from pve_agents.settings import Agent
 
 __all__ = ["verify_all"]
@@ -104,7 +104,7 @@ def _verify(
         return found
 
     try:
-        wanted = wanted_from(root_spec(agent, payload_of(agent), archive=""))
+        wanted = wanted_of(agent)
         place = place_of(wanted, variables, on_text)
         is_well = verify(place, chat=chat, on_check=add, on_text=on_text)
     except WrongSettingsError as error:

@@ -19,7 +19,6 @@ from pve_agents.agents.hermes.doctor import judge_bot, judge_models
 from pve_agents.findings import Check, Finding, Outcome, failed, ok, parted, skipped, warning
 from pve_agents.host.facts import Container, Facts, PathFact
 from pve_agents.host.given import Given
-from pve_agents.host.spec import wanted_from
 from pve_agents.host.wanted import Attached, Wanted
 from pve_agents.node_access import NodeError, access
 from pve_agents.node_stock import Datastore
@@ -46,7 +45,7 @@ from pve_agents.operator.doctor.root import (
 )
 from pve_agents.operator.doctor.run import run
 from pve_agents.operator.doctor.secrets import judge_given
-from pve_agents.root_spec import payload_of, root_spec
+from pve_agents.operator.wants import wanted_of
 from pve_agents.settings import Agent, Disk, Template
 from pve_agents.vmid_holder import Holder
 from tests.answering import answering
@@ -363,7 +362,7 @@ def agent(directory: Path, **hermes: Any) -> Agent:
 @pytest.fixture
 def wanted(tmp_path: Path) -> Wanted:
     it = agent(tmp_path)
-    return wanted_from(root_spec(it, payload_of(it), archive=""))
+    return wanted_of(it)
 
 
 def test_host_directories_are_well_on_a_disk_that_is_mounted(wanted: Wanted) -> None:
@@ -411,7 +410,7 @@ def test_an_lxc_under_which_dockers_containers_do_not_start_is_said(
 def test_an_option_of_a_mount_that_the_node_is_too_old_for_fails(tmp_path: Path) -> None:
     mount = {"host_path": "/mnt/pve/hdd/hermes", "guest_path": "/data", "keepattrs": True}
     it = agent(tmp_path, mounts={"mp0": mount})
-    wants = wanted_from(root_spec(it, payload_of(it), archive=""))
+    wants = wanted_of(it)
     found = judge_packages(wants, replace(SEEN, pve_container="6.1.1"))
     assert (found.status, found.detail) == (
         "failed",

@@ -21,13 +21,12 @@ from pve_agents import load_settings
 from pve_agents.agents.init import introduced, introduction_of
 from pve_agents.agents.kind import default_of
 from pve_agents.host.given import read_given
-from pve_agents.host.spec import wanted_from
 from pve_agents.operator import project
 from pve_agents.operator.init.asking import Asking, questions_of
 from pve_agents.operator.init.files import NewFile, write_all
 from pve_agents.operator.init.token_script import token_script
 from pve_agents.operator.stopped import Stopped
-from pve_agents.root_spec import payload_of, root_spec
+from pve_agents.operator.wants import wanted_of
 from pve_agents.settings import Agent
 from tests.in_process import run_agents
 from tests.unit.fake_api import TOKEN
@@ -174,7 +173,7 @@ def test_each_secret_has_a_line_with_a_comment_above_it_and_none_behind(init: In
 def test_the_secrets_file_is_accepted_once_its_values_are_there(init: Init, monkeypatch: pytest.MonkeyPatch) -> None:
     init.written()
     file = init.path(f"~/{OWN}/hermes.env")
-    wanted = wanted_from(root_spec(init.agent, payload_of(init.agent), archive=""))
+    wanted = wanted_of(init.agent)
     monkeypatch.setenv("HOME", str(init.home))
     where = {"HERMES_ENV_FILE": f"~/{OWN}/hermes.env"}
     # What is made up here is there, and the rest is missing: no placeholder stands in its place.

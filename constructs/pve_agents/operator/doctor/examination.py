@@ -12,6 +12,7 @@ from pve_agents.operator.doctor.root import checks as checks_of_root
 from pve_agents.operator.doctor.run import run
 from pve_agents.operator.doctor.secrets import checks as checks_of_secrets
 from pve_agents.operator.project import Project
+from pve_agents.operator.wants import wanted_of
 from pve_agents.settings import Agent
 
 __all__ = ["checks_of", "examine"]
@@ -38,8 +39,8 @@ def checks_of(project: Project, agents: Sequence[Agent]) -> list[Check]:
     """Return the checks, those of one agent behind each other."""
     found = [*checks_of_machine(project), *checks_of_api(project.of_the_token, agents)]
     for agent in agents:
-        compose = app_of(agent).compose
-        found += checks_of_root(project, agent, docker=compose.engine.source if compose else "")
-        found += checks_of_secrets(project, agent)
+        compose, wanted = app_of(agent).compose, wanted_of(agent)
+        found += checks_of_root(project, agent, wanted, docker=compose.engine.source if compose else "")
+        found += checks_of_secrets(project, agent, wanted)
     common = [it for it in found if not it.agent]
     return common + [it for agent in agents for it in found if it.agent == agent.name]

@@ -15,12 +15,11 @@ from pve_agents.host.plan import foreseen
 from pve_agents.host.plan_container import at_least, carries_tag, plan_config, too_new, why_not_ours
 from pve_agents.host.plan_directories import plan_directories
 from pve_agents.host.shell import UnreachedError
-from pve_agents.host.spec import WrongSettingsError, wanted_from
+from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.step import Node
 from pve_agents.host.wanted import Wanted
 from pve_agents.operator.project import Project
 from pve_agents.operator.stopped import Stopped
-from pve_agents.root_spec import payload_of, root_spec
 from pve_agents.settings import Agent
 
 __all__ = ["checks", "judge_container", "judge_devices", "judge_directories", "judge_packages", "judge_ssh"]
@@ -42,11 +41,10 @@ _OTHERS = "choose another vmid in homelab.yaml"
 class _Root:
     """The node as root sees it, looked at once."""
 
-    def __init__(self, project: Project, agent: Agent) -> None:
+    def __init__(self, project: Project, wanted: Wanted) -> None:
         """Know what is wanted there, which is not all that the agent is: nobody looks into its container."""
         self._project = project
-        whole = wanted_from(root_spec(agent, payload_of(agent), archive=""))
-        self.wanted = replace(whole, payload=None, bootstrap=None)
+        self.wanted = replace(wanted, payload=None, bootstrap=None)
         self.facts = Facts(node="")
 
     def reach(self) -> Outcome:
@@ -81,15 +79,16 @@ class _Root:
         return ok(f"{host or 'root'} on {self.facts.node}, without a password")
 
 
-def checks(project: Project, agent: Agent, *, docker: str = "") -> list[Check]:
+def checks(project: Project, agent: Agent, wanted: Wanted, *, docker: str = "") -> list[Check]:
     """Return the checks of an agent's node.
 
     Args:
         project: The project.
         agent: The agent.
+        wanted: What is wanted of it.
         docker: Where the Docker in its container comes from. Defaults to nowhere: there is none.
     """
-    root = _Root(project, agent)
+    root = _Root(project, wanted)
     reach = Check("root", root.reach, seconds=_SECONDS, agent=agent.name)
 
     def new(name: str, judge: Callable[[Wanted, Facts], Outcome]) -> Check:

@@ -11,10 +11,10 @@ from pve_agents.agents.doctor import checks_of
 from pve_agents.findings import Check, Outcome, failed, ok, parted, skipped
 from pve_agents.host.given import Given, read_given
 from pve_agents.host.shell import PASTE
-from pve_agents.host.spec import WrongSettingsError, wanted_from
+from pve_agents.host.spec import WrongSettingsError
+from pve_agents.host.wanted import Wanted
 from pve_agents.operator.project import Project
 from pve_agents.operator.stopped import Stopped
-from pve_agents.root_spec import payload_of, root_spec
 from pve_agents.secret_values import secrets_variable
 from pve_agents.settings import Agent
 
@@ -26,10 +26,9 @@ _LEAST_SHOWN = 4
 class _Secrets:
     """An agent's secrets, read once."""
 
-    def __init__(self, project: Project, agent: Agent) -> None:
+    def __init__(self, project: Project, agent: Agent, wanted: Wanted) -> None:
         """Know which there are to be."""
-        self._project, self._agent = project, agent
-        self._wanted = wanted_from(root_spec(agent, payload_of(agent), archive=""))
+        self._project, self._agent, self._wanted = project, agent, wanted
 
     @cached_property
     def given(self) -> Given:
@@ -66,9 +65,9 @@ class _Secrets:
         return text
 
 
-def checks(project: Project, agent: Agent) -> list[Check]:
+def checks(project: Project, agent: Agent, wanted: Wanted) -> list[Check]:
     """Return the checks of an agent's secrets, and of what its kind asks elsewhere."""
-    secrets = _Secrets(project, agent)
+    secrets = _Secrets(project, agent, wanted)
     complete = Check("secrets", secrets.look, agent=agent.name)
     if not agent.secret_names:
         return [replace(secrets.hidden_in(it), agent=agent.name) for it in checks_of(agent, secrets.one)]
