@@ -187,6 +187,7 @@ LAYERS = [
     "operator.entry",
     # What runs in a container knows nothing of what runs here, but for what it is told.
     "guest.machine",
+    "guest.asking",
     "guest.progress",
     "guest.secrets",
     "guest.docker",

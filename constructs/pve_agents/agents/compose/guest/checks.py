@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
 
+from pve_agents.guest.asking import NoAnswerError, TooLateError, ask
 from pve_agents.guest.checks import Answer, Check, OwnChecks
 
 __all__ = ["Checks"]
@@ -34,38 +32,16 @@ class _Asked:
         """Ask it."""
         remedy = "look at `docker ps -a` and at the logs of its service in the container"
         try:
-            status, text = _get(self.url, self.seconds)
-        except TimeoutError:
+            status, content = ask(self.url, seconds=self.seconds, most_bytes=_MOST_BYTES)
+        except TooLateError:
             return Answer("waiting", f"{self.url} gave no answer within {self.seconds} seconds", remedy)
-        except (OSError, HTTPException) as error:
-            why = getattr(error, "reason", None) or error
-            return Answer("waiting", f"{self.url} is not reached ({why})", remedy)
+        except NoAnswerError as error:
+            return Answer("waiting", f"{self.url} is not reached ({error})", remedy)
         if status != self.status:
             return Answer("waiting", f"{self.url} answers {status}, not {self.status}", remedy)
-        if self.contains not in text:
+        if self.contains not in content.decode(errors="replace"):
             return Answer("waiting", f"{self.url} answers without {self.contains!r} in it", remedy)
         return Answer("ok", f"{self.url} answers {status}")
-
-
-class _AsItIs(urllib.request.HTTPRedirectHandler):
-    """Follows nobody: a redirect is an answer like any other."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-def _get(url: str, seconds: int) -> tuple[int, str]:
-    # No proxy stands between a container and what runs in it.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _AsItIs())
-    try:
-        with opener.open(url, timeout=seconds) as response:  # http and https alone, by the settings
-            return response.status, response.read(_MOST_BYTES).decode(errors="replace")
-    except urllib.error.HTTPError as error:
-        return error.code, error.read(_MOST_BYTES).decode(errors="replace")
-    except urllib.error.URLError as error:
-        if isinstance(error.reason, TimeoutError):
-            raise TimeoutError from None
-        raise
 
 
 class Checks(OwnChecks):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from http.client import HTTPException
 from typing import Any
 
+from pve_agents.guest.asking import NoAnswerError, ask
 from pve_agents.guest.checks import Answer, Check, OwnChecks
 from pve_agents.guest.secrets import read_secrets, shortened
 
@@ -18,10 +16,6 @@ _SECONDS, _MOST_BYTES, _LONGEST = 10, 4 << 20, 300
 _HTTP_OK, _UNAUTHORIZED, _TOO_MANY = 200, 401, 429
 
 
-class _NoAnswerError(Exception):
-    """Nobody has answered; the message says why."""
-
-
 class Checks(OwnChecks):
     """The gateway, asked as an agent would ask it."""
 
@@ -29,7 +23,7 @@ class Checks(OwnChecks):
         """Tell whether it is up, with its database."""
         try:
             status, said = self._ask("/health/readiness")
-        except _NoAnswerError as error:
+        except NoAnswerError as error:
             return Answer("waiting", f"the gateway at {self._url} is not reached ({error})", self._remedy)
         database = str(said.get("db", ""))
         if status != _HTTP_OK:
@@ -61,7 +55,7 @@ class Checks(OwnChecks):
     def _models(self) -> Answer:
         try:
             status, said = self._ask("/v1/models")
-        except _NoAnswerError as error:
+        except NoAnswerError as error:
             return Answer("failed", f"the gateway does not list its models ({error})", self._remedy)
         if status == _UNAUTHORIZED:
             name = self.arguments["master_key"]
@@ -81,7 +75,7 @@ class Checks(OwnChecks):
         seconds = int(self.arguments["seconds"])
         try:
             status, said = self._ask("/v1/chat/completions", body, seconds=seconds)
-        except _NoAnswerError as error:
+        except NoAnswerError as error:
             remedy = f"look at the model's load, or raise {self.arguments['setting']}.answer_seconds"
             return Answer("failed", f"{model} gives no answer ({error})", remedy)
         if status == _HTTP_OK and said.get("choices"):
@@ -99,22 +93,10 @@ class Checks(OwnChecks):
     ) -> tuple[int, dict[str, Any]]:
         secrets = read_secrets(self.machine, str(self.arguments["secrets_file"]))
         key = secrets.values.get(str(self.arguments["master_key"]), "")
-        request = urllib.request.Request(  # noqa: S310 - http alone, by the settings
-            f"{self._url}{path}",
-            data=json.dumps(body).encode() if body is not None else None,
-            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-        )
-        # No proxy stands between a container and what runs in it.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=seconds) as response:
-                return response.status, _object(response.read(_MOST_BYTES))
-        except urllib.error.HTTPError as error:
-            return error.code, _object(error.read(_MOST_BYTES))
-        except TimeoutError:
-            raise _NoAnswerError(f"nothing within {seconds} seconds") from None
-        except (OSError, HTTPException) as error:
-            raise _NoAnswerError(str(getattr(error, "reason", None) or error)) from None
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+        sent = json.dumps(body).encode() if body is not None else None
+        status, content = ask(f"{self._url}{path}", seconds=seconds, most_bytes=_MOST_BYTES, headers=headers, body=sent)
+        return status, _object(content)
 
 
 def _object(content: bytes) -> dict[str, Any]:
