@@ -34,6 +34,7 @@ LAYERS = [
     "problems",
     "model",
     "reading",
+    "named_file",
     "guest_places",
     "compose_words",
     "described",

@@ -4,12 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic import ValidationInfo
 
+from pve_agents.named_file import NamedFile, directory_of, read_named
 from pve_agents.problems import InFile, Key
 from pve_agents.reading import read_file
 from pve_agents.types import Text, shown
@@ -17,7 +16,6 @@ from pve_agents.yaml_text import parse_yaml
 
 __all__ = ["Beside", "ComposeFile", "LocalFile"]
 
-_PATH = Text("the path of a file", r"[^\x00-\x1f\x7f]+", "one such as apps/wiki/compose.yaml", 1024)
 _MOST_FILES, _MOST_BYTES = 200, 1_000_000
 
 
@@ -34,8 +32,10 @@ Beside = Mapping[str, Mapping[str, LocalFile]]
 
 
 @dataclass(frozen=True)
-class ComposeFile:
+class ComposeFile(NamedFile):
     """A compose file."""
+
+    PATH: ClassVar[Text] = Text("the path of a file", r"[^\x00-\x1f\x7f]+", "one such as apps/wiki/compose.yaml", 1024)
 
     path: str
     """Relative to the file of the settings."""
@@ -58,23 +58,13 @@ class ComposeFile:
         Raises:
             ValueError: It cannot be read, or is no YAML. The phrase says what to do instead.
         """
-        if isinstance(value, cls):
-            return value
-        path = _PATH(value)
-        place = Path((info.context or {}).get("directory", "")) / path
+        path = cls.PATH(value)
+        raw = read_named(path, info, for_a_directory=f"name the file in it, such as {path}/compose.yaml")
         try:
-            tree = parse_yaml(read_file(place))
-        except FileNotFoundError:
-            raise ValueError(f"{shown(path)} does not exist; name a file relative to homelab.yaml") from None
-        except IsADirectoryError:
-            raise ValueError(
-                f"{shown(path)} is a directory; name the file in it, such as {path}/compose.yaml"
-            ) from None
-        except OSError as error:
-            raise ValueError(f"{shown(path)} cannot be read ({error.strerror}); check its permissions") from None
+            tree = parse_yaml(raw)
         except ValueError as error:
             raise ValueError(f"{shown(path)}: {error}") from None
-        return cls(path, tree, place.parent)
+        return cls(path, tree, (directory_of(info) / path).parent)
 
     def beside(self, path: str) -> Mapping[str, LocalFile] | None:
         """Return what lies at a plain path below the folder of this file, as far as it can travel; none where nothing does.
@@ -102,17 +92,6 @@ class ComposeFile:
                     "settings; declare it under directories of the agent's compose, and fill it in the container"
                 )
         return found
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Read it when it is stated, and write its path out."""
-        path = core_schema.plain_serializer_function_ser_schema(lambda file: file.path)
-        return core_schema.with_info_plain_validator_function(cls.read, serialization=path)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Describe the path."""
-        return _PATH.__get_pydantic_json_schema__(core_schema.str_schema(), handler)
 
 
 def _files(place: Path) -> Iterator[tuple[str, Path]]:

@@ -3,23 +3,21 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema, core_schema
+from pydantic import ValidationError, ValidationInfo
 
 from pve_agents.agents.hermes.config import Settings
 from pve_agents.agents.hermes.documents import read_local
 from pve_agents.agents.hermes.literal import found_secrets
 from pve_agents.agents.hermes.trees import tree_problems
+from pve_agents.named_file import NamedFile
 from pve_agents.problems import InFile, Key, Problem, below
 from pve_agents.types import Text, shown
 from pve_agents.yaml_text import parse_yaml_1_1
 
 __all__ = ["ConfigFile"]
 
-_PATH = Text("the path of a file", r"[^\x00-\x1f\x7f]+", "one such as hermes/config.yaml", 1024)
 _NEEDS: Mapping[tuple[str, ...], str] = MappingProxyType(
     {
         ("model", "provider"): "the provider, without which Hermes may send the key to a third party",
@@ -30,8 +28,10 @@ _NEEDS: Mapping[tuple[str, ...], str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class ConfigFile:
+class ConfigFile(NamedFile):
     """What was read where the settings name a file; what is wrong with it is said with the rest."""
+
+    PATH: ClassVar[Text] = Text("the path of a file", r"[^\x00-\x1f\x7f]+", "one such as hermes/config.yaml", 1024)
 
     path: str
     """The file, relative to that of the settings."""
@@ -54,9 +54,7 @@ class ConfigFile:
         Raises:
             ValueError: This is no path.
         """
-        if isinstance(value, cls):
-            return value
-        named = cls(_PATH(value))
+        named = cls(cls.PATH(value))
         try:
             raw = read_local(named.path, info)
         except ValueError as error:
@@ -68,17 +66,6 @@ class ConfigFile:
         # Once more for the words, in which a number is spelled as the file has it.
         problems = _problems(tree) and _problems(parse_yaml_1_1(raw, as_written=True))
         return cls(named.path, tree if isinstance(tree, dict) else None, tuple(below(named.place, problems)))
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Read it when it is stated, and write its path out."""
-        path = core_schema.plain_serializer_function_ser_schema(lambda file: file.path)
-        return core_schema.with_info_plain_validator_function(cls.read, serialization=path)
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Describe the path."""
-        return _PATH.__get_pydantic_json_schema__(core_schema.str_schema(), handler)
 
 
 def _problems(tree: object) -> Iterable[Problem]:

@@ -3,14 +3,13 @@
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
 from pve_agents.model import ReadOnly
+from pve_agents.named_file import directory_of, read_named
 from pve_agents.problems import checked
-from pve_agents.reading import read_file
 from pve_agents.types import holds_token, shown
 
 __all__ = ["HOME_DOCUMENTS", "Documents", "read_local"]
@@ -30,20 +29,7 @@ def read_local(path: str, info: ValidationInfo) -> bytes:
     """
     if not path.isprintable():
         raise ValueError(f"{shown(path)} is not the path of a file; write one such as documents/SOUL.md")
-    try:
-        return read_file(_directory(info) / path)
-    except FileNotFoundError:
-        raise ValueError(f"{shown(path)} does not exist; name a file relative to homelab.yaml") from None
-    except IsADirectoryError:
-        raise ValueError(f"{shown(path)} is a directory; name a file") from None
-    except OSError as error:
-        raise ValueError(f"{shown(path)} cannot be read ({error.strerror}); check its permissions") from None
-    except ValueError as error:
-        raise ValueError(f"{shown(path)} {error}") from None
-
-
-def _directory(info: ValidationInfo) -> Path:
-    return Path((info.context or {}).get("directory", ""))
+    return read_named(path, info)
 
 
 # What nobody writes as a whole text, such as ./notes, ../a b.md, ~/AGENTS.md, /etc/motd and docs/a.md; other programs want a
@@ -61,7 +47,7 @@ def _path_in(text: str, info: ValidationInfo) -> str | None:
     if path != line or _LIKE_A_PATH.fullmatch(path):
         return path
     with suppress(OSError):
-        return line if (_directory(info) / line).is_file() else None
+        return line if (directory_of(info) / line).is_file() else None
     return None
 
 
