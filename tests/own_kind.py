@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
+
+from pve_agents import agents
 
 PAGE = (Path(__file__).parents[1] / "docs" / "kinds.md").read_text()
 FILES = dict(
@@ -22,6 +27,22 @@ def write_kind(kinds: Path) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     return folder
+
+
+@contextmanager
+def found_kind(kinds: Path) -> Iterator[Path]:
+    """Have this process find it beside those of this project; yields its folder."""
+    folder = write_kind(kinds)
+    with (
+        mock.patch.object(agents, "__path__", [*agents.__path__, str(kinds)]),
+        mock.patch.object(sys, "dont_write_bytecode", new=True),
+    ):
+        importlib.invalidate_caches()
+        yield folder
+        for name in [name for name in sys.modules if name.startswith("pve_agents.agents.echo")]:
+            del sys.modules[name]
+        if hasattr(agents, "echo"):
+            delattr(agents, "echo")
 
 
 @contextmanager

@@ -168,19 +168,7 @@ class Lab:
 
     def kill_bootstrap_in(self, number: int) -> int:
         """Run the bootstrap, kill it with all that it has started while it is at a step; return at which it died."""
-        command = ("setsid", "--wait", "sh", "-c", 'echo "$$"; exec "$0"', "/opt/pve-agents/hermes/bootstrap")
-        with subprocess.Popen(
-            self.container.attach(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-        ) as running:
-            assert running.stdout
-            session = running.stdout.readline().strip()
-            finished = 0
-            while finished < number - 1 and (line := running.stdout.readline()):
-                finished += " … ok" in line
-            time.sleep(MOMENTS.get(number, 0))
-            self.container.run("pkill", "-KILL", "-s", session, check=False)
-            finished += sum(" … ok" in line for line in running.stdout)
-        return finished + 1
+        return kill_bootstrap(self.container, "hermes", number, MOMENTS.get(number, 0))
 
     def starve(self) -> Callable[[], object]:
         """Let the agent's Docker container have less memory than the gateway needs; returns what ends that."""
@@ -296,6 +284,30 @@ class Lab:
         """Return once the agent's gateway answers."""
         url = f"http://127.0.0.1:{API_PORT}/health"
         self.wait_until("the gateway answers", lambda: self.in_hermes("curl", "-fsS", "-m", "5", url), seconds)
+
+
+def kill_bootstrap(container: Container, agent: str, number: int, seconds: float) -> int:
+    """Run an agent's bootstrap, and kill it with all that it has started; return at which step it died.
+
+    Args:
+        container: Where it runs.
+        agent: Whose it is.
+        number: The step.
+        seconds: How long it is at that step by then.
+    """
+    command = ("setsid", "--wait", "sh", "-c", 'echo "$$"; exec "$0"', f"/opt/pve-agents/{agent}/bootstrap")
+    with subprocess.Popen(
+        container.attach(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout
+        session = running.stdout.readline().strip()
+        finished = 0
+        while finished < number - 1 and (line := running.stdout.readline()):
+            finished += " … ok" in line
+        time.sleep(seconds)
+        container.run("pkill", "-KILL", "-s", session, check=False)
+        finished += sum(" … ok" in line for line in running.stdout)
+    return finished + 1
 
 
 @contextlib.contextmanager

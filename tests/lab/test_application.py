@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import pytest
 
 from tests.lab.cache import REPOSITORY, TAGS
 from tests.lab.container import Container
-from tests.lab.lab import Lab
+from tests.lab.lab import Lab, kill_bootstrap
 from tests.lab.sandbox import GATEWAY
 from tests.lab.services import REGISTRY_PORT
 
@@ -158,24 +156,8 @@ def test_a_bootstrap_killed_in_each_of_its_steps_ends_like_any_other(app: Applic
         app.configure(TAG=TAGS[number % 2])
         for step in ("host-directories", "container-config", "payload"):
             app.lab.project.agents("mend", "--only", step, "app")
-        _kill_in(app, number)
+        kill_bootstrap(app.container, "app", number, 0.7 if number in (7, 8) else 0)
     said = app.lab.project.agents("mend", "--only", "bootstrap", "app").raw
     assert "first answer … ok" in said
     assert app.count() == before + 1
     assert app.failed() == {}
-
-
-def _kill_in(app: Application, number: int) -> None:
-    """Run the bootstrap, and kill it with all that it has started once it is at a step."""
-    command = ("setsid", "--wait", "sh", "-c", 'echo "$$"; exec "$0"', "/opt/pve-agents/app/bootstrap")
-    with subprocess.Popen(
-        app.container.attach(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout
-        session = running.stdout.readline().strip()
-        finished = 0
-        while finished < number - 1 and (line := running.stdout.readline()):
-            finished += " … ok" in line
-        time.sleep(0.7 if number in (7, 8) else 0)
-        app.container.run("pkill", "-KILL", "-s", session, check=False)
-        running.stdout.read()

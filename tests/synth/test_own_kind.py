@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Checks, Plan, Workspace
 from pve_agents.root_spec import payload_of, root_spec
 from pve_agents.settings.schema import json_schema
-from tests.own_kind import FILES, echoing, write_kind
+from tests.own_kind import FILES, echoing, found_kind, write_kind
 from tests.synth.conftest import Synthesize
 
 APP = "from pve_agents.agents.app import App\nfrom pve_agents.guest.plan import Checks\ndef app(agent): return App({})"
@@ -30,17 +29,10 @@ Load = Callable[..., Any]
 
 
 @pytest.fixture
-def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def kind(tmp_path: Path) -> Iterator[Path]:
     """The kind's folder, found beside those of this project."""
-    folder = write_kind(tmp_path / "kinds")
-    monkeypatch.setattr(agents, "__path__", [*agents.__path__, str(folder.parent)])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    importlib.invalidate_caches()
-    yield folder
-    for name in [name for name in sys.modules if name.startswith("pve_agents.agents.echo")]:
-        del sys.modules[name]
-    if hasattr(agents, "echo"):
-        delattr(agents, "echo")
+    with found_kind(tmp_path / "kinds") as folder:
+        yield folder
 
 
 @pytest.fixture

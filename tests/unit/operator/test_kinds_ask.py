@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from pve_agents import SettingsError, agents, load_settings
+from pve_agents import SettingsError, load_settings
 from pve_agents.agents.doctor import checks_of
 from pve_agents.agents.init import introduced, introduction_of
 from pve_agents.findings import Finding
 from pve_agents.operator.doctor.run import run
 from pve_agents.operator.init.asking import Asking, questions_of
-from tests.own_kind import write_kind
+from tests.own_kind import found_kind
 
 SETTINGS = """\
 agents:
@@ -45,17 +43,10 @@ DEFAULT = "vmid: 119\nmounts:\n  mp0: {host_path: /srv/echo, guest_path: /data}\
 
 
 @pytest.fixture
-def kind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def kind(tmp_path: Path) -> Iterator[Path]:
     """The folder of a kind of the operator's own."""
-    folder = write_kind(tmp_path / "kinds")
-    monkeypatch.setattr(agents, "__path__", [*agents.__path__, str(folder.parent)])
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    importlib.invalidate_caches()
-    yield folder
-    for name in [name for name in sys.modules if name.startswith("pve_agents.agents.echo")]:
-        del sys.modules[name]
-    if hasattr(agents, "echo"):
-        delattr(agents, "echo")
+    with found_kind(tmp_path / "kinds") as folder:
+        yield folder
 
 
 def asked(directory: Path) -> list[Finding]:
