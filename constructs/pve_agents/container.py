@@ -26,6 +26,7 @@ from imports.proxmox.virtual_environment_container import (
     VirtualEnvironmentContainerWaitForIp,
 )
 
+from pve_agents.guests import own_tag
 from pve_agents.settings import Cpu, Disk, Dns, Memory, Network, Startup
 from pve_agents.stopping import NODE_SECONDS, Stopping
 from pve_agents.template import LxcTemplate
@@ -264,7 +265,7 @@ class AgentContainer(Construct):
     @staticmethod
     def own_tag(name: str) -> Tag:
         """The tag that marks a container as its stack's own, by the name of its resource."""
-        return f"pve-agents-{name}".lower()
+        return own_tag(name)
 
 
 def _settled(description: str) -> str:

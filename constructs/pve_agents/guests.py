@@ -7,6 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 
+def own_tag(agent: str) -> str:
+    """Return the tag that marks a container as an agent's own, by the name of the agent and of the container's resource."""
+    return f"pve-agents-{agent}".lower()
+
+
 @dataclass(frozen=True)
 class Own:
     """What marks the container of a stack as its own."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 from pve_agents.agents.app import app_of
+from pve_agents.guests import own_tag
 from pve_agents.payload import Payload, container_payload
 from pve_agents.settings import Agent
 
@@ -42,7 +43,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
         "vmid": agent.vmid,
         "node": agent.node,
         "hostname": agent.hostname,
-        "tag": f"pve-agents-{agent.name}",
+        "tag": own_tag(agent.name),
         "stop_seconds": agent.stopping.container,
         "directories": [
             {"path": mount.host_path, "uid": mount.host_uid, "gid": mount.host_gid, "mode": mount.mode}

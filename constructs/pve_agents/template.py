@@ -75,14 +75,13 @@ class LxcTemplate(Construct):
         self.file_id = self.resource.id
         if check:
             self.resource.provisioners = [check.before_destroy(address(self.resource))]
-        file_id = f"{source.datastore}:vztmpl/{source.file_name}"
         self.resource.lifecycle = TerraformResourceLifecycle(
             postcondition=[
                 Postcondition(
-                    condition=f'${{self.id == "{file_id}" && self.node_name == "{node_name}"}}',
+                    condition=f'${{self.id == "{source.volume}" && self.node_name == "{node_name}"}}',
                     error_message=(
                         f"the state holds the file ${{self.id}} of node ${{self.node_name}} for the template, which is "
-                        f"{file_id} of node {node_name}: somebody has changed the state, and nothing was changed. Put "
+                        f"{source.volume} of node {node_name}: somebody has changed the state, and nothing was changed. Put "
                         f"back a copy of the state; or let Terraform forget that file: "
                         f"{command(self.resource, 'state rm')}"
                     ),

@@ -17,7 +17,7 @@ from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
 from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, is_misread_by_compose, secrets_variable
 
-__all__ = ["Given", "read_given"]
+__all__ = ["Given", "read_given", "secret_line"]
 
 _PLACEHOLDER = re.compile(PLACEHOLDER)
 _LONGEST_FILE = 1024 * 1024
@@ -40,7 +40,9 @@ class Given:
         None if one of them is missing: a file with half of them would take the others away from a working agent.
         """
         return (
-            None if self.missing else "".join(_line(name, self.values[name]) for name in sorted(self.values)).encode()
+            None
+            if self.missing
+            else "".join(secret_line(name, self.values[name]) for name in sorted(self.values)).encode()
         )
 
     def with_payload(self, archive: bytes) -> Delivery:
@@ -149,7 +151,8 @@ def _read_file(path: Path, variable: str) -> Mapping[str, str]:
     return {binding.key: binding.value for binding in bindings if binding.key and binding.value is not None}
 
 
-def _line(name: str, value: str) -> str:
+def secret_line(name: str, value: str) -> str:
+    """Return a line of a secrets file, as python-dotenv, systemd and Compose read it alike."""
     if not _NEEDS_NO_QUOTES.fullmatch(value):
         value = "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     return f"{name}={value}\n"

@@ -72,7 +72,7 @@ def read_old_state(file: Path, agent: Agent, own: Path) -> OldState:
         address
         for address, kind, it in found
         if (kind == CONTAINER and (str(it.get("id")), it.get("node_name")) == container)
-        or (kind in FILES and it.get("id") == f"{agent.template.datastore}:vztmpl/{agent.template.file_name}")
+        or (kind in FILES and it.get("id") == agent.template.volume)
     ]
     return OldState(file, addresses, tuple(taken))
 

@@ -156,6 +156,11 @@ class Template(Model):
         place = urlsplit(self.url).path if self.url else self.file_id or ""
         return place.rpartition("/")[2]
 
+    @property
+    def volume(self) -> str:
+        """What Proxmox VE calls the file, as <datastore>:vztmpl/<file>."""
+        return self.file_id or f"{self.datastore}:vztmpl/{self.file_name}"
+
     @model_validator(mode="before")
     @classmethod
     def _debian_unless_stated(cls, values: object) -> object:

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 
 from pve_agents.findings import SECONDS, Check, Outcome, failed, ok, parted
-from pve_agents.guests import Own
+from pve_agents.guests import Own, own_tag
 from pve_agents.node_access import Access, NodeError, access
 from pve_agents.node_stock import Stock
 from pve_agents.operator.doctor.judging import (
     CORRECT,
-    file_id,
     judge_bridge,
     judge_certificate,
     judge_disk,
@@ -82,7 +81,7 @@ def checks(variables: Mapping[str, str], agents: Sequence[Agent]) -> list[Check]
 
 def _of_agent(agent: Agent, api: _Api, token: Check) -> list[Check]:
     # Without its name, as in the plan's guard: that may have changed in the settings.
-    own = None if agent.adopt else Own(agent.name, f"pve-agents-{agent.name}")
+    own = None if agent.adopt else Own(agent.name, own_tag(agent.name))
 
     def vmid() -> Holder:
         return holder(api.stock, agent.node, str(agent.vmid), own=own, token=api.access.token_id)
@@ -121,7 +120,7 @@ def _of_template(agent: Agent, api: _Api, new: Callable[..., Check], grounds: tu
 
     def file() -> Outcome:
         there = api.stock.templates(node, template.datastore)
-        if template.url is None or file_id(template) in there:
+        if template.url is None or template.volume in there:
             return judge_template(node, template, there)
         free = api.stock.datastores(node)[template.datastore].free
         return judge_download(node, template, free, *api.stock.download(node, template.url))

@@ -13,7 +13,6 @@ from pve_agents.vmid_holder import Holder
 
 __all__ = [
     "CORRECT",
-    "file_id",
     "judge_bridge",
     "judge_certificate",
     "judge_disk",
@@ -94,14 +93,9 @@ def judge_template_store(node: str, name: str, datastores: Mapping[str, Datastor
     return _unfit(node, name, "vztmpl", "template.datastore", datastores) or ok(name)
 
 
-def file_id(template: Template) -> str:
-    """Return what the API calls the template's file."""
-    return template.file_id or f"{template.datastore}:vztmpl/{template.file_name}"
-
-
 def judge_template(node: str, template: Template, there: Collection[str]) -> Outcome:
     """Whether the template's file is in its datastore."""
-    file = file_id(template)
+    file = template.volume
     if file in there:
         return ok(f"{file} is there")
     remedy = f"put it there (`pveam available` on {node} lists Proxmox's own), or leave template.file_id out"

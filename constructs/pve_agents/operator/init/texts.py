@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 from pydantic import SecretStr
 
 from pve_agents.environment import ROOT_FILE
+from pve_agents.host.given import secret_line
 from pve_agents.node_access import TOKEN
 from pve_agents.operator.init.asking import endpoint_of, host_of
 from pve_agents.questions import SecretNote
@@ -16,7 +16,6 @@ from pve_agents.secret_values import secrets_variable
 
 __all__ = ["root_text", "secrets_file", "secrets_text", "token_text"]
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
 _DIRECTORY = f"~/{PurePosixPath(ROOT_FILE).parent}"
 
 
@@ -62,7 +61,5 @@ def secrets_text(
     for name in names:
         note = notes.get(name, SecretNote("The settings name this one."))
         value = values[name].get_secret_value() if name in values else note.generate() if note.generate else ""
-        # As python-dotenv writes it and everybody reads it.
-        quoted = value if _PLAIN.fullmatch(value) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
-        lines.append(f"\n# {note.comment}\n{name}={quoted}\n")
+        lines.append(f"\n# {note.comment}\n{secret_line(name, value)}")
     return "".join(lines)
