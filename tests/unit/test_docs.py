@@ -75,7 +75,8 @@ def commands_of(page: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_agents_command_on_a_page_is_one_with_those_options(page: Path) -> None:
-    context = click.Context(agents)
+    # With the group's settings: a command keeps the help option it was first made with.
+    context = click.Context(agents, **agents.context_settings)
     for rest in commands_of(page):
         name, *words = shlex.split(rest)
         if name == "COMMAND":
@@ -84,7 +85,7 @@ def test_every_agents_command_on_a_page_is_one_with_those_options(page: Path) ->
         assert command, rest
         # Named in the middle of a sentence it stands for itself, without what it is about.
         if words:
-            command.make_context(name, words)
+            command.make_context(name, words, parent=context)
 
 
 MARK = re.compile(r"<!-- (?P<what>run|not run: [^>]+) -->\n *$")
