@@ -178,6 +178,8 @@ class Container:
             path = self.rootfs / "etc" / name
             path.unlink(missing_ok=True)
             path.write_text(text)
+            # Whatever the umask: a command of the operator's may be running in this process, which sets its own.
+            path.chmod(0o644)
             os.chown(path, FIRST_ID, FIRST_ID)
 
     def _mount_point(self, target: str) -> Path:
@@ -186,6 +188,7 @@ class Container:
             place /= part
             if not place.exists():
                 place.mkdir()
+                place.chmod(0o755)
                 os.chown(place, FIRST_ID, FIRST_ID)
         return place
 

@@ -38,6 +38,7 @@ def main() -> None:
         place /= part
         if not place.exists():
             place.mkdir()
+            place.chmod(0o755)
             os.chown(place, FIRST_ID, FIRST_ID)
     _call(MOVE_MOUNT, tree, b"", AT_FDCWD, target.encode(), MOVE_MOUNT_F_EMPTY_PATH)
 
