@@ -1,4 +1,9 @@
-"""Mistakes that a tired person makes: a few lines each, the sentence first, a remedy, and nothing half done."""
+"""Mistakes that a tired person makes: a few lines each, the sentence first, a remedy, and nothing half done.
+
+Others have their place with what they are about: Ctrl-C (38) and no Terraform (39) in test_agents_up.py, another Python (43) in
+test_python_environment.py, a destroy with the least token (47) in test_deploy.py. Without pipenv, and from outside of the project (40,
+41), there is nothing of ours that could speak.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +20,7 @@ from typing import Any, NamedTuple, TextIO
 import pytest
 
 from tests.answering import answering
-from tests.deploy.project import Project
+from tests.deploy.project import HDD, HERMES_ROOT, Project
 from tests.virtual_node.__main__ import models
 from tests.virtual_node.node import ROOT, VirtualNode
 
@@ -26,6 +31,7 @@ pytestmark = [
 
 MOST_LINES = 6
 UP = ("up", "--auto-approve")
+UP_WITHOUT_DOCTOR = (*UP, "--no-doctor")
 EXAMPLE_TOKEN = "terraform@pve!deploy=00000000-0000-0000-0000-000000000000"
 
 
@@ -119,10 +125,45 @@ MISTAKES = {
     "1 a key misspelt": Mistake(
         ".*homelab.yaml: agents.hermes.memry: .*did you mean memory", 2, settings=ALL % "memry: {}"
     ),
+    "2 a wrong indent": Mistake(
+        ".*homelab.yaml: line 4, column 11: .*check the indentation",
+        2,
+        settings="agents:\n  hermes:\n   vmid: 118\n    memory: {}\n",
+    ),
     "3 a tab": Mistake(".*homelab.yaml: .*tab", 2, settings="agents:\n\thermes: {}\n"),
     "4 vmid as text": Mistake(".*homelab.yaml: agents.hermes.vmid: ", 2, settings=ALL % "vmid: abc"),
+    "5 a user as @me": Mistake(
+        ".*homelab.yaml: agents.hermes.hermes.platforms.telegram.allowed_users.0: .*@me",
+        2,
+        settings="agents: {hermes: {hermes: {platforms: {telegram: {allowed_users: ['@me']}}}}}",
+    ),
+    "6 no allow-list": Mistake(
+        ".*homelab.yaml: agents.hermes.hermes.platforms.telegram.*allowed_users",
+        2,
+        settings="agents: {hermes: {hermes: {platforms: {telegram: {}}}}}",
+    ),
     "7 no vmid": Mistake(".*homelab.yaml: agents.scribe.vmid: ", 2, settings="agents: {scribe: {}}"),
+    "8 a key on the wrong level": Mistake(
+        ".*homelab.yaml: agents.hermes.model: .*hermes.settings.model", 2, settings="agents: {hermes: {model: gpt-5}}"
+    ),
     "9 a bad variable": Mistake("HOMELAB_AGENTS__HERMES__VMID: ", 2, {"HOMELAB_AGENTS__HERMES__VMID": "7"}),
+    "10 a variable of no setting": Mistake(
+        "HOMELAB_AGENTS__HERMES__VMDI: .*did you mean vmid", 2, {"HOMELAB_AGENTS__HERMES__VMDI": "118"}
+    ),
+    "11 an agent that only a variable knows": Mistake(
+        "HOMELAB_AGENTS__HREMES__CPU__CORES: ", 2, {"HOMELAB_AGENTS__HREMES__CPU__CORES": "4"}
+    ),
+    "12 a size with a unit": Mistake(
+        ".*homelab.yaml: agents.hermes.memory.dedicated_mib: .*4g", 2, settings=ALL % "memory: {dedicated_mib: 4g}"
+    ),
+    "13 a mount that is no path": Mistake(
+        ".*homelab.yaml: agents.hermes.mounts.mp0.host_path: .*srv/data",
+        2,
+        settings=ALL % "mounts: {mp0: {host_path: srv/data, guest_path: /data}}",
+    ),
+    "14 a key twice": Mistake(
+        ".*homelab.yaml: .*vmid.*twice", 2, settings="agents:\n  hermes:\n    vmid: 118\n    vmid: 119\n"
+    ),
     "16 no .env": Mistake(
         "✗ endpoint .*PROXMOX_VE_ENDPOINT and PROXMOX_VE_API_TOKEN are not set",
         1,
@@ -176,6 +217,12 @@ MISTAKES = {
         "✗ root .*there is no host of the name nowhere", 1, {"PVE_SSH": "root@nowhere"}, also="PVE_SSH|ssh"
     ),
     "33 no way to root": Mistake(r"\[hermes\] PVE_SSH is not set", 2, {"PVE_SSH": ""}, command=("drift",)),
+    "34 root's environment for the token's command": Mistake(
+        "✗ endpoint .*PROXMOX_VE_ENDPOINT and PROXMOX_VE_API_TOKEN are not set",
+        1,
+        {"PROXMOX_VE_ENDPOINT": "", "PROXMOX_VE_API_TOKEN": "", "PVE_SSH": "root@gihyeon"},
+        also=r"\.env",
+    ),
     "35 no disk": Mistake("✗ host directories .*/mnt/pve/hdd", 1, before=without_disk, also="mount|mkdir"),
     "36 a VMID of somebody": Mistake(
         "✗ vmid .*118 is taken by the container plex", 1, before=taken_by_somebody, also="vmid"
@@ -241,6 +288,34 @@ def test_24_an_env_that_others_can_read_is_refused_with_what_closes_it(careful: 
     )
     file.chmod(0o600)
     assert careful.agents("plan").code == 0
+
+
+@pytest.fixture
+def deployed(careful: Project, virtual_node: VirtualNode) -> Project:
+    """A container with a mount and no software of a kind's, on its node."""
+    careful.configure(hermes=None, mounts={"mp0": {"host_path": HDD, "guest_path": "/data"}})
+    careful.agents(*UP_WITHOUT_DOCTOR)
+    virtual_node.mutations.clear()
+    virtual_node.forget_host_changes()
+    return careful
+
+
+def test_44_without_cdktf_out_and_roots_state_nothing_breaks(deployed: Project, virtual_node: VirtualNode) -> None:
+    shutil.rmtree(deployed.out)
+    deployed.state(HERMES_ROOT).unlink()
+    deployed.agents(*UP_WITHOUT_DOCTOR)
+    # All that is left of it on the node is what verify writes and removes.
+    assert virtual_node.mutations == []
+    assert [it for it in virtual_node.host_changes if "/data/.pve-agents-probe-" not in it] == []
+
+
+def test_45_without_the_tokens_state_the_container_is_kept(deployed: Project, virtual_node: VirtualNode) -> None:
+    before = virtual_node.container_config(118)
+    deployed.state().unlink()
+    said = deployed.agents(*UP_WITHOUT_DOCTOR).raw
+    assert not re.search(r"destroyed|replaced", said), said
+    assert virtual_node.container_config(118) == before
+    assert [it for it in virtual_node.mutations if it[0] == "DELETE"] == []
 
 
 def test_42_before_make_setup_it_says_so_and_makes_no_environment(tmp_path: Path) -> None:

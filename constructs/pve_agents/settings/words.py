@@ -91,6 +91,8 @@ def _model_below(model: type[Model], keys: Sequence[str]) -> type[Model]:
     return model
 
 
+_LEVELS, _MOST_PLACES, _MISSPELT = 3, 3, 0.8
+
 _FIRST_ITEM = {"mounts": "mp0", "devices": "dev0"}
 
 
@@ -108,12 +110,23 @@ def _suggestion(model: type[Model], name: str, value: object) -> str:
         return f"did you mean {synonym}?"
     if model is Agent and (slot := re.fullmatch(r"(?:mp|(dev))[0-9]+", name)):
         return f"did you mean {'devices' if slot[1] else 'mounts'}.{name}?"
-    inner = [f"{path}.{field}" for path, part in _parts(model).items() for field in offered(part, value)]
-    if nested := [path for path in inner if path.endswith(f".{name}")]:
-        return f"did you mean {' or '.join(nested)}?"
-    if close := meant(model, name, value):
-        return f"did you mean {close}?"
+    # A name that is right and stands on the wrong level is likelier than one that is half wrong.
+    misspelt = meant(model, name, value, cutoff=_MISSPELT)
+    below = _further_down(model, name, value, 1 if misspelt else _LEVELS)
+    close = misspelt or meant(model, name, value)
+    if found := " or ".join(below) or close:
+        return f"did you mean {found}?"
     return f"write one of {', '.join(key for key in model.known_keys() if key not in model.opens)}"
+
+
+def _further_down(model: type[Model], name: str, value: object, levels: int) -> list[str]:
+    """Return where a key of this name stands below a model, on the level that is nearest."""
+    level = {"": model}
+    for _ in range(levels):
+        level = {f"{path}{key}.": part for path, it in level.items() for key, part in _parts(it).items()}
+        if found := [f"{path}{name}" for path, part in level.items() if name in offered(part, value)]:
+            return found if len(found) <= _MOST_PLACES else []
+    return []
 
 
 _PHRASES: Mapping[str, str] = {
