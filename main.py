@@ -59,9 +59,13 @@ def main() -> int:
         return _missing(error)
     except SettingsError as error:
         return _refuse(*error.messages)
-    except RuntimeError as error:
+    except Exception as error:
+        from pve_agents.agents.kind import fault_of_own_kind  # noqa: PLC0415
+
         # jsii hands what a construct refused over as the text of an exception.
         problems = [found["problem"] for found in _REFUSED_BY_A_CONSTRUCT.finditer(str(error))]
+        if not problems and (fault := fault_of_own_kind(error)):
+            problems = [fault]
         if not problems:
             raise
         return _refuse(*problems)

@@ -509,7 +509,7 @@ class System:
 
     def _exec(self, arguments: list[str]) -> int:
         match arguments:
-            case ["-i", "-u", "10000:10000", name, "python3", "-", what, *words]:
+            case ["-i", "-u", "10000:10000", name, "python3", "-I", "-", what, *words]:
                 program = sys.stdin.read()
                 self._need_running(name)
                 if "def main(" not in program:

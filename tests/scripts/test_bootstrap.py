@@ -1208,7 +1208,7 @@ def test_the_dashboard_is_waited_for(deployed: Guest) -> None:
         "[hermes 8/9] health: hermes: the dashboard does not listen (N of 180 seconds)",
         "[hermes 8/9] health … ok",
     ]
-    assert '"python3", "-", "dashboard", "http://127.0.0.1:9119"]' in deployed.calls
+    assert '"python3", "-I", "-", "dashboard", "http://127.0.0.1:9119"]' in deployed.calls
 
 
 def test_a_dashboard_that_does_not_come(deployed: Guest) -> None:
@@ -1318,7 +1318,7 @@ def test_the_model_has_as_long_as_the_settings_say(deployed: Guest) -> None:
     deployed.plan["answer_seconds"] = "77"
     deployed.deliver()
     deployed.run()
-    assert '"python3", "-", "chat", "http://127.0.0.1:8642", "77"]' in deployed.calls
+    assert '"python3", "-I", "-", "chat", "http://127.0.0.1:8642", "77"]' in deployed.calls
 
 
 def test_a_chat_turn_that_fails(deployed: Guest) -> None:

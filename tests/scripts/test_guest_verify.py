@@ -437,7 +437,7 @@ def test_the_model_has_as_long_as_the_settings_say(deployed: Guest) -> None:
     deployed.plan["answer_seconds"] = "77"
     deployed.deliver()
     verify(deployed)
-    assert '"python3", "-", "chat", "http://127.0.0.1:8642", "77"]' in deployed.calls
+    assert '"python3", "-I", "-", "chat", "http://127.0.0.1:8642", "77"]' in deployed.calls
 
 
 def test_a_chat_turn_that_fails(deployed: Guest) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import io
+import os
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +23,7 @@ from pve_agents.root_spec import payload_of, root_spec
 from pve_agents.settings.schema import json_schema
 from tests.own_kind import FILES, echoing, found_kind, write_kind
 from tests.synth.conftest import Synthesize
+from tests.virtual_node.node import ROOT
 
 APP = "from pve_agents.agents.app import App\nfrom pve_agents.guest.plan import Checks\ndef app(agent): return App({})"
 MODULE = "pve_agents.agents.echo.guest.checks"
@@ -269,6 +273,40 @@ def test_an_app_that_does_not_work_is_one_sentence(load: Load, kind: Path, text:
         payload_of(agent)
     (sentence,) = error.value.messages
     assert sentence.endswith(reason)
+
+
+AGENTS = ["-c", "from pve_agents.operator.entry import main; main()", "plan"]
+
+
+@pytest.mark.parametrize("program", [["main.py"], AGENTS], ids=["main.py", "agents"])
+@pytest.mark.parametrize(
+    ("hook", "broken"),
+    [
+        ('return ("ECHO_TOKEN",)', "return 1 / 0"),
+        ("return 5", "return 1 / 0"),
+        ("if container.memory_mib < _LEAST_MIB:", "if 1 / 0:"),
+    ],
+    ids=["a method", "a property", "one that yields"],
+)
+def test_a_hook_that_fails_is_one_sentence_with_its_line(
+    tmp_path: Path, program: list[str], hook: str, broken: str
+) -> None:
+    folder = write_kind(tmp_path / "kinds")
+    text = (folder / "settings.py").read_text()
+    (folder / "settings.py").write_text(text.replace(hook, broken))
+    line = text[: text.index(hook)].count("\n") + 1
+    (tmp_path / "homelab.yaml").write_text(yaml.safe_dump({"agents": {"librarian": librarian()}}))
+    done = subprocess.run(
+        [sys.executable, *program],
+        cwd=ROOT,
+        env={**os.environ, "AGENT_KINDS_PATH": str(folder.parent), "HOMELAB_FILE": str(tmp_path / "homelab.yaml")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    sentence = "this fails (ZeroDivisionError: division by zero); correct it."
+    assert done.stderr == f"{folder / 'settings.py'}, line {line}: {sentence}\n"
+    assert done.returncode == 2
 
 
 def test_a_default_that_is_no_mapping_is_said_with_its_file(kind: Path, tmp_path: Path) -> None:

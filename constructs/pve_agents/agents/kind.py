@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -42,6 +43,7 @@ __all__ = [
     "commands_of_kinds",
     "default_agents",
     "default_of",
+    "fault_of_own_kind",
     "kinds",
     "model_of",
     "own_kinds",
@@ -305,6 +307,14 @@ def _default(folder: Path) -> Mapping[str, Any]:
     if not isinstance(stated, dict):
         raise SettingsError([f"{file}: this holds no mapping; write keys such as vmid."])
     return {**stated, folder.name: {}}
+
+
+def fault_of_own_kind(error: BaseException) -> str | None:
+    """Return a sentence about the file of a kind of the operator's that an error comes from; none where it comes from elsewhere."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if any(Path(frame.filename).is_relative_to(place) for place in agents.__path__[1:]):
+            return f"{frame.filename}, line {frame.lineno}: this fails ({type(error).__name__}: {error}); correct it."
+    return None
 
 
 # One of them in an agent's settings -------------------------------------------------------------------------------

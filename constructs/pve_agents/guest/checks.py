@@ -96,7 +96,7 @@ class Inside:
 
     def _run(self, program: Path, words: tuple[str, ...], *, seconds: float, joined: bool) -> Ran:
         user = ("-i", "-u", self.work.compose.owner)
-        command = ("docker", "exec", *user, self.service.name, "python3", "-", *words)
+        command = ("docker", "exec", *user, self.service.name, "python3", "-I", "-", *words)
         return self.work.machine.run(*command, seconds=seconds, stdin=program.read_bytes(), joined=joined)
 
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from pve_agents.agents.kind import commands_of_kinds
+from pve_agents.agents.kind import commands_of_kinds, fault_of_own_kind
 from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.node_api import NodeError
@@ -72,6 +72,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _end(str(error), UNREACHED)
     except KeyboardInterrupt:
         _end("interrupted", INTERRUPTED)
+    except Exception as error:
+        if not (fault := fault_of_own_kind(error)):
+            raise
+        _end(fault, WRONG_INPUT)
 
 
 def _end(sentence: str, status: int) -> NoReturn:
