@@ -82,6 +82,19 @@ class Newcomer:
         return said
 
 
+def shown_in_the_readme() -> list[str]:
+    """The lines of output that its walk shows; one of three dots stands for lines left out."""
+    walk = (ROOT / "README.md").read_text().partition("## From nothing")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```text\n(.*?)^```", walk, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.strip() != "…"]
+
+
+def as_said(line: str) -> str:
+    """A pattern for a line of the README: numbers and what three dots stand for are another time's."""
+    pattern = re.escape(line).replace("…", ".*")
+    return re.sub(r"(\\ )+", r"\\s+", re.sub(r"\d+", r"\\d+", pattern))
+
+
 @pytest.fixture
 def newcomer(tmp_path: Path) -> Iterator[Newcomer]:
     # Its providers start as they do for a user.
@@ -107,6 +120,12 @@ def test_six_commands_lead_to_an_agent_that_answers(newcomer: Newcomer) -> None:
     assert re.search(r"^✓ chat +answered", last, re.MULTILINE)
     assert "hermes runs in container 118 on gihyeon at " in last
     assert KEY not in newcomer.said
+    # The README shows this, in this order.
+    at = 0
+    for line in shown_in_the_readme():
+        found = re.compile(rf"^{as_said(line)}\s*$", re.MULTILINE).search(newcomer.said, at)
+        assert found, f"{line!r} is not said after {newcomer.said[:at].splitlines()[-1:]}"
+        at = found.end()
     modes = {it.name: it.stat().st_mode & 0o777 for it in (newcomer.home / ".config" / "pve-agents").iterdir()}
     assert modes == {"root.env": 0o600, "hermes.env": 0o600}
     assert (newcomer.clone / ".env").stat().st_mode & 0o777 == 0o600
