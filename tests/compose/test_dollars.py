@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pve_agents.guest.files import lines_for_compose
+from pve_agents.guest.compose_files import lines_for_compose
 from tests.compose.conftest import Arrives, Deployed
 from tests.compose.real import Refused
 from tests.compose.test_text import HEAD

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from pve_agents import load_settings
-from pve_agents.guest.files import lines_for_compose
+from pve_agents.guest.compose_files import lines_for_compose
 from pve_agents.root_spec import payload_of
 from tests.compose.test_published import SECRET, as_compose_means_it
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pve_agents import SettingsError, load_settings
-from pve_agents.guest.files import lines_for_compose
+from pve_agents.guest.compose_files import lines_for_compose
 from pve_agents.root_spec import payload_of
 from tests.compose.real import command
 

@@ -173,7 +173,7 @@ def test_what_nobody_thought_of_is_one_sentence_too(deployed: Guest) -> None:
     ran = deployed.run()
     assert said(ran)[-1] == "[hermes 5/9] files … FAILED"
     assert re.fullmatch(
-        r"  `sync -f /var/lib/pve-agents/hermes` failed unexpectedly \(files\.py, line \d+\): deploy again; if it stays, report"
+        r"  `sync -f /var/lib/pve-agents/hermes` failed unexpectedly \(compose_files\.py, line \d+\): deploy again; if it stays, report"
         r" it\n",
         ran.stderr,
     )

@@ -1,16 +1,16 @@
 """What a kind of agent tells of itself: whether it is ready, whether it answers, and what of it is wrong.
 
-A kind's module has a class ``Checks``, and the plan names the module. It derives from :class:`KindChecks` where it looks into the
-Docker container of each agent, and from :class:`OwnChecks` where it looks from the outside, whoever runs the software.
+A kind's module has a class ``Checks``, and the plan names the module. It derives from :class:`KindChecks` where it looks from where
+each agent runs, and from :class:`OwnChecks` where it looks from the outside, whoever runs the software.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from pve_agents.guest.answers import Answer, Check
 from pve_agents.guest.machine import TIMED_OUT, Machine, Ran
 from pve_agents.guest.plan import Checks, Json, Service
 from pve_agents.guest.work import Work
@@ -20,38 +20,8 @@ __all__ = ["Answer", "Check", "Inside", "KindChecks", "OwnChecks", "checks_of", 
 _STATES = ("ok", "waiting", "failed", "skipped")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What somebody who was asked says."""
-
-    state: str
-    """ok, waiting (may still become ok), failed, or skipped (cannot be judged)."""
-
-    detail: str
-    remedy: str = ""
-    is_logged: bool = True
-    """Whether the log of who was asked may say more."""
-
-    @property
-    def ok(self) -> bool:
-        """Whether it is well."""
-        return self.state == "ok"
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at."""
-
-    name: str
-    status: str
-    """ok, failed or skipped."""
-
-    detail: str
-    remedy: str = ""
-
-
 class Inside:
-    """The way into the container of one service."""
+    """The way to where one service runs."""
 
     def __init__(self, work: Work, service: Service) -> None:
         """Know which one."""
@@ -80,14 +50,10 @@ class Inside:
         if ran.ok and state in _STATES:
             return Answer(state, detail, remedy.replace("AGENT", self.work.plan.agent))
         if ran.status == TIMED_OUT:
-            return Answer(
-                "failed", f"no answer from inside {name} within {seconds:.0f} seconds", f"docker restart {name}"
-            )
-        return Answer(
-            "failed",
-            f"cannot look into container {name}: {redacted(ran.last_line)}",
-            f"look at `docker logs --tail 50 {name}` in the container",
-        )
+            detail = f"no answer from inside {name} within {seconds:.0f} seconds"
+            return Answer("failed", detail, self.work.runtime.remedy_of_silence(name))
+        detail = f"cannot look into {self.work.runtime.facts(name).what}: {redacted(ran.last_line)}"
+        return Answer("failed", detail, f"look at {self.work.runtime.remedy_of_log(name)} in the container")
 
     def text(self, program: Path, *words: str, seconds: float) -> list[str]:
         """Run a Python program in there, and return the lines that it prints; none if it fails."""
@@ -95,16 +61,15 @@ class Inside:
         return [self.work.secrets.redacted(line) for line in ran.out.splitlines()] if ran.ok else []
 
     def _run(self, program: Path, words: tuple[str, ...], *, seconds: float, joined: bool) -> Ran:
-        user = ("-i", "-u", self.work.compose.owner)
-        command = ("docker", "exec", *user, self.service.name, "python3", "-I", "-", *words)
-        return self.work.machine.run(*command, seconds=seconds, stdin=program.read_bytes(), joined=joined)
+        command, content = ("python3", "-I", "-", *words), program.read_bytes()
+        return self.work.runtime.run_inside(self.service.name, *command, seconds=seconds, stdin=content, joined=joined)
 
 
 class _Proofs:
     """What every kind can tell of its software. What a kind has nothing to say about, it leaves as it is here."""
 
     def ready(self) -> Answer:
-        """Tell whether it is ready; where Compose runs it, asked again until it is, or the time is over."""
+        """Tell whether it is ready; where we run it, asked again until it is, or the time is over."""
         return Answer("ok", "")
 
     def prove(self) -> Answer:
@@ -125,7 +90,7 @@ class KindChecks(_Proofs):
     """What a kind can tell of one service that runs."""
 
     def __init__(self, inside: Inside) -> None:
-        """Look into one container."""
+        """Look at one of them."""
         self.inside = inside
 
     def log(self) -> list[str]:
@@ -139,7 +104,7 @@ class KindChecks(_Proofs):
 
 def checks_of(work: Work, service: Service) -> KindChecks:
     """Return what the kind of this plan can tell of a service."""
-    checks: KindChecks = importlib.import_module(work.compose.checks).Checks(Inside(work, service))
+    checks: KindChecks = importlib.import_module(work.software.checks).Checks(Inside(work, service))
     return checks
 
 

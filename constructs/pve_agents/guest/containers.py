@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pve_agents.guest.copies import copy_before_upgrade, finish_restore, remember_images
+from pve_agents.guest.copies import copy_before_upgrade, finish_restore, remember_versions
 from pve_agents.guest.progress import FailureError, fail
 from pve_agents.guest.revisions import Hashes, read_hashes, record_of
 from pve_agents.guest.sidecars import has_ended_well
 from pve_agents.guest.smoke import no_containers
-from pve_agents.guest.work import Work
+from pve_agents.guest.work import ComposeWork
 
-__all__ = ["stop_agent", "want_containers"]
+__all__ = ["want_containers"]
 
 # Compose makes the new container beside the old one, and gives it its name at the end.
 _HALF_MADE = re.compile(r"[0-9a-f]{12}_.*")
@@ -23,7 +23,7 @@ _WAITED_FOR = re.compile(
 _NAME_IN_USE = re.compile(r'is already in use by container "?([0-9a-f]+)')
 
 
-def want_containers(work: Work) -> None:
+def want_containers(work: ComposeWork) -> None:
     """Have every container running as it is wanted, and no other one."""
     try:
         hashes = read_hashes(work)
@@ -32,7 +32,7 @@ def want_containers(work: Work) -> None:
     _remove_half_made(work)
     finish_restore(work)
     copy_before_upgrade(work)
-    remember_images(work)
+    remember_versions(work)
     before = {service: identity for identity, service, _ in work.docker.project_containers()}
     is_wanted, stopped = _judge(work, hashes, before)
     if not is_wanted:
@@ -44,7 +44,7 @@ def want_containers(work: Work) -> None:
     _remove_leftovers(work)
 
 
-def _judge(work: Work, hashes: Hashes, before: Mapping[str, str]) -> tuple[bool, set[str]]:
+def _judge(work: ComposeWork, hashes: Hashes, before: Mapping[str, str]) -> tuple[bool, set[str]]:
     """Tell whether every container is there as it is wanted, and no other one; and which do not run."""
     is_wanted, stopped = before.keys() == hashes.wanted.keys(), set()
     sidecars = {it.name: it for it in work.compose.sidecars}
@@ -63,7 +63,7 @@ def _judge(work: Work, hashes: Hashes, before: Mapping[str, str]) -> tuple[bool,
     return is_wanted, stopped
 
 
-def _images(work: Work) -> dict[str, str]:
+def _images(work: ComposeWork) -> dict[str, str]:
     """Return the id of the image that each service is to run."""
     compose = work.compose
     found: dict[str, str] = {}
@@ -75,7 +75,7 @@ def _images(work: Work) -> dict[str, str]:
     return found
 
 
-def _tell(work: Work, before: Mapping[str, str], after: Mapping[str, str], stopped: set[str]) -> None:
+def _tell(work: ComposeWork, before: Mapping[str, str], after: Mapping[str, str], stopped: set[str]) -> None:
     for name in work.names:
         if name not in before:
             work.progress.did(f"{name} created")
@@ -88,14 +88,14 @@ def _tell(work: Work, before: Mapping[str, str], after: Mapping[str, str], stopp
             work.progress.did(f"{name} removed")
 
 
-def _remove_half_made(work: Work) -> None:
+def _remove_half_made(work: ComposeWork) -> None:
     """Remove what Compose was killed over: it would start the new container under that other name."""
     for identity, _, name in work.docker.project_containers():
         if _HALF_MADE.fullmatch(name):
             _remove_container(work, identity, name)
 
 
-def _remove_container(work: Work, identity: str, name: str) -> None:
+def _remove_container(work: ComposeWork, identity: str, name: str) -> None:
     # Killed in the middle of a write, an agent may lose its memory.
     seconds = work.compose.stop_seconds
     stop = ("docker", "container", "stop", "-t", str(seconds), identity)
@@ -106,7 +106,7 @@ def _remove_container(work: Work, identity: str, name: str) -> None:
     work.progress.did("half-made container removed")
 
 
-def _bring_up(work: Work) -> None:
+def _bring_up(work: ComposeWork) -> None:
     options = (
         "--detach",
         "--remove-orphans",
@@ -130,7 +130,7 @@ def _bring_up(work: Work) -> None:
         work.machine.sleep(1)
 
 
-def _is_foreign(work: Work, identity: str) -> bool:
+def _is_foreign(work: ComposeWork, identity: str) -> bool:
     """Tell whether a name is taken by somebody else's container; one of ours that has never run is removed.
 
     Docker goes on with what it was asked for when whoever has asked is gone: the name is taken at once, and the container
@@ -145,7 +145,7 @@ def _is_foreign(work: Work, identity: str) -> bool:
     return project != work.plan.agent
 
 
-def _up_failed(work: Work, said: str) -> None:
+def _up_failed(work: ComposeWork, said: str) -> None:
     line = work.last_line(said)
     if "is already in use by container" in said:
         fail(
@@ -175,7 +175,7 @@ def _up_failed(work: Work, said: str) -> None:
     fail("the containers do not start: look at `docker ps -a` in the container", line)
 
 
-def _remove_leftovers(work: Work) -> None:
+def _remove_leftovers(work: ComposeWork) -> None:
     """Remove the files of services and sidecars that are gone; their data directories are left alone."""
     services = {it.name for it in work.compose.services}
     sidecars = {f"{it.name}.env" for it in work.compose.sidecars}
@@ -187,14 +187,3 @@ def _remove_leftovers(work: Work) -> None:
     for name in work.machine.files_below(f"{work.project}/beside"):
         if f"beside/{name}" not in (*work.compose.files, *work.compose.programs):
             work.machine.remove(f"{work.project}/beside/{name}")
-
-
-def stop_agent(work: Work) -> None:
-    """Stop the agent, before its mounts are taken away. Data, images and Docker stay."""
-    work.progress.begin("stop")
-    if work.machine.is_file(f"{work.project}/docker-compose.yml") and work.machine.has("docker"):
-        ran = work.docker.compose("down", "--remove-orphans", "--timeout", str(work.compose.stop_seconds))
-        if not ran.ok:
-            fail(f"the containers do not stop: {work.last_line(ran.out)}")
-        work.machine.remove(record_of(work))
-    work.progress.say_of_agent("stopped")

@@ -1,11 +1,11 @@
-"""The data of the agents, copied before another image runs on it, and the way back.
+"""The data of the agents, copied before another version runs on it, and the way back.
 
 A newer version may change its data so that an older one cannot read it. A copy is made while the services stand still:
 nobody may open a database that is in use, since an end of the wrong process takes what is not yet written in it.
 
     copies/NAME/of              which copy it is: a line for each directory, with the ids before and after, and who ended when
     copies/NAME/DATA/data       all that was in the directory
-    copies/NAME/DATA/image      the ids of the images that ran on it, and what they were called
+    copies/NAME/DATA/image      the ids of the images, or of the release, that ran on it, and what they were called
     copies/ran/DATA             the same for the directory itself
 
 All of it is for root alone. NAME is a time, so that names sort by age.
@@ -18,11 +18,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pve_agents.guest.holdings import Holding, holdings
 from pve_agents.guest.progress import fail
+from pve_agents.guest.runtime import Holding
 from pve_agents.guest.work import Work
 
-__all__ = ["copy_before_upgrade", "finish_restore", "remember_images", "restore"]
+__all__ = ["copy_before_upgrade", "finish_restore", "remember_versions", "restore"]
 
 _MOST_COPIES = 2
 # Beside the size of the data: what an agent that goes on may want meanwhile.
@@ -46,23 +46,16 @@ def _want_place(work: Work) -> None:
 
 
 def _joined(words: Iterable[str]) -> str:
-    """Return words as one, which no image's name or id can hold."""
+    """Return words as one, which no name or id can hold."""
     return "+".join(words)
 
 
-def _image_of_data(work: Work, holding: Holding) -> str:
-    """Return the ids and the names of the images that ran on the data last, or nothing."""
+def _version_of_data(work: Work, holding: Holding) -> str:
+    """Return the ids and the names of what ran on the data last, or nothing."""
     ran = f"{_copies(work)}/ran/{holding.name}"
     if work.machine.is_file(ran):
         return work.machine.text(ran)
-    found = [work.docker.of_container("{{.Image}} {{.Config.Image}}", it) for it in _containers(work, holding)]
-    pairs = dict.fromkeys(it.partition(" ")[::2] for it in found)
-    return " ".join(map(_joined, zip(*pairs, strict=True))) if pairs and len(found) == len(holding.services) else ""
-
-
-def _containers(work: Work, holding: Holding) -> list[str]:
-    """Return the ids of the containers that keep their data there."""
-    return [identity for identity, service, _ in work.docker.project_containers() if service in holding.services]
+    return work.runtime.found_on(holding)
 
 
 # the copy ---------------------------------------------------------------------------------------------------------------
@@ -70,7 +63,7 @@ def _containers(work: Work, holding: Holding) -> list[str]:
 
 @dataclass(frozen=True)
 class _Outdated:
-    """The data that another image has run on."""
+    """The data that another version has run on."""
 
     holdings: tuple[Holding, ...]
     of: str
@@ -84,37 +77,31 @@ class _Outdated:
 
 def _find_outdated(work: Work) -> _Outdated:
     outdated, of = [], ""
-    for holding in holdings(work):
-        image, wanted = _image_of_data(work, holding).partition(" ")[0], _wanted(work, holding)
-        if image and wanted and image != wanted and work.machine.is_directory(holding.directory):
-            ended = [work.docker.of_container("{{.State.FinishedAt}}", it) for it in _containers(work, holding)]
+    for holding in work.runtime.holdings():
+        version, wanted = _version_of_data(work, holding).partition(" ")[0], work.runtime.wanted_on(holding)
+        if version and wanted and version != wanted and work.machine.is_directory(holding.directory):
             outdated.append(holding)
-            of += f"{holding.name} {image} {wanted} {_joined(ended) or 'none'}\n"
+            of += f"{holding.name} {version} {wanted} {work.runtime.ended(holding) or 'none'}\n"
     return _Outdated(tuple(outdated), of)
 
 
-def _wanted(work: Work, holding: Holding) -> str:
-    """Return the ids of the images that are to run on it; empty if one is not here."""
-    found = [work.docker.image_id(it) for it in holding.images]
-    return _joined(dict.fromkeys(found)) if all(found) else ""
-
-
 def copy_before_upgrade(work: Work) -> None:
-    """Copy the data of those whose image changes, with their services stopped.
+    """Copy the data of those whose version changes, with their services stopped.
 
     It is made beside its name, and gets the name when it is whole: a copy that is there is a good one.
     """
     outdated = _find_outdated(work)
-    if not outdated.holdings or not work.compose.copies:
+    if not outdated.holdings or not work.software.copies:
         return
     _want_place(work)
     if _has_copy(work, outdated):
         return
     _want_room(work, outdated)
     names = outdated.services
-    work.progress.say(f"stopping {' '.join(names)}, to copy the data before another image runs on it")
-    if not work.docker.stop(names).ok:
-        fail("the containers do not stop, and data in use is not copied: look at `docker ps -a` in the container")
+    work.progress.say(
+        f"stopping {' '.join(names)}, to copy the data before another {work.runtime.version_word} runs on it"
+    )
+    work.runtime.stop_services(names)
     # They may have ended in the meantime, and then another time.
     outdated = _find_outdated(work)
     if _has_copy(work, outdated):
@@ -148,7 +135,7 @@ def _want_room(work: Work, outdated: _Outdated) -> None:
         if len(names) <= 1:
             fail(
                 f"a copy of the agent's data, to go back to, needs {size} MiB, and {free} are free in the container: raise"
-                f" {work.agent_setting}.disk.size_gib, or set {work.compose.settings.copies} to false"
+                f" {work.agent_setting}.disk.size_gib, or set {work.software.settings.copies} to false"
             )
         work.machine.remove(f"{_copies(work)}/{names[0]}")
 
@@ -165,18 +152,16 @@ def _free(work: Work) -> int:
 
 def _copy(work: Work, holding: Holding, outdated: _Outdated, place: str) -> None:
     work.machine.make_directory(place)
-    work.remember(f"{place}/image", _image_of_data(work, holding))
+    work.remember(f"{place}/image", _version_of_data(work, holding))
     fault = _copy_tree(work, holding.directory, f"{place}/data")
     if fault is None:
         return
     # All go on as they were.
     work.machine.remove(f"{_copies(work)}/.new")
-    for identity, service, _ in work.docker.project_containers():
-        if service in outdated.services:
-            work.docker.ask("container", "start", identity)
+    work.runtime.start_services(outdated.services)
     fail(
-        f"the data of {holding.name} cannot be copied, and the image stays as it is: look at the container's disk, or set"
-        f" {work.compose.settings.copies} to false",
+        f"the data of {holding.name} cannot be copied, and the {work.runtime.version_word} stays as it is: look at the container's disk, or set"
+        f" {work.software.settings.copies} to false",
         fault,
     )
 
@@ -209,15 +194,15 @@ def _free_name(work: Work) -> str:
     return name
 
 
-def remember_images(work: Work) -> None:
-    """Write down which image runs on the data from now on, so that it is known even where no container is left.
+def remember_versions(work: Work) -> None:
+    """Write down which version runs on the data from now on, so that it is known even where nothing of it is left.
 
-    Before it is started: killed in between, the next run must not take what the new image has begun to change for what the
+    Before it is started: killed in between, the next run must not take what the new one has begun to change for what the
     old one left.
     """
     _want_place(work)
-    for holding in holdings(work):
-        of = f"{_wanted(work, holding)} {_joined(holding.images)}"
+    for holding in work.runtime.holdings():
+        of = f"{work.runtime.wanted_on(holding)} {_joined(holding.versions)}"
         if work.machine.text(ran := f"{_copies(work)}/ran/{holding.name}") != of:
             work.remember(ran, of)
 
@@ -243,7 +228,9 @@ def restore(work: Work, name: str = "") -> None:
     else:
         names = _names(work)
         if not names:
-            fail(f"there is no copy of the data of {work.plan.agent}: one is made before another image runs")
+            fail(
+                f"there is no copy of the data of {work.plan.agent}: one is made before another {work.runtime.version_word} runs"
+            )
         name = name or names[-1]
         if name not in names:
             fail(f"there is no copy {name}: write one of {' '.join(names)}")
@@ -257,7 +244,7 @@ def restore(work: Work, name: str = "") -> None:
     if replaced:
         work.progress.say_of_agent(f"what was there before is the copy {replaced}")
     work.progress.say_of_agent(
-        f"nothing runs now: set {work.compose.settings.image_tag} to what the data is of, and deploy {work.plan.agent}-root"
+        f"nothing runs now: set {work.runtime.version_setting} to what the data is of, and deploy {work.plan.agent}-root"
     )
 
 
@@ -288,19 +275,19 @@ def finish_restore(work: Work) -> str:
 
 def _of_copy(work: Work, name: str) -> Iterator[tuple[Holding, str]]:
     """Yield what a copy is of, each with its place in it."""
-    for holding in holdings(work):
+    for holding in work.runtime.holdings():
         place = f"{_copies(work)}/{name}/{holding.name}"
         if not work.machine.is_directory(f"{place}/data"):
             continue
         if not work.machine.is_directory(holding.directory) or work.machine.is_link(holding.directory):
-            fail(f"{holding.directory} is no directory: make it, and give it to {work.compose.owner}")
+            fail(f"{holding.directory} is no directory: make it, and give it to {work.software.owner}")
         yield holding, place
 
 
 def _move_away(work: Work, holding: Holding, place: str) -> None:
     work.machine.want_directory(f"{place}/data")
     if not work.machine.is_file(f"{place}/image"):
-        work.remember(f"{place}/image", _image_of_data(work, holding))
+        work.remember(f"{place}/image", _version_of_data(work, holding))
     for entry in work.machine.names(holding.directory):
         work.machine.move(f"{holding.directory}/{entry}", f"{place}/data/{entry}")
 
@@ -311,12 +298,9 @@ def _put_back(work: Work, holding: Holding, place: str) -> None:
     fault = _copy_tree(work, f"{place}/data", holding.directory)
     if fault is not None:
         fail(f"the copy cannot be put into {holding.directory}: make room, and run this again", fault)
-    # Of which image the data is, the next deploy has to know.
+    # Of which version the data is, the next deploy has to know.
     work.remember(f"{_copies(work)}/ran/{holding.name}", work.machine.text(f"{place}/image"))
 
 
 def _stop(work: Work) -> None:
-    if not work.machine.is_file(f"{work.project}/docker-compose.yml"):
-        return
-    if not work.docker.stop(dict.fromkeys(name for it in holdings(work) for name in it.services)).ok:
-        fail("the containers do not stop: look at `docker ps -a` in the container, and run this again")
+    work.runtime.stop_services(dict.fromkeys(name for it in work.runtime.holdings() for name in it.services))

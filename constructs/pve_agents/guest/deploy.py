@@ -9,22 +9,20 @@ import sys
 from collections.abc import Callable, Iterator
 
 from pve_agents.guest.checks import own_checks_of
-from pve_agents.guest.containers import want_containers
-from pve_agents.guest.directories import check_workspaces, want_directories
-from pve_agents.guest.engine import want_docker
-from pve_agents.guest.files import deliver_files
+from pve_agents.guest.directories import check_workspaces
 from pve_agents.guest.health import prove_all, wait_for_all
-from pve_agents.guest.images import want_images
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Plan
 from pve_agents.guest.progress import FailureError, fail
+from pve_agents.guest.runtime import Step
 from pve_agents.guest.secrets import Secrets, check_secrets
-from pve_agents.guest.smoke import smoke_test
+from pve_agents.guest.sides import SIDES
+from pve_agents.guest.switch import carry_out, settle, want_replaced
 from pve_agents.guest.unexpected import unexpected
 from pve_agents.guest.work import Work
 from pve_agents.secret_values import secrets_variable
 
-__all__ = ["alone", "check_only", "deploy"]
+__all__ = ["alone", "check_only", "deploy", "stop", "switch"]
 
 _LOCK_SECONDS, _LOOK_SECONDS = 1700, 0.2
 _FULL_MEBIBYTES = 16
@@ -32,22 +30,43 @@ _FULL_MEBIBYTES = 16
 
 def deploy(work: Work) -> None:
     """Have the agent running as planned, and answering."""
-    step = work.progress.step
-    step("secrets", lambda: _check_secrets(work), changes=False)
-    step("docker engine", lambda: want_docker(work), changes=True)
-    step("docker smoke test", lambda: smoke_test(work), changes=True)
-    step("workspaces", lambda: want_directories(work), changes=True)
-    step("files", lambda: deliver_files(work), changes=True)
-    step("image", lambda: want_images(work), changes=True)
-    step("containers", lambda: want_containers(work), changes=True)
-    step("health", lambda: wait_for_all(work), changes=False)
-    step("first answer", lambda: prove_all(work), changes=False)
+    for step in [Step("secrets", lambda: _check_secrets(work), changes=False), *work.runtime.prepare()]:
+        work.progress.step(step)
+    want_replaced(work, replacing_steps(work))
+
+
+def stop(work: Work) -> None:
+    """Stop the agent, before its mounts are taken away, whatever runs it. Its data and what it is installed from stay."""
+    work.progress.begin("stop")
+    for side in SIDES.values():
+        if (it := side(work)).is_there:
+            it.stop()
+    work.progress.say_of_agent("stopped")
+
+
+def switch(work: Work) -> int:
+    """Be the job that ends what a deploy has begun (``switch.py``); return the exit status."""
+    try:
+        work.machine.on_wait = work.progress.still
+        carry_out(work, replacing_steps(work))
+    except FailureError:
+        return 1
+    return 0
+
+
+def replacing_steps(work: Work) -> list[Step]:
+    """Return the steps in which the wanted takes the place of what runs, and has to answer."""
+    return [
+        work.runtime.replace(),
+        Step("health", lambda: wait_for_all(work), changes=False),
+        Step("first answer", lambda: prove_all(work), changes=False),
+    ]
 
 
 def _check_secrets(work: Work) -> None:
     agent = work.plan.agent
     check_secrets(
-        work.compose,
+        work.software,
         work.secrets,
         file=work.plan.secrets_file,
         variable=secrets_variable(agent),
@@ -56,7 +75,7 @@ def _check_secrets(work: Work) -> None:
 
 
 def check_only(machine: Machine, plan: Plan, secrets: Secrets) -> int:
-    """Check an agent that Compose does not run: its workspaces, and what its kind can tell; return the exit status."""
+    """Check an agent that nobody runs here: its workspaces, and what its kind can tell; return the exit status."""
     status = check_workspaces(machine, plan)
     if plan.checks is None:
         return status
@@ -84,15 +103,18 @@ def alone(work: Work, do: Callable[[Work], object]) -> int:
             work.machine.on_wait = work.progress.still
             # Others may have been delivered during the wait.
             work.read_secrets()
+            settle(work)
             do(work)
     except FailureError as error:
         # What it tells of others may hold what they were told.
         sentence, lines = work.secrets.redacted(error.sentence), tuple(map(work.secrets.redacted, error.lines))
+        is_said = error.is_said
     except Exception as error:  # noqa: BLE001 - whatever it is, a person gets one sentence
-        sentence, lines = _sentence(work, error), ()
+        sentence, lines, is_said = _sentence(work, error), (), False
     else:
         return 0
-    work.progress.failed()
+    if not is_said:
+        work.progress.failed()
     print(f"  {sentence}", *(f"    {line}" for line in lines), sep="\n", file=sys.stderr, flush=True)
     return 1
 

@@ -31,7 +31,7 @@ def _may(machine: Machine, path: str, mode: int) -> bool:
 
 
 def check_workspaces(machine: Machine, plan: Plan) -> int:
-    """Check the workspaces of an agent that Compose does not run; return the exit status."""
+    """Check the workspaces of an agent that nobody runs here; return the exit status."""
     status = 0
     for number, workspace in enumerate(plan.workspaces, start=1):
         fault = workspace_fault(machine, workspace)
@@ -48,17 +48,17 @@ def want_directories(work: Work) -> None:
     faults = [fault for it in work.plan.workspaces if (fault := workspace_fault(work.machine, it))]
     if faults:
         fail("; ".join(faults))
-    for service in work.compose.services:
+    for service in work.software.services:
         for directory in (service.data_directory, *service.directories):
             _want_directory(work, directory)
-    for wanted in work.compose.directories:
+    for wanted in work.software.directories:
         if not work.machine.exists(wanted.path):
             _make(work, wanted.path, wanted.mode, (wanted.uid, wanted.gid))
             work.progress.did(wanted.path)
 
 
 def _want_directory(work: Work, path: str) -> None:
-    machine, user, name = work.machine, work.user, work.compose.owner
+    machine, user, name = work.machine, work.user, work.software.owner
     if machine.is_directory(path) and machine.as_user(user, _may, path, os.W_OK):
         return
     if machine.exists(path):
@@ -70,7 +70,7 @@ def _want_directory(work: Work, path: str) -> None:
     while not machine.exists(str(above)):
         above = above.parent
     status = machine.status(str(above))
-    rules = status is not None and status.uid == work.compose.uid
+    rules = status is not None and status.uid == work.software.uid
     if rules or machine.as_user(user, _may, str(above), os.W_OK):
         # Root could be led elsewhere by a link there.
         try:

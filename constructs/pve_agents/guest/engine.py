@@ -9,7 +9,7 @@ from typing import Any
 
 from pve_agents.guest.apt import install_packages, os_release
 from pve_agents.guest.progress import fail
-from pve_agents.guest.work import STATE, Work
+from pve_agents.guest.work import STATE, ComposeWork
 
 __all__ = ["want_docker"]
 
@@ -25,7 +25,7 @@ _LEAST_VERSION, _LEAST_COMPOSE, _DEBIAN_WITH_COMPOSE = 20, 2, 13
 _FINGERPRINT_FIELD = 9
 
 
-def want_docker(work: Work) -> None:
+def want_docker(work: ComposeWork) -> None:
     """Have Docker installed, set up, running and enabled."""
     work.machine.want_directory(STATE)
     if not (work.machine.has("docker") and work.machine.has("dockerd") and _has_compose(work)):
@@ -48,7 +48,7 @@ def want_docker(work: Work) -> None:
     _want_daemon_told(work)
 
 
-def _systemctl(work: Work, *words: str, seconds: float = 60) -> bool:
+def _systemctl(work: ComposeWork, *words: str, seconds: float = 60) -> bool:
     return work.machine.run("systemctl", *words, seconds=seconds).ok
 
 
@@ -57,14 +57,14 @@ def _major(version: str) -> int:
     return int(first) if first.isdecimal() else 0
 
 
-def _has_compose(work: Work) -> bool:
+def _has_compose(work: ComposeWork) -> bool:
     return _major(work.docker.compose_version()) >= _LEAST_COMPOSE
 
 
 # packages ---------------------------------------------------------------------------------------------------------------
 
 
-def _install(work: Work) -> None:
+def _install(work: ComposeWork) -> None:
     has_daemon = work.machine.has("dockerd")
     if work.compose.engine.source == "docker":
         packages = () if has_daemon else ("docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin")
@@ -75,7 +75,7 @@ def _install(work: Work) -> None:
     work.progress.did("installed")
 
 
-def _packages_of_debian(work: Work, *, has_daemon: bool) -> tuple[str, ...]:
+def _packages_of_debian(work: ComposeWork, *, has_daemon: bool) -> tuple[str, ...]:
     release = os_release(work.machine)
     version = _major(release.get("VERSION_ID", "")) if release.get("ID") == "debian" else 0
     has_plugin = any(work.machine.is_file(f"{it}/docker-compose") for it in _PLUGINS)
@@ -91,7 +91,7 @@ def _packages_of_debian(work: Work, *, has_daemon: bool) -> tuple[str, ...]:
     return packages
 
 
-def _add_repository(work: Work) -> None:
+def _add_repository(work: ComposeWork) -> None:
     release = os_release(work.machine)
     system = release.get("ID", "")
     if system not in ("debian", "ubuntu"):
@@ -105,7 +105,7 @@ def _add_repository(work: Work) -> None:
         work.remember(_SOURCE, line)
 
 
-def _fetch_key(work: Work, address: str) -> None:
+def _fetch_key(work: ComposeWork, address: str) -> None:
     new = f"{_KEY}.new"
     fetched = work.machine.run(
         *("curl", "--fail", "--silent", "--show-error", "--location", "--proto", "=https", "--retry", "5"),
@@ -122,7 +122,7 @@ def _fetch_key(work: Work, address: str) -> None:
     work.machine.move(new, _KEY)
 
 
-def _is_dockers_key(work: Work, file: str) -> bool:
+def _is_dockers_key(work: ComposeWork, file: str) -> bool:
     """Tell whether a file holds Docker's key and no other."""
     if not work.machine.is_file(file) or not work.machine.has("gpg"):
         return False
@@ -137,7 +137,7 @@ def _is_dockers_key(work: Work, file: str) -> bool:
 # what the daemon is told ------------------------------------------------------------------------------------------------
 
 
-def _want_daemon_settings(work: Work) -> None:
+def _want_daemon_settings(work: ComposeWork) -> None:
     """Add ours to what the daemon is told, and take out what was ours and is no longer wanted.
 
     It is the same for all that runs in this container, and settings of somebody else's stay.
@@ -175,7 +175,7 @@ def merged_settings(current: Mapping[str, Any], before: Mapping[str, Any], wante
     return {**stay, **wanted}
 
 
-def _want_daemon_told(work: Work) -> None:
+def _want_daemon_told(work: ComposeWork) -> None:
     """Tell a daemon that was running already; it takes these settings without a restart."""
     settings = work.machine.read(_SETTINGS) or b""
     digest = f"{hashlib.sha256(settings).hexdigest()}  -"
@@ -192,7 +192,7 @@ def _want_daemon_told(work: Work) -> None:
     work.progress.did("daemon told")
 
 
-def _want_time_to_stop(work: Work) -> None:
+def _want_time_to_stop(work: ComposeWork) -> None:
     """Have systemd wait longer: it kills a daemon after 90 seconds, and with it goes who would stop the agent in order."""
     text, is_new = f"[Service]\nTimeoutStopSec={work.compose.engine.stop_seconds}", False
     if work.machine.text(_UNIT) != text:
@@ -213,7 +213,7 @@ def _want_time_to_stop(work: Work) -> None:
 # that it runs -----------------------------------------------------------------------------------------------------------
 
 
-def _start(work: Work) -> None:
+def _start(work: ComposeWork) -> None:
     # After several failures in a row systemd refuses to try again.
     _systemctl(work, "reset-failed", "docker")
     _systemctl(work, "start", "docker", seconds=120)

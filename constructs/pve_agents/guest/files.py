@@ -1,18 +1,26 @@
-"""The files of the payload, put where the containers read them, and the revision that says whether one has to start anew."""
+"""The files of the payload, put where the agents read them, and the revision that says whether one has to start anew."""
 
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from pve_agents.guest.machine import Machine
-from pve_agents.guest.plan import Document, Seed, Service, Sidecar
 from pve_agents.guest.progress import fail
+from pve_agents.guest.services import Document, Seed, Service
 from pve_agents.guest.work import Work
 
-__all__ = ["deliver_files", "lines_for_compose", "managed", "revision"]
+__all__ = [
+    "changed",
+    "deliver_others",
+    "deliver_service",
+    "digest",
+    "is_current",
+    "managed",
+    "put",
+    "put_secrets",
+    "revision",
+]
 
 _PRIVATE, _DOCUMENT, _DOCUMENT_DIRECTORY, _PROGRAM = 0o600, 0o640, 0o750, 0o755
 _REVISION_LENGTH = 16
@@ -28,22 +36,18 @@ def revision(work: Work, service: Service) -> str:
 
     A secret goes in by the time of its file, never by its value.
     """
-    files = [f"{work.payload}/{it}" for it in work.compose.programs]
+    files = [f"{work.payload}/{it}" for it in work.software.programs]
     files += [f"{managed(work, service)}/{it}" for it in service.files]
     files += [f"{work.payload}/services/{service.name}/managed/env"]
     contents = [work.machine.read(it) for it in files]
-    time = _changed(work, f"{managed(work, service)}/.env")
+    time = changed(work, f"{managed(work, service)}/.env")
     if not time or None in contents:
         return ""
-    return _digest(*(it or b"" for it in contents), time)
+    return digest(*(it or b"" for it in contents), time)
 
 
-def _sidecar_revision(work: Work, sidecar: Sidecar) -> str:
-    time = _changed(work, f"{work.project}/sidecars/{sidecar.name}.env")
-    return _digest(time) if time else ""
-
-
-def _changed(work: Work, path: str) -> bytes:
+def changed(work: Work, path: str) -> bytes:
+    """Return when a file was written last, as a line; empty where there is none."""
     status = work.machine.status(path)
     if status is None:
         return b""
@@ -51,46 +55,46 @@ def _changed(work: Work, path: str) -> bytes:
     return f"{seconds}.{rest:09}\n".encode()
 
 
-def _digest(*parts: bytes) -> str:
+def digest(*parts: bytes) -> str:
+    """Return a short word for what is in all of these."""
     return hashlib.sha256(b"".join(parts)).hexdigest()[:_REVISION_LENGTH]
 
 
-def deliver_files(work: Work) -> None:
-    """Put every file in place that is not as it should be."""
-    for directory in ("image", "sidecars"):
-        work.machine.want_directory(f"{work.project}/{directory}")
-    revisions = []
-    for service in work.compose.services:
-        _deliver_managed(work, service)
-        _deliver_documents(work, service)
-        for seed in service.seeds:
-            _deliver_seed(work, seed)
-        revisions.append(f"{_variable(service.name)}={revision(work, service)}")
-    for sidecar in work.compose.sidecars:
-        _deliver_sidecar(work, sidecar)
-        revisions.append(f"{_variable(sidecar.name)}={_sidecar_revision(work, sidecar)}")
-    for name in work.compose.files:
+def is_current(work: Work, service: Service, started_with: str) -> bool:
+    """Tell whether a service has started with the managed files that are there, and they are the delivered ones.
+
+    Args:
+        work: The run.
+        service: The service.
+        started_with: The revision that it has started with.
+    """
+    source = f"{work.payload}/services/{service.name}/managed"
+    files = all(work.same(f"{source}/{it}", f"{managed(work, service)}/{it}") for it in service.files)
+    return files and bool(started_with) and started_with == revision(work, service)
+
+
+def deliver_service(work: Work, service: Service) -> None:
+    """Put every file of one agent's in place that is not as it should be."""
+    _deliver_managed(work, service)
+    _deliver_documents(work, service)
+    for seed in service.seeds:
+        _deliver_seed(work, seed)
+    for path in service.empty:
+        _deliver_empty(work, path)
+
+
+def deliver_others(work: Work) -> None:
+    """Put in place what is delivered beside the agents' own files."""
+    for name in work.software.files:
         work.machine.want_directory(f"{work.project}/{name}".rpartition("/")[0])
-        _put(work, f"{work.payload}/{name}", f"{work.project}/{name}")
-    for name in work.compose.programs:
+        put(work, f"{work.payload}/{name}", f"{work.project}/{name}")
+    for name in work.software.programs:
         work.machine.want_directory(f"{work.project}/{name}".rpartition("/")[0])
-        _put(work, f"{work.payload}/{name}", f"{work.project}/{name}", mode=_PROGRAM)
-    # Compose reads this by itself: a label with the revision has it recreate exactly the containers that it concerns.
-    if work.compose.variables:
-        secrets = lines_for_compose({it: work.secrets.values[it] for it in work.compose.variables})
-        _put_secrets(work, f"{work.project}/.env", [*revisions, *secrets], (0, 0))
-    elif work.machine.text(f"{work.project}/.env") != (text := "\n".join(revisions)):
-        work.remember(f"{work.project}/.env", text)
-        work.progress.did(".env")
-    if work.progress.changes:
-        work.sync(work.project)
+        put(work, f"{work.payload}/{name}", f"{work.project}/{name}", mode=_PROGRAM)
 
 
-def _variable(name: str) -> str:
-    return f"REVISION_{re.sub(r'[^A-Z0-9_]', '_', name.upper())}"
-
-
-def _put(work: Work, source: str, target: str, mode: int = 0o644) -> None:
+def put(work: Work, source: str, target: str, mode: int = 0o644) -> None:
+    """Put a file in place, if it is not as it should be."""
     content, status = work.machine.read(source), work.machine.status(target)
     if content is None or (
         content == work.machine.read(target) and status is not None and status.mode & mode & 0o111 == mode & 0o111
@@ -112,26 +116,13 @@ def _deliver_managed(work: Work, service: Service) -> None:
     work.machine.want_directory(directory)
     source = f"{work.payload}/services/{service.name}/managed"
     for name in service.files:
-        _put(work, f"{source}/{name}", f"{directory}/{name}")
+        put(work, f"{source}/{name}", f"{directory}/{name}")
     lines = [text] if (text := work.machine.text(f"{source}/env")) else []
     lines += [f"{it.name}={work.secrets.texts[it.source]}" for it in service.secrets]
-    _put_secrets(work, f"{directory}/.env", lines, work.user)
+    put_secrets(work, f"{directory}/.env", lines, work.user)
 
 
-def _deliver_sidecar(work: Work, sidecar: Sidecar) -> None:
-    file = f"{work.project}/sidecars/{sidecar.name}.env"
-    if sidecar.secrets:
-        _put_secrets(work, file, lines_for_compose({it: work.secrets.values[it] for it in sidecar.secrets}), (0, 0))
-    elif work.machine.exists(file):
-        work.machine.remove(file)
-
-
-def lines_for_compose(values: Mapping[str, str]) -> list[str]:
-    """Return lines for a file that Compose reads in its own way: only a quote is escaped in single quotes."""
-    return ["{}='{}'".format(name, value.replace("'", "\\'")) for name, value in values.items()]
-
-
-def _put_secrets(work: Work, path: str, lines: list[str], owner: tuple[int, int]) -> None:
+def put_secrets(work: Work, path: str, lines: list[str], owner: tuple[int, int]) -> None:
     """Write lines where only their owner reads them."""
     content = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
     status = work.machine.status(path)
@@ -171,7 +162,7 @@ def _deliver_document(work: Work, document: Document, content: bytes, before: by
         work.machine.as_user(work.user, write_document, document.target, content, before)
     except OSError:
         fail(
-            f"user {work.compose.owner} cannot write {document.target}: look at who owns that place, and whether its disk is full"
+            f"user {work.software.owner} cannot write {document.target}: look at who owns that place, and whether its disk is full"
         )
     work.progress.did(document.name.partition("/")[2])
 
@@ -196,7 +187,7 @@ def _deliver_seed(work: Work, seed: Seed) -> None:
         if not work.machine.as_user(work.user, write_seed, seed.target, content, seed.overwrite):
             return
     except OSError:
-        fail(f"user {work.compose.owner} cannot write {seed.target}: look at who owns that place")
+        fail(f"user {work.software.owner} cannot write {seed.target}: look at who owns that place")
     work.progress.did(seed.target.rpartition("/")[2])
 
 
@@ -211,4 +202,21 @@ def write_seed(machine: Machine, path: str, content: bytes, overwrite: bool) -> 
     if machine.place(path).exists() and (not overwrite or machine.read(path) == content):
         return False
     machine.write(path, content, _PRIVATE)
+    return True
+
+
+def _deliver_empty(work: Work, path: str) -> None:
+    try:
+        if not work.machine.as_user(work.user, write_empty, path):
+            return
+    except OSError:
+        fail(f"user {work.software.owner} cannot write {path}: look at who owns that place")
+    work.progress.did(path.rpartition("/")[2])
+
+
+def write_empty(machine: Machine, path: str) -> bool:
+    """Make, as the agent, a file of its own where there is none; tell whether there was need."""
+    if machine.place(path).exists():
+        return False
+    machine.write(path, b"", _DOCUMENT)
     return True

@@ -6,7 +6,7 @@ from pve_agents.guest.apt import wait_for_network
 from pve_agents.guest.machine import TIMED_OUT
 from pve_agents.guest.plan import Image
 from pve_agents.guest.progress import fail
-from pve_agents.guest.work import Work
+from pve_agents.guest.work import ComposeWork
 
 __all__ = ["keep_two_images", "want_images"]
 
@@ -16,7 +16,7 @@ _NO_WAY = ("lookup", "dial tcp", "timeout", "connection refused", "network is un
 _ROWS = ("--all", "--no-trunc", "--format", "{{.ID}}|{{.Repository}}:{{.Tag}}")
 
 
-def want_images(work: Work) -> None:
+def want_images(work: ComposeWork) -> None:
     """Have every image here that a container is to run."""
     compose = work.compose
     if compose.image:
@@ -28,7 +28,7 @@ def want_images(work: Work) -> None:
             _want(work, reference, is_moving=reference in compose.moving)
 
 
-def _want(work: Work, reference: str, *, is_moving: bool) -> None:
+def _want(work: ComposeWork, reference: str, *, is_moving: bool) -> None:
     before = work.docker.image_id(reference)
     if not before:
         _pull(work, reference)
@@ -39,7 +39,7 @@ def _want(work: Work, reference: str, *, is_moving: bool) -> None:
 class _Layers:
     """How far a pull is, and what else it says."""
 
-    def __init__(self, work: Work, reference: str) -> None:
+    def __init__(self, work: ComposeWork, reference: str) -> None:
         self._work, self._reference = work, reference
         self._here = self._all = 0
         self.said = ""
@@ -56,21 +56,21 @@ class _Layers:
         self._work.progress.waiting(f"{self._reference}: {self._here} of {self._all} layers here")
 
 
-def _pulled(work: Work, reference: str) -> tuple[int, str]:
+def _pulled(work: ComposeWork, reference: str) -> tuple[int, str]:
     wait_for_network(work)
     layers = _Layers(work, reference)
     status = work.machine.follow("docker", "pull", reference, seconds=_PULL_SECONDS, on_line=layers)
     return status, layers.said
 
 
-def _pull(work: Work, reference: str) -> None:
+def _pull(work: ComposeWork, reference: str) -> None:
     status, said = _pulled(work, reference)
     if status != 0:
         _pull_failed(work, reference, status, said)
     work.progress.did(reference)
 
 
-def _pull_newer(work: Work, reference: str, before: str) -> None:
+def _pull_newer(work: ComposeWork, reference: str, before: str) -> None:
     """Look whether a moving tag has moved; without the registry the agent goes on with what it has."""
     status, said = _pulled(work, reference)
     if status != 0:
@@ -80,7 +80,7 @@ def _pull_newer(work: Work, reference: str, before: str) -> None:
         work.progress.did(reference)
 
 
-def _pull_failed(work: Work, reference: str, status: int, said: str) -> None:
+def _pull_failed(work: ComposeWork, reference: str, status: int, said: str) -> None:
     settings, line, lower = work.compose.settings, work.last_line(said), said.lower()
     if "no space left" in lower:
         free = work.machine.free_mebibytes("/var/lib") // 1024
@@ -110,7 +110,7 @@ def _pull_failed(work: Work, reference: str, status: int, said: str) -> None:
     fail(f"cannot pull the image {reference}: try `docker pull {reference}` in the container", line)
 
 
-def _build(work: Work, image: Image) -> None:
+def _build(work: ComposeWork, image: Image) -> None:
     """Build our own anew when its base is another one, which a moving tag can become under the same name."""
     base = work.docker.image_id(image.base)
     if work.docker.base_of(image.run) == base:
@@ -133,7 +133,7 @@ def _build(work: Work, image: Image) -> None:
 # removing ---------------------------------------------------------------------------------------------------------------
 
 
-def keep_two_images(work: Work) -> None:
+def keep_two_images(work: ComposeWork) -> None:
     """Keep the current image and the one before it, to go back to; older ones of the same name would fill the disk."""
     image, file = work.compose.image, f"{work.project}/images"
     # To go back to an image of one's own, its base must be there too.
@@ -157,7 +157,7 @@ def _repository(reference: str) -> str:
     return f"{before}{slash}{last.partition(':')[0]}"
 
 
-def _remove(work: Work, keep: set[str], *which: str) -> None:
+def _remove(work: ComposeWork, keep: set[str], *which: str) -> None:
     for row in work.docker.ask("image", "ls", *_ROWS, *which).out.splitlines():
         identity, _, reference = row.partition("|")
         if identity in keep or reference in keep:
@@ -168,7 +168,7 @@ def _remove(work: Work, keep: set[str], *which: str) -> None:
             work.progress.say(f"the old image {name} could not be removed")
 
 
-def _used(work: Work) -> set[str]:
+def _used(work: ComposeWork) -> set[str]:
     ids = work.docker.ask("container", "ls", "--all", "--quiet", "--no-trunc").out.split()
     if not ids:
         return set()

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["TIMED_OUT", "CommandError", "Machine", "Ran", "Status"]
+__all__ = ["NOT_FOUND", "TIMED_OUT", "CommandError", "Machine", "Ran", "Status"]
 
 TIMED_OUT, NOT_FOUND = 124, 127
 _WAIT_SECONDS = 5

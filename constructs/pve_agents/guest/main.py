@@ -2,6 +2,7 @@
 
     bootstrap                       has the agent running as planned, and answering
     bootstrap --stop                stops the agent; its data stays
+    bootstrap --switch              is a job of systemd's, which a deploy starts (switch.py)
     bootstrap --restore [NAME]      puts back a copy of the data, the newest by itself (copies.py)
     verify [--no-chat]              looks whether it is as planned, one line for each check, tab-separated:
                                     check NAME ok|failed|skipped MILLISECONDS DETAIL REMEDY
@@ -21,12 +22,12 @@ import re
 import sys
 from collections.abc import Sequence
 
-from pve_agents.guest.containers import stop_agent
 from pve_agents.guest.copies import restore
-from pve_agents.guest.deploy import alone, check_only, deploy
+from pve_agents.guest.deploy import alone, check_only, deploy, stop, switch
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Plan, PlanError
 from pve_agents.guest.report import probe_workspaces, report
+from pve_agents.guest.runtimes import work_of
 from pve_agents.guest.secrets import Secrets, read_secrets
 from pve_agents.guest.unexpected import unexpected
 from pve_agents.guest.work import Patience, Work
@@ -60,7 +61,7 @@ def main(
     except PlanError as error:
         print(f"  {payload}/plan.json cannot be read: {error}; deploy again", file=sys.stderr)
         return 1
-    work = Work.of(plan, machine, payload, patience or Patience())
+    work = work_of(plan, machine, payload, patience or Patience())
     secrets = work.secrets if work else read_secrets(machine, plan.secrets_file)
     name, *words = arguments or ["bootstrap"]
     run = _verify if name == "verify" else _bootstrap
@@ -78,7 +79,9 @@ def _bootstrap(words: list[str], plan: Plan, machine: Machine, work: Work | None
             return check_only(machine, plan, secrets) if work is None else alone(work, deploy)
         case ["--stop"]:
             # Nobody knows what runs in there.
-            return 0 if work is None else alone(work, stop_agent)
+            return 0 if work is None else alone(work, stop)
+        case ["--switch"] if work is not None:
+            return switch(work)
         case ["--restore", *rest] if len(rest) <= 1 and work is not None:
             return alone(work, lambda it: restore(it, *rest))
     return None

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
-import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from pve_agents.guest.plain import Json, PlanError, from_plain, to_plain
+from pve_agents.guest.services import Directory, Document, Secret, Seed, Service, Workspace, secrets_of
 
 __all__ = [
     "Checks",
@@ -21,37 +22,20 @@ __all__ = [
     "Engine",
     "Image",
     "Json",
+    "Native",
+    "NativeNames",
     "Plan",
     "PlanError",
+    "Release",
     "Secret",
     "Seed",
     "Service",
     "SettingNames",
     "Sidecar",
+    "Software",
+    "Unit",
     "Workspace",
 ]
-
-Json = typing.Any
-"""Plain data, which only the kind of agent can read that has written it."""
-
-
-class PlanError(ValueError):
-    """What was read is no plan; the message says where and why."""
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """A directory of the container that a user must be able to use."""
-
-    path: str
-    uid: int
-    gid: int
-    read_only: bool = False
-
-    @property
-    def owner(self) -> str:
-        """The user, as ``chown`` writes it."""
-        return f"{self.uid}:{self.gid}"
 
 
 @dataclass(frozen=True)
@@ -92,66 +76,6 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Secret:
-    """A secret of a service, by its name."""
-
-    name: str
-    """The variable that the service reads."""
-
-    source: str
-    """What it is called in the file of secrets."""
-
-    least_length: int = 0
-    consequence: str = ""
-    """What happens with a shorter one, as the end of a sentence."""
-
-
-@dataclass(frozen=True)
-class Document:
-    """A text that is the agent's own once it is delivered."""
-
-    name: str
-    """Its path below the service's ``documents`` in the payload: a folder and the name that messages show."""
-
-    target: str
-    """Where it goes."""
-
-
-@dataclass(frozen=True)
-class Seed:
-    """A file of the agent's that is made from a secret."""
-
-    source: str
-    """The secret's name in the file of secrets."""
-
-    target: str
-    overwrite: bool = False
-    """Whether it is written again when the agent has changed it."""
-
-
-@dataclass(frozen=True)
-class Service:
-    """One agent: a service of the compose file."""
-
-    name: str
-    data_directory: str
-    directories: tuple[str, ...] = ()
-    """Further directories that the agent must be able to write in."""
-
-    files: tuple[str, ...] = ()
-    """What is delivered of its ``managed`` directory in the payload, beside ``env``."""
-
-    secrets: tuple[Secret, ...] = ()
-    documents: tuple[Document, ...] = ()
-    seeds: tuple[Seed, ...] = ()
-    private: tuple[str, ...] = ()
-    """Files that nobody but the agent may read, where they are."""
-
-    checks: Mapping[str, Json] = dataclasses.field(default_factory=dict)
-    """What the kind's checks want to know."""
-
-
-@dataclass(frozen=True)
 class Sidecar:
     """A service that is no agent: beside the agents, or all that there is."""
 
@@ -164,16 +88,6 @@ class Sidecar:
 
     ends: bool = False
     """Whether it may do its work and end."""
-
-
-@dataclass(frozen=True)
-class Directory:
-    """A directory that is made where there is none; what is there is left as it is."""
-
-    path: str
-    uid: int = 0
-    gid: int = 0
-    mode: int = 0o750
 
 
 @dataclass(frozen=True)
@@ -250,6 +164,114 @@ class Compose:
         """The agent's user, as ``chown`` writes it."""
         return f"{self.uid}:{self.gid}"
 
+    def secrets(self) -> Iterator[tuple[Secret, bool]]:
+        """Yield each secret that must be there, and whether Compose reads it."""
+        yield from secrets_of(self.services)
+        for sidecar in self.sidecars:
+            yield from ((Secret(name, name), True) for name in sidecar.secrets)
+        yield from ((Secret(name, name), True) for name in self.variables)
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version of the software, in a directory that is root's; the next one is made beside it."""
+
+    name: str
+    """What its directory is called."""
+
+    place: str
+    """Where the directories are; ``current`` in there is a link to the one that runs."""
+
+    commands: tuple[tuple[str, ...], ...]
+    """What makes it, in order: programs with their arguments, where ``{release}`` is its directory. No secret is one."""
+
+    proof: tuple[str, ...]
+    """A program with its arguments that runs where it is whole."""
+
+    mebibytes: int
+    """About how much room it needs while it is made."""
+
+    @property
+    def directory(self) -> str:
+        """Where it is."""
+        return f"{self.place}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of systemd; its text is ``units/NAME.service`` in the payload."""
+
+    name: str
+    service: str
+    """Whose it is: it starts anew when that one's files change."""
+
+
+@dataclass(frozen=True)
+class NativeNames:
+    """What the settings are called that a message tells people to change."""
+
+    release: str
+    packages: str
+    memory: str
+    copies: str
+
+
+@dataclass(frozen=True)
+class Native:
+    """What systemd runs in the container, without Docker."""
+
+    title: str
+    """What it is called in a sentence."""
+
+    release: Release
+    settings: NativeNames
+    user: str
+    """The name of the agent's user, who is made where there is none."""
+
+    home: str
+    """That user's home, as the units see it."""
+
+    services: tuple[Service, ...] = ()
+    units: tuple[Unit, ...] = ()
+    """The first one of a service is the agent itself."""
+
+    packages: tuple[str, ...] = ()
+    """Packages of Debian."""
+
+    checks: str = ""
+    """The module of the kind that can tell whether its agents work."""
+
+    uid: int = 0
+    gid: int = 0
+    directories: tuple[Directory, ...] = ()
+    files: tuple[str, ...] = ()
+    """What is delivered beside the services' own, by its path in the payload."""
+
+    programs: tuple[str, ...] = ()
+    """The same, to be executed; an agent starts anew when one changes."""
+
+    stop_seconds: int = 120
+    """How long a unit may take to stop."""
+
+    health_seconds: int = 180
+    """How long a service may take until it is ready."""
+
+    copies: bool = True
+    """Whether the data is copied before another release runs on it."""
+
+    @property
+    def owner(self) -> str:
+        """The agent's user, as ``chown`` writes it."""
+        return f"{self.uid}:{self.gid}"
+
+    def secrets(self) -> Iterator[tuple[Secret, bool]]:
+        """Yield each secret that must be there, and whether Compose reads it."""
+        yield from secrets_of(self.services)
+
+
+Software = Compose | Native
+"""What runs in a container, whoever runs it."""
+
 
 @dataclass(frozen=True)
 class Checks:
@@ -272,6 +294,13 @@ class Plan:
     checks: Checks | None = None
     """Who can tell from the outside whether it works."""
 
+    native: Native | None = None
+
+    @property
+    def software(self) -> Software | None:
+        """What runs there, by whichever runtime; none where nobody knows."""
+        return self.compose or self.native
+
     @property
     def secrets_file(self) -> str:
         """Where the agent's secrets are delivered to."""
@@ -279,7 +308,7 @@ class Plan:
 
     def to_json(self) -> str:
         """Return it as text; whatever has its default is left out."""
-        return json.dumps(_plain(self), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(to_plain(self), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -295,50 +324,5 @@ class Plan:
             data = json.loads(text)
         except ValueError as error:
             raise PlanError(f"it is not JSON ({error})") from None
-        plan: Plan = _read(cls, data, "plan")
+        plan: Plan = from_plain(cls, data, "plan")
         return plan
-
-
-def _plain(value: Json) -> Json:
-    if dataclasses.is_dataclass(value):
-        fields = {it.name: (getattr(value, it.name), it) for it in dataclasses.fields(value)}
-        return {name: _plain(it) for name, (it, field) in fields.items() if it != _default(field)}
-    if isinstance(value, Mapping):
-        return {str(key): _plain(it) for key, it in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(it) for it in value]
-    return value
-
-
-def _default(field: dataclasses.Field[Json]) -> Json:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-
-
-def _read(kind: Json, data: Json, where: str) -> Json:
-    if kind is Json:
-        return data
-    if dataclasses.is_dataclass(kind):
-        return _read_fields(kind, data, where)
-    origin: object = typing.get_origin(kind)
-    arguments = typing.get_args(kind)
-    if origin is types.UnionType:
-        return None if data is None else _read(arguments[0], data, where)
-    if origin is tuple and isinstance(data, list):
-        return tuple(_read(arguments[0], it, f"{where}[{at}]") for at, it in enumerate(data))
-    if origin is Mapping and isinstance(data, dict):
-        return {key: _read(arguments[1], it, f"{where}.{key}") for key, it in data.items()}
-    if isinstance(kind, type) and type(data) is kind:
-        return data
-    raise PlanError(f"{where} is {json.dumps(data)[:40]}, which does not belong there")
-
-
-def _read_fields(kind: Json, data: Json, where: str) -> Json:
-    if not isinstance(data, dict):
-        raise PlanError(f"{where} is {json.dumps(data)[:40]}, which does not belong there")
-    hints = typing.get_type_hints(kind)
-    if foreign := sorted(data.keys() - hints.keys()):
-        raise PlanError(f"{where}.{foreign[0]} is not known here")
-    needed = {it.name for it in dataclasses.fields(kind) if _default(it) is dataclasses.MISSING}
-    if missing := sorted(needed - data.keys()):
-        raise PlanError(f"{where}.{missing[0]} is missing")
-    return kind(**{name: _read(hints[name], it, f"{where}.{name}") for name, it in data.items()})

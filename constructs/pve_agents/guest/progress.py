@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import NoReturn, TextIO
 
 from pve_agents.guest.machine import Machine
+from pve_agents.guest.runtime import Step
 
 __all__ = ["FailureError", "Progress", "fail"]
 
@@ -16,10 +16,10 @@ PROGRESS_SECONDS = 10
 class FailureError(Exception):
     """The agent does not answer; the message says what, where, and what to do."""
 
-    def __init__(self, sentence: str, *lines: str) -> None:
-        """Hold a sentence, and the lines that are shown below it."""
+    def __init__(self, sentence: str, *lines: str, is_said: bool = False) -> None:
+        """Hold a sentence, and the lines that are shown below it; and whether the step has been said to have failed."""
         super().__init__(sentence)
-        self.sentence = sentence
+        self.sentence, self.is_said = sentence, is_said
         self.lines = tuple(line for line in lines if line)
 
 
@@ -42,7 +42,7 @@ class Progress:
             machine: Whose clock counts.
             out: Where the lines go; standard output by default.
         """
-        self._agent, self._steps, self._machine = agent, steps, machine
+        self._agent, self.steps, self._machine = agent, steps, machine
         self._out = out or sys.stdout
         self._number, self._name = 0, ""
         self._started = self._said = machine.seconds()
@@ -54,24 +54,22 @@ class Progress:
         """What this step has changed until now."""
         return tuple(self._changes)
 
+    def go_on_after(self, steps: int) -> None:
+        """Know that so many steps are done already."""
+        self._number = steps
+
     def begin(self, name: str) -> None:
         """Start the clock of something that is no step of the deploy."""
         self._name, self._changes = name, []
         self._started = self._said = self._machine.seconds()
 
-    def step(self, name: str, do: Callable[[], object], *, changes: bool) -> None:
-        """Do a step, and say how it ended.
-
-        Args:
-            name: What it is called.
-            do: Does it.
-            changes: Whether it may change something, and says whether it did.
-        """
+    def step(self, step: Step) -> None:
+        """Do a step, and say how it ended."""
         self._number += 1
-        self.begin(name)
-        do()
-        how = f" ({', '.join(self._changes) or 'unchanged'})" if changes else ""
-        self.say_of_step(f"{name} … {self._green}ok{self._plain}{how} {self._took()}")
+        self.begin(step.name)
+        step.do()
+        how = f" ({', '.join(self._changes) or 'unchanged'})" if step.changes else ""
+        self.say_of_step(f"{step.name} … {self._green}ok{self._plain}{how} {self._took()}")
 
     def failed(self) -> None:
         """Say that the step has failed."""
@@ -95,13 +93,18 @@ class Progress:
         """Say that this step takes long, if it has been quiet for a while."""
         self.waiting(f"at work for {self._machine.seconds() - self._started:.0f} seconds")
 
+    def hand_on(self, line: str) -> None:
+        """Hand on a line that somebody else has said of this deploy."""
+        self._said = self._machine.seconds()
+        print(line, file=self._out, flush=True)
+
     def say_of_agent(self, text: str) -> None:
         """Say something of the agent, outside of any step."""
         print(f"[{self._agent}] {text}", file=self._out, flush=True)
 
     def say_of_step(self, text: str) -> None:
         """Say something with the number of the step."""
-        print(f"[{self._agent} {self._number}/{self._steps}] {text}", file=self._out, flush=True)
+        print(f"[{self._agent} {self._number}/{self.steps}] {text}", file=self._out, flush=True)
 
     def _took(self) -> str:
         return f"{self._machine.seconds() - self._started:.1f}s"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from pve_agents.guest.checks import Check, own_checks_of
+from pve_agents.guest.answers import Check
+from pve_agents.guest.checks import own_checks_of
 from pve_agents.guest.machine import Machine, Ran
 from pve_agents.guest.plan import Plan, Workspace
 from pve_agents.guest.secrets import Secrets
@@ -34,17 +35,17 @@ def report(machine: Machine, plan: Plan, work: Work | None, secrets: Secrets, *,
     Args:
         machine: The container.
         plan: What it should be like.
-        work: The run; none where Compose does not run what is there.
+        work: The run; none where nobody runs here what is there.
         secrets: What no line may hold.
         chat: Whether a check may cost money.
     """
     clock = _Clock(machine)
-    for check in check_all(work, chat=chat) if work else _check_without_compose(machine, plan, chat=chat):
+    for check in check_all(work, chat=chat) if work else _check_from_outside(machine, plan, chat=chat):
         print("check", *_fields(check, clock, secrets), sep="\t", flush=True)
     return 0
 
 
-def _check_without_compose(machine: Machine, plan: Plan, *, chat: bool) -> Iterator[Check]:
+def _check_from_outside(machine: Machine, plan: Plan, *, chat: bool) -> Iterator[Check]:
     yield check_disk(machine, plan)
     if plan.checks is not None:
         yield from own_checks_of(machine, plan.checks).look(chat=chat)
@@ -65,19 +66,18 @@ def probe_workspaces(
     Args:
         machine: The container.
         plan: What its workspaces are.
-        work: The run; none where Compose does not run what is there.
+        work: The run; none where nobody runs here what is there.
         secrets: What no line may hold.
         token: What makes the files' name one of a kind.
         remove: Whether they go.
     """
     clock = _Clock(machine)
-    container = _running(work)
     for workspace in plan.workspaces:
         if workspace.read_only:
             continue
         file = f"{workspace.path}/.pve-agents-probe-{token}"
         command = ("rm", "-f", "--", file) if remove else ("touch", "--", file)
-        ran = _as_owner(machine, workspace, container, command)
+        ran = _as_owner(machine, workspace, work, command)
         if not remove:
             status = "ok" if ran.ok else "failed"
             print("probe", workspace.path, status, clock.took(), secrets.redacted(ran.last_line), sep="\t", flush=True)
@@ -86,16 +86,8 @@ def probe_workspaces(
     return 0
 
 
-def _running(work: Work | None) -> str:
-    """Return the name of the container that the agent itself runs in; empty if it does not."""
-    name = work.compose.services[0].name if work and work.compose.services else ""
-    container = work.docker.container(name) if work and name and work.machine.has("docker") else None
-    return name if container and container.is_running else ""
-
-
-def _as_owner(machine: Machine, workspace: Workspace, container: str, command: tuple[str, ...]) -> Ran:
-    if container:
-        inside = ("docker", "exec", "-u", workspace.owner, container)
-        return machine.run(*inside, *command, seconds=_PROBE_SECONDS, joined=True)
+def _as_owner(machine: Machine, workspace: Workspace, work: Work | None, command: tuple[str, ...]) -> Ran:
+    if work:
+        return work.runtime.as_owner(workspace, command, _PROBE_SECONDS)
     user = (workspace.uid, workspace.gid)
     return machine.run(*command, seconds=_PROBE_SECONDS, joined=True, user=user)

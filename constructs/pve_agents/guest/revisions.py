@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pve_agents.guest.docker import Container
 from pve_agents.guest.progress import FailureError
-from pve_agents.guest.work import Work
+from pve_agents.guest.work import ComposeWork
 
 __all__ = ["Hashes", "read_hashes", "record_of"]
 
@@ -31,12 +31,12 @@ class Hashes:
         return container.hash == wanted or self.brought_up.get(service) == f"{wanted} {container.id}"
 
 
-def record_of(work: Work) -> str:
+def record_of(work: ComposeWork) -> str:
     """Return the file that keeps how services were brought up."""
     return f"{work.project}/containers"
 
 
-def read_hashes(work: Work) -> Hashes:
+def read_hashes(work: ComposeWork) -> Hashes:
     """Return what Compose makes of the delivered file.
 
     Raises:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pve_agents.guest.machine import Machine
-from pve_agents.guest.plan import Compose, Secret
+from pve_agents.guest.plan import Secret, Software
 from pve_agents.guest.progress import fail
 from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, is_misread_by_compose
 
@@ -72,18 +72,18 @@ def shortened(text: str, size: int) -> str:
 # judging ----------------------------------------------------------------------------------------------------------------
 
 
-def check_secrets(compose: Compose, secrets: Secrets, *, file: str, variable: str, give: str) -> None:
+def check_secrets(software: Software, secrets: Secrets, *, file: str, variable: str, give: str) -> None:
     """Fail where a secret is missing, or cannot be right.
 
     Args:
-        compose: Who needs which.
+        software: Who needs which.
         secrets: Those that are there.
         file: Where they are, for the message.
         variable: What names the file that they come from, for the message.
         give: The command that delivers them, for the message.
     """
     missing, doubtful = [], []
-    for secret, of_compose in _needed(compose):
+    for secret, of_compose in software.secrets():
         value = secrets.values.get(secret.source, "")
         if not value:
             missing.append(secret.source)
@@ -96,16 +96,6 @@ def check_secrets(compose: Compose, secrets: Secrets, *, file: str, variable: st
         fail(f"secrets missing in {file}: {_joined(missing)}. Write them {where}")
     if doubtful:
         fail(f"these secrets in {file} are placeholders: {_joined(doubtful)}. Write the real ones {where}")
-
-
-def _needed(compose: Compose) -> Iterable[tuple[Secret, bool]]:
-    """Yield each secret, and whether Compose reads it."""
-    for service in compose.services:
-        yield from ((it, False) for it in service.secrets)
-        yield from ((Secret(it.source, it.source), False) for it in service.seeds)
-    for sidecar in compose.sidecars:
-        yield from ((Secret(name, name), True) for name in sidecar.secrets)
-    yield from ((Secret(name, name), True) for name in compose.variables)
 
 
 def _problem(secret: Secret, value: str, file: str, *, of_compose: bool) -> str:

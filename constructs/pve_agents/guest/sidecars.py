@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from pve_agents.guest.checks import Answer
+from pve_agents.guest.answers import Answer
 from pve_agents.guest.docker import Container, container_fault, container_remedy
 from pve_agents.guest.plan import Sidecar
+from pve_agents.guest.progress import fail
 from pve_agents.guest.secrets import shortened
-from pve_agents.guest.work import Work
+from pve_agents.guest.waiting import not_ready_sentence, patiently
+from pve_agents.guest.work import ComposeWork
 
-__all__ = ["has_ended_well", "sidecar_answer"]
+__all__ = ["MOST_RESTARTS", "has_ended_well", "sidecar_answer", "wait_for_sidecar"]
+
+MOST_RESTARTS = 5
+"""So often a container may end until it is given up."""
 
 _LONGEST_COMPLAINT = 300
 
@@ -18,7 +23,7 @@ def has_ended_well(sidecar: Sidecar, container: Container) -> bool:
     return sidecar.ends and container.status == "exited" and container.exit_code == "0"
 
 
-def sidecar_answer(work: Work, sidecar: Sidecar, name: str, container: Container) -> Answer:
+def sidecar_answer(work: ComposeWork, sidecar: Sidecar, name: str, container: Container) -> Answer:
     """Return how a service is.
 
     Args:
@@ -39,3 +44,22 @@ def sidecar_answer(work: Work, sidecar: Sidecar, name: str, container: Container
         case "starting":
             return Answer("waiting", f"container {name} is starting", "wait for its healthcheck, and look again")
     return Answer("ok", f"running since {container.since:%Y-%m-%d %H:%M} UTC")
+
+
+def wait_for_sidecar(work: ComposeWork, sidecar: Sidecar) -> None:
+    """Wait until a service is ready that has no checks of its own."""
+    shown = f"{work.plan.agent}-{sidecar.name}"
+
+    def ask() -> Answer:
+        nonlocal shown
+        if (found := work.docker.of_service(sidecar.name)) is None:
+            return Answer("failed", f"there is no container of {sidecar.name}", "deploy again")
+        shown, container = found
+        answer = sidecar_answer(work, sidecar, *found)
+        if container.status in ("running", "restarting") and container.restarts < MOST_RESTARTS and not answer.ok:
+            # One that ends at first, because another one is not there yet, may stay the next time.
+            return Answer("waiting", answer.detail, answer.remedy)
+        return answer
+
+    if not (answer := patiently(work, sidecar.name, ask)).ok:
+        fail(not_ready_sentence(sidecar.name, answer), *work.docker.log(shown, work.secrets))

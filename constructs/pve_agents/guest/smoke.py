@@ -8,7 +8,7 @@ import tarfile
 from typing import NoReturn
 
 from pve_agents.guest.progress import fail
-from pve_agents.guest.work import STATE, Work
+from pve_agents.guest.work import STATE, ComposeWork
 
 __all__ = ["no_containers", "smoke_test"]
 
@@ -16,7 +16,7 @@ _STAMP = f"{STATE}/smoke-test"
 _IMAGE, _PROGRAM = "pve-agents/smoke-test:latest", "bin/true"
 
 
-def smoke_test(work: Work) -> None:
+def smoke_test(work: ComposeWork) -> None:
     """Run a container, unless Docker, containerd and runc are what they were when one ran last."""
     form = "{{range .Server.Components}}{{.Name}} {{.Version}} {{end}}"
     versions = f"{work.docker.ask('version', '--format', form).out}network {work.compose.network}"
@@ -34,7 +34,7 @@ def smoke_test(work: Work) -> None:
     work.progress.did("a container runs")
 
 
-def _packed_program(work: Work) -> bytes:
+def _packed_program(work: ComposeWork) -> bytes:
     """Return this container's own ``true`` with the libraries that it wants: nothing has to be fetched."""
     libraries = re.findall(r"(?:^|\s)/(\S+)", work.machine.run("ldd", f"/{_PROGRAM}", seconds=60).out)
     packed = io.BytesIO()
@@ -44,7 +44,7 @@ def _packed_program(work: Work) -> bytes:
     return packed.getvalue()
 
 
-def no_containers(work: Work, said: str) -> NoReturn:
+def no_containers(work: ComposeWork, said: str) -> NoReturn:
     """Say why Docker cannot run a container."""
     line = work.last_line(said)
     if re.search(r"ip_unprivileged_port_start.*permission denied", said, re.DOTALL):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from pve_agents.guest.docker import Docker
 from pve_agents.guest.machine import CommandError, Machine
-from pve_agents.guest.plan import Compose, Plan
+from pve_agents.guest.plan import Compose, Native, Plan, Software
 from pve_agents.guest.progress import Progress
+from pve_agents.guest.runtime import Runtime
 from pve_agents.guest.secrets import Secrets, read_secrets
 
-__all__ = ["STATE", "Patience", "Work"]
+__all__ = ["STATE", "ComposeWork", "NativeWork", "Patience", "Work"]
 
 STATE = "/var/lib/pve-agents"
-"""What is remembered, of Docker and of each agent."""
+"""What is remembered, of what runs the agents and of each agent."""
 
-_STEPS = 9
 _SYNC_SECONDS = 600
 
 
@@ -32,10 +33,10 @@ class Patience:
 
 @dataclass
 class Work:
-    """One run for an agent that Docker Compose runs."""
+    """One run for an agent."""
 
     plan: Plan
-    compose: Compose
+    software: Software
     machine: Machine
     progress: Progress
     payload: str
@@ -43,27 +44,13 @@ class Work:
 
     patience: Patience = Patience()
     secrets: Secrets = field(default_factory=Secrets)
-    docker: Docker = field(init=False)
+    runtime: Runtime = field(init=False)
+    """What runs the services."""
 
-    def __post_init__(self) -> None:
-        """Know Docker."""
-        self.docker = Docker(self.machine, self.plan.agent, self.project, self.compose.stop_seconds)
-
-    @classmethod
-    def of(cls, plan: Plan, machine: Machine, payload: str, patience: Patience) -> Work | None:
-        """Return what all parts share; none for an agent that Compose does not run.
-
-        Args:
-            plan: What the program is told.
-            machine: The container.
-            payload: The directory of the payload.
-            patience: How long is waited for what should come by itself.
-        """
-        if plan.compose is None:
-            return None
-        work = cls(plan, plan.compose, machine, Progress(plan.agent, _STEPS, machine), payload, patience)
-        work.read_secrets()
-        return work
+    @cached_property
+    def docker(self) -> Docker:
+        """Docker, for this agent."""
+        return Docker(self.machine, self.plan.agent, self.project, self.software.stop_seconds)
 
     def read_secrets(self) -> None:
         """Know the secrets that are there now."""
@@ -75,14 +62,9 @@ class Work:
         return f"{STATE}/{self.plan.agent}"
 
     @property
-    def names(self) -> list[str]:
-        """All services of the compose file."""
-        return [*(it.name for it in self.compose.services), *(it.name for it in self.compose.sidecars)]
-
-    @property
     def user(self) -> tuple[int, int]:
         """Whom the agent runs as."""
-        return self.compose.uid, self.compose.gid
+        return self.software.uid, self.software.gid
 
     @property
     def agent_setting(self) -> str:
@@ -97,7 +79,12 @@ class Work:
     @property
     def more_memory(self) -> str:
         """What to do about too little memory."""
-        return f"raise {self.compose.settings.memory}, and {self.agent_setting}.memory.dedicated_mib with it"
+        return f"raise {self.software.settings.memory}, and {self.agent_setting}.memory.dedicated_mib with it"
+
+    @property
+    def mend(self) -> str:
+        """What to do about what another deploy puts right."""
+        return f"run `pipenv run agents mend {self.plan.agent}`"
 
     def last_line(self, said: str) -> str:
         """Return the last line of what a program said, fit to be shown."""
@@ -121,3 +108,32 @@ class Work:
         ran = self.machine.run("sync", "-f", path, seconds=_SYNC_SECONDS)
         if not ran.ok:
             raise CommandError(f"sync -f {path}")
+
+
+@dataclass
+class ComposeWork(Work):
+    """One run for an agent that Docker Compose runs."""
+
+    @cached_property
+    def compose(self) -> Compose:
+        """What Compose runs."""
+        if not isinstance(self.software, Compose):
+            raise TypeError(f"Docker Compose does not run {self.plan.agent}")
+        return self.software
+
+    @property
+    def names(self) -> list[str]:
+        """All services of the compose file."""
+        return [*(it.name for it in self.compose.services), *(it.name for it in self.compose.sidecars)]
+
+
+@dataclass
+class NativeWork(Work):
+    """One run for an agent that systemd runs."""
+
+    @cached_property
+    def native(self) -> Native:
+        """What systemd runs."""
+        if not isinstance(self.software, Native):
+            raise TypeError(f"systemd does not run {self.plan.agent}")
+        return self.software

@@ -100,5 +100,6 @@ def test_what_is_no_json_is_refused() -> None:
 
 def test_a_plan_is_read_by_the_standard_library_alone() -> None:
     """It runs where nothing else is installed."""
-    command = [sys.executable, "-I", "-S", "-B", str(Path(module.__file__))]
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import pve_agents.guest.plan"
+    command = [sys.executable, "-I", "-S", "-B", "-c", program, str(Path(module.__file__).parents[2])]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -14,7 +14,8 @@ from pve_agents.guest.machine import Machine, Ran
 from pve_agents.guest.main import main
 from pve_agents.guest.plan import Checks, Plan
 from pve_agents.guest.revisions import read_hashes
-from pve_agents.guest.work import Patience, Work
+from pve_agents.guest.runtimes import work_of
+from pve_agents.guest.work import ComposeWork, Patience
 from tests.unit.guest.test_guest_plan import APP
 
 SECRET = "canary-of-the-agent"
@@ -88,6 +89,7 @@ class Talkative(Machine):
 
 
 def test_a_warning_of_compose_is_no_service() -> None:
-    work = Work.of(Plan("hermes", compose=APP), Talkative(), PAYLOAD, Patience())
+    work = work_of(Plan("hermes", compose=APP), Talkative(), PAYLOAD, Patience())
     assert work
+    assert isinstance(work, ComposeWork)
     assert read_hashes(work).wanted == {"hermes": "abc"}

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import cast
 
 from pve_agents.guest.checks import Answer, Check, Inside, KindChecks
-from pve_agents.guest.docker import memory_fault
 from pve_agents.guest.health import recent_log
 from pve_agents.guest.secrets import shortened
 
@@ -111,10 +110,9 @@ class Checks(KindChecks):
         return Check(name, answer.state, answer.detail, answer.remedy)
 
     def _with_memory(self, answer: Answer) -> Answer:
-        """For want of memory the gateway ends, and its container stays."""
+        """For want of memory the gateway may end, and what is around it stays."""
         work, name = self.inside.work, self.inside.service.name
-        container = work.docker.container(name)
-        fault = memory_fault(work.machine, container, name) if container else ""
+        fault = work.runtime.memory_fault(name)
         return replace(answer, detail=f"{answer.detail}; {fault}", remedy=work.more_memory) if fault else answer
 
     def _logged(self) -> str:
