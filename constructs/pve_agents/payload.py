@@ -73,20 +73,20 @@ def container_payload(agent: Agent, app: App) -> Payload:
         agent: The agent's settings.
         app: What its kind puts there.
     """
-    compose, folder = app.compose, app.program
+    compose, software, folder = app.compose, app.software, app.program
     workspaces = tuple(
         Workspace(str(mount.guest_path), mount.uid, mount.gid, mount.read_only) for mount in agent.mounts.values()
     )
     launcher = GuestFile((_PROGRAM / "launcher.sh").read_text(), mode=0o755)
-    executables = compose.programs if compose else ()
-    of_services = [secret for service in compose.services for secret in service.secrets] if compose else []
+    executables = software.programs if software else ()
+    of_services = [secret for service in software.services for secret in service.secrets] if software else []
     of_sidecars = [name for sidecar in compose.sidecars for name in sidecar.secrets] if compose else []
     of_sidecars += compose.variables if compose else ()
     lengths = {it.source: it.least_length for it in of_services} | {it.name: it.minimum_length for it in app.secrets}
     ours = {
         "bootstrap": launcher,
         "verify": launcher,
-        "plan.json": GuestFile(Plan(agent.name, workspaces, compose, app.checks).to_json()),
+        "plan.json": GuestFile(Plan(agent.name, workspaces, compose, app.checks, app.native).to_json()),
         "program/__main__.py": GuestFile((_PROGRAM / "__main__.py").read_text()),
         **{f"program/pve_agents/{it.name}": GuestFile(it.read_text()) for it in _SHARED},
         **program_files(_PROGRAM, "guest"),
@@ -114,7 +114,7 @@ def _check(app: App, ours: Mapping[str, GuestFile]) -> None:
     """Refuse what would be found out in the container only."""
     if taken := sorted(app.files.keys() & ours.keys()):
         raise SettingsError([f"app.py: the file {taken[0]} is the program's own; give it another name."])
-    for module in filter(None, (app.compose.checks if app.compose else "", app.checks.module if app.checks else "")):
+    for module in filter(None, (app.software.checks if app.software else "", app.checks.module if app.checks else "")):
         if f"program/{module.replace('.', '/')}.py" not in ours:
             raise SettingsError([f"app.py: there is no module {module} among what `program` names; write one that is."])
 

@@ -70,6 +70,8 @@ class Cached(NamedTuple):
     """A virtual environment with LiteLLM's proxy."""
     authority: Path
     """A directory with the authority that the image trusts."""
+    wheels: Path
+    """A directory with the wheels of Hermes and of all that it needs."""
 
 
 def prepare() -> Cached:
@@ -84,7 +86,7 @@ def prepare() -> Cached:
         texts = [f"{it.relative_to(IMAGE)}\0{it.read_text()}" for it in sorted(IMAGE.rglob("*")) if it.is_file()]
         made_from = [*IMAGE_PACKAGES, REPOSITORY, *TAGS, *texts]
         registry = _cached("registry", _build_images, made_from, debian, wheels.result(), authority)
-        return Cached(guest / "rootfs.ext4", registry, litellm.result(), authority)
+        return Cached(guest / "rootfs.ext4", registry, litellm.result(), authority, wheels.result())
 
 
 def _cached(name: str, build: Callable[..., None], made_from: Iterable[str], *parts: Path) -> Path:

@@ -33,6 +33,7 @@ from tests.lab.sandbox import BRIDGE, GATEWAY, LITELLM, RUN, LabError, log, sh
 from tests.lab.tls import answering_as_anybody
 
 LITELLM_PORT, REGISTRY_PORT, TELEGRAM_PORT, RECORDER_PORT = 4000, 5000, 8081, 9
+OTHER_TELEGRAM_PORT = 8082
 BEHIND_RELAY, OTHER_LITELLM, UPSTREAM_PORT = 4001, 4002, 4020
 # For an agent that is a gateway itself: its images, and the model that it asks.
 GATEWAY_REGISTRY_PORT, GATEWAY_UPSTREAM_PORT = 5001, 4021
@@ -109,7 +110,7 @@ class Refused:
         return found[1].decode() if found else self.address
 
 
-_PORTS = (LITELLM_PORT, REGISTRY_PORT, TELEGRAM_PORT, GATEWAY_REGISTRY_PORT, GATEWAY_UPSTREAM_PORT)
+_PORTS = (LITELLM_PORT, REGISTRY_PORT, TELEGRAM_PORT, OTHER_TELEGRAM_PORT, GATEWAY_REGISTRY_PORT, GATEWAY_UPSTREAM_PORT)
 
 
 class Services:
@@ -122,6 +123,8 @@ class Services:
         self.upstream = Upstream()
         self.relay = Relay()
         self.telegram = Telegram()
+        # A bot of another agent.
+        self.other_telegram = Telegram(OTHER_TELEGRAM_PORT)
         self.recorder: Recorder
         self._processes: list[subprocess.Popen[bytes]] = []
         self._servers: list[socketserver.BaseServer] = []
@@ -135,6 +138,7 @@ class Services:
         self._serve(("127.0.0.1", UPSTREAM_PORT), self.upstream.answer)
         self._start_relay()
         self._serve((GATEWAY, TELEGRAM_PORT), self.telegram.answer)
+        self._serve((GATEWAY, OTHER_TELEGRAM_PORT), self.other_telegram.answer)
         self.recorder = Recorder(self.cached.authority)
         self._run(self.recorder)
         self._start_litellm(BEHIND_RELAY, MODEL)
@@ -460,7 +464,8 @@ class Telegram:
 
     POLL_SECONDS = 5
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = TELEGRAM_PORT) -> None:
+        self._port = port
         self.token = f"118118:{secrets.token_hex(16)}"
         self.sent: list[dict[str, Any]] = []
         self.strangers_tokens: list[str] = []
@@ -470,7 +475,7 @@ class Telegram:
     @property
     def base_url(self) -> str:
         """What the token is appended to."""
-        return f"http://{GATEWAY}:{TELEGRAM_PORT}/bot"
+        return f"http://{GATEWAY}:{self._port}/bot"
 
     def send(self, user: int, text: str) -> None:
         """Let a user write to the bot, in a chat of its own."""

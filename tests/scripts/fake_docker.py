@@ -18,7 +18,8 @@ import re
 import sys
 from pathlib import Path
 
-from tests.scripts import compose_reader
+from tests.scripts import compose_reader, fake_systemd
+from tests.scripts.fake_systemd import Units
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
             ...
 
 
-SYSTEM_COMMANDS = ("apt-get", "dpkg", "ldd", "systemctl", "journalctl", "python3")
+SYSTEM_COMMANDS = ("apt-get", "dpkg", "ldd", "systemctl", "journalctl", "python3", *fake_systemd.COMMANDS)
 """What a container has from the start; the rest comes with packages."""
 
 PACKAGES = {
@@ -71,6 +72,7 @@ PACKAGES = {
     "curl": ("curl",),
     "gpg": ("gpg",),
     "python3": ("python3",),
+    **fake_systemd.PACKAGES,
 }
 """The packages of Debian and of Docker's repository, each with its commands."""
 
@@ -123,6 +125,7 @@ def furnish(guest: Path, version: str = "12") -> None:
     for name, text in files.items():
         (guest / name).parent.mkdir(parents=True, exist_ok=True)
         (guest / name).write_text(text)
+    (guest / "etc/systemd/system").mkdir(parents=True, exist_ok=True)
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
@@ -167,7 +170,14 @@ class System:
             "curl": self.curl,
             "gpg": self.gpg,
             "docker": self.docker,
+            "dpkg-query": Units(self).dpkg_query,
+            "groupadd": lambda words: Units(self).add_user("groupadd", words),
+            "useradd": lambda words: Units(self).add_user("useradd", words),
+            "nsenter": Units(self).nsenter,
+            "python3": Units(self).python3,
         }
+        if name.startswith("/"):
+            return Units(self).in_release(name, arguments)
         if name not in commands:
             fail(f"{name}: only a daemon of that name is here")
         return commands[name](arguments)
@@ -224,7 +234,7 @@ class System:
         self.it["dpkg_interrupted"] = False
         return self.machine.finish()
 
-    def systemctl(self, arguments: list[str]) -> int:
+    def systemctl(self, arguments: list[str]) -> int:  # noqa: PLR0911 - a case each
         match [word for word in arguments if not word.startswith("-")]:
             case ["is-enabled", "docker"]:
                 return 0 if self.it["enabled"] else 1
@@ -240,15 +250,20 @@ class System:
                 self._load_daemon_settings()
                 self.it["active"] = True
                 return self.machine.finish()
-            case ["show" | "daemon-reload" as what, *_]:
-                return self._unit_settings(what, arguments)
+            case ["show", *_, "docker"]:
+                return self._unit_settings("show", arguments)
+            case ["daemon-reload"]:
+                self._unit_settings("daemon-reload", arguments)
+                Units(self).load()
+                self.machine.keep()
+                return 0
             case ["reload", "docker"]:
                 if not self.it["active"]:
                     fail("docker.service is not active, cannot reload.")
                 self.machine.change(arguments)
                 self._load_daemon_settings()
                 return self.machine.finish()
-        fail(f"systemctl: not known here: {arguments}")
+        return Units(self).systemctl(arguments)
 
     def _unit_settings(self, what: str, arguments: list[str]) -> int:
         """Whether systemd knows the files of Docker's unit, and reading them again."""
@@ -370,10 +385,13 @@ class System:
                 self._remove(self._container(name)["Id"])
             case ["start", name]:
                 self._start(self._container(name)["Id"])
-            case ["stop", "-t", seconds, name]:
-                self._stop(self._container(name)["Id"], seconds)
+            case ["stop", "-t", seconds, *names]:
+                for name in names:
+                    self._stop(self._container(name)["Id"], seconds)
             case ["update", "--restart", policy, name]:
+                self.machine.change(["container", "update", policy, name])
                 self._container(name)["HostConfig"] = {"RestartPolicy": {"Name": policy}}
+                self.machine.finish()
             case ["rename", name, new]:
                 self._rename(self._container(name)["Id"], new)
             case _:
@@ -514,7 +532,7 @@ class System:
                 self._need_running(name)
                 if "def main(" not in program:
                     fail("python3: this is not the probe")
-                return self._probe(what, words)
+                return self.probe(what, words)
             case ["-u", user, name, "touch" | "rm" as command, *words]:
                 # Workspaces have the same paths in the agent's container.
                 self._need_running(name)
@@ -526,7 +544,7 @@ class System:
         if container["State"]["Status"] != "running":
             fail(f"Error response from daemon: container {container['Id']} is not running")
 
-    def _probe(self, what: str, words: list[str]) -> int:
+    def probe(self, what: str, words: list[str]) -> int:
         answers = self.it["answers"].get(what)
         if isinstance(answers, list):
             answer = answers[0]
@@ -580,12 +598,12 @@ class System:
         return 0
 
     def _down(self, project: Project, words: list[str]) -> int:
-        """What a person at the node types to take all containers away."""
-        if words:
+        """What a person at the node types to take all containers away, or a deploy."""
+        if words and words[:2] != ["--remove-orphans", "--timeout"]:
             unknown(words)
         for container in list(self.it["containers"].values()):
             if container["Config"]["Labels"].get("com.docker.compose.project") == project.name:
-                self._remove(container["Id"], "10")
+                self._remove(container["Id"], words[2] if words else "10")
         return 0
 
     def _stop_services(self, project: Project, words: list[str]) -> int:
@@ -672,6 +690,7 @@ class System:
             "Config": {"Labels": labels, "Image": service["image"]},
             "State": {"Status": "created", "ExitCode": 0, "OOMKilled": False, "Error": "", **NEVER_RAN},
             "RestartCount": 0,
+            "HostConfig": {"RestartPolicy": {"Name": service.get("restart", "no")}},
         }
         self.it["containers"][identity] = container
         self.machine.finish()

@@ -113,7 +113,7 @@ def test_its_keys_and_those_of_other_kinds_are_suggested(load: Load) -> None:
     assert refused(load, librarian=librarian(port=7070)) == [
         "agents.librarian.port: there is no such setting; did you mean echo.port or litellm.port?"
     ]
-    assert "keyctl, compose, echo, hermes, litellm, secrets" in refused(load, librarian=librarian(zzz={}))[0]
+    assert "devices, compose, echo, hermes, litellm, keyctl, secrets" in refused(load, librarian=librarian(zzz={}))[0]
 
 
 def test_a_secret_in_its_section_is_led_to_the_variable_that_the_kind_names(load: Load) -> None:

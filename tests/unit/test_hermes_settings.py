@@ -1408,7 +1408,7 @@ IN_HERMES = {
     },
     "unknown": {
         "typo": ("imgae: {tag: x}", "imgae: there is no such setting; did you mean image?"),
-        "nested": ("tag: x", "tag: there is no such setting; did you mean image.tag?"),
+        "nested": ("tag: x", "tag: there is no such setting; did you mean package.tag or image.tag?"),
         "nested-settings": (
             "mcp_servers: {}",
             "mcp_servers: there is no such setting; did you mean settings.mcp_servers?",
@@ -1421,7 +1421,7 @@ IN_HERMES = {
         "in-a-section": ("limits: {mem: x}", "limits.mem: there is no such setting; did you mean memory?"),
         "far": (
             "colour: blue",
-            "colour: there is no such setting; write one of settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, secrets, image, docker, network_mode, restart, stop_grace_seconds, copy_data_before_upgrade, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
+            "colour: there is no such setting; write one of runtime, package, packages, python, restart_sec, watchdog_seconds, settings, config_file, environment, documents, auth, platforms, api_server, dashboard, limits, shm_size, volumes, data_directory, secrets, image, docker, network_mode, restart, stop_grace_seconds, copy_data_before_upgrade, healthcheck, answer_seconds, logging, audio, networks, sidecars, profiles.",
         ),
     },
 }
@@ -1887,10 +1887,26 @@ def test_without_a_file_hermes_has_its_defaults(tmp_path: Path) -> None:
     assert hermes.services("hermes") == {"hermes": hermes}
     assert hermes.secret_names("hermes") == agent.secrets == ("LITELLM_API_KEY", "API_SERVER_KEY")
     assert hermes.image.reference == f"nousresearch/hermes-agent:{RELEASE}"
-    assert (hermes.workspace, hermes.data_directory, hermes.packages) == ("/data/workspace", "/opt/hermes-data", ())
+    assert (hermes.workspace, hermes.data_directory, hermes.image_packages) == (
+        "/data/workspace",
+        "/opt/hermes-data",
+        (),
+    )
     assert agent.warnings == ()
     assert agent.model_dump(mode="json")["hermes"] == {
         # What is not stated is not written out: a profile would take it for the operator's word.
+        "runtime": "docker",
+        "package": {
+            "tag": None,
+            "version": None,
+            "extras": ["messaging", "mcp"],
+            "index_url": None,
+            "find_links": None,
+        },
+        "packages": [],
+        "python": "python3",
+        "restart_sec": 5,
+        "watchdog_seconds": 180,
         "settings": {"terminal": {"cwd": "/data/workspace"}},
         "config_file": None,
         "environment": {},
@@ -2262,8 +2278,8 @@ def test_an_image(load: Load) -> None:
     )
     assert hermes.image.reference == f"registry.home.arpa:5000/hermes:latest@{DIGEST}"
     assert hermes.image.is_moving
-    assert hermes.packages == ("ffmpeg", "libasound2-plugins")
-    assert load("audio: {pulse_cookie: /c}").packages == ("libasound2-plugins",)
+    assert hermes.image_packages == ("ffmpeg", "libasound2-plugins")
+    assert load("audio: {pulse_cookie: /c}").image_packages == ("libasound2-plugins",)
 
 
 @pytest.mark.parametrize(

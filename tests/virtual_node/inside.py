@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from pve_agents.guest.machine import Machine, Ran, Status
 from pve_agents.guest.main import main
 from pve_agents.guest.work import Patience
 from tests.scripts.fake_node import outcome
+from tests.scripts.fake_systemd import SWITCH
 from tests.virtual_node.host import GUEST_IDS, READ, WRITE, Guest, VirtualHost, forget_owners
 from tests.virtual_node.session import is_stand_in
 
@@ -42,6 +44,8 @@ class VirtualMachine(Machine):
 
     def _program(self, name: str) -> Path | None:
         self.host.guest_path(self.vmid)
+        if name.startswith("/"):
+            return place if (place := self.place(name)).exists() else None
         folders = (self.host.directory / "guest-bin" / self.vmid, self.host.directory / "guest-tools")
         return next((folder / name for folder in folders if (folder / name).exists()), None)
 
@@ -51,16 +55,22 @@ class VirtualMachine(Machine):
     def run(
         self,
         *command: str,
-        seconds: float,  # noqa: ARG002 - nothing takes long here
+        seconds: float,
         stdin: bytes = b"",
         joined: bool = False,
         user: tuple[int, int] | None = None,
     ) -> Ran:
         name, *arguments = command
+        if name == "env":
+            # Variables alone: nobody here reads them.
+            rest = [it for it in arguments if it != "-i" and not re.match("[A-Z_]+=", it)]
+            return self.run(*rest, seconds=seconds, stdin=stdin, joined=joined, user=user)
+        if name == "systemctl" and "start" in arguments and (job := next(filter(SWITCH.fullmatch, arguments), "")):
+            return self._carry_out(job)
         program = self._program(name)
         if program is None:
             return Ran(NOT_FOUND, f"{name}: command not found")
-        if program.is_symlink() or not is_stand_in(program):
+        if not name.startswith("/") and (program.is_symlink() or not is_stand_in(program)):
             return self._run_real(program, arguments)
         self._command(name, user).log("calls", [str(it) for it in arguments])
         out, errors = io.StringIO(), io.StringIO()
@@ -72,6 +82,15 @@ class VirtualMachine(Machine):
         finally:
             sys.stdin = before
         return Ran(status, out.getvalue().rstrip("\n"), errors.getvalue().rstrip("\n"))
+
+    def _carry_out(self, job: str) -> Ran:
+        """Be systemd, which starts the job that ends what a deploy has begun."""
+        agent = job.removeprefix("pve-agents-switch-").removesuffix(".service")
+        log = self.place(f"/var/lib/pve-agents/{agent}/switch.log")
+        with log.open("a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            machine = VirtualMachine(self.host, self.vmid)
+            status = main(["bootstrap", "--switch"], f"/opt/pve-agents/{agent}", machine, NO_PATIENCE)
+        return Ran(status, "")
 
     def _command(self, name: str, user: tuple[int, int] | None = None) -> Guest:
         guest = Guest(self.host, self.vmid, name)

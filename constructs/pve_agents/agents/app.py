@@ -10,7 +10,7 @@ from pathlib import Path
 from pve_agents import agents
 from pve_agents.agents.docker import Docker
 from pve_agents.agents.kind import OfKind, own_kinds
-from pve_agents.guest.plan import Checks, Compose, Engine
+from pve_agents.guest.plan import Checks, Compose, Engine, Native, Software
 from pve_agents.problems import SettingsError
 from pve_agents.stopping import Stopping
 
@@ -38,18 +38,26 @@ class App:
     compose: Compose | None = None
     """What Docker Compose runs there. Defaults to nothing."""
 
+    native: Native | None = None
+    """What systemd runs there instead. Defaults to nothing."""
+
     checks: Checks | None = None
     """What tells from the outside whether it works. Defaults to nothing."""
 
     program: Path | None = None
     """Folder of what the kind adds to the program in the container: modules that need the standard library only, and what
-    ``compose`` names as programs. Defaults to none."""
+    ``compose`` or ``native`` names as programs. Defaults to none."""
 
     secrets: Sequence[Secret] = ()
-    """What is to be known of its secrets, beside what ``compose`` says of them."""
+    """What is to be known of its secrets, beside what those two say of them."""
 
     next_steps: Sequence[str] = ()
     """What to do with it once it answers, a line each; ``{address}`` is the container's. Defaults to nothing."""
+
+    @property
+    def software(self) -> Software | None:
+        """What runs there, whoever runs it."""
+        return self.compose or self.native
 
 
 def engine_of(docker: Docker, stopping: Stopping) -> Engine:

@@ -138,6 +138,11 @@ class Kind(Model):
         return Stopping()
 
     @property
+    def needs_keyctl(self) -> bool:
+        """Whether the container's ``keyctl`` is on by default, as Docker in it wants."""
+        return True
+
+    @property
     def answers_seconds(self) -> int:
         """Seconds that the answers which the deploy and ``verify`` ask for may take, all together."""
         return 0

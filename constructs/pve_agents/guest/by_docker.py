@@ -95,6 +95,12 @@ class ByDocker(Runtime):
         command = ("docker", "exec", "-i", "-u", self._work.compose.owner, service, *words)
         return self._work.machine.run(*command, seconds=seconds, stdin=stdin, joined=joined)
 
+    def entrance(self, service: str) -> tuple[str, ...]:
+        """Return how a person gets into a service's container."""
+        container = self._work.docker.container(service)
+        user = ("-u", self._work.compose.owner)
+        return ("docker", "exec", "-it", *user, service) if container and container.is_running else ()
+
     def as_owner(self, workspace: Workspace, command: tuple[str, ...], seconds: float) -> Ran:
         """Run a program in the first agent's container; beside it where that does not run."""
         machine, services = self._work.machine, self._work.compose.services

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 
 from pve_agents.guest.answers import Check
@@ -119,7 +120,13 @@ class BySystemd(Runtime):
     def _unit(self, service: str) -> str:
         return next(it.name for it in self._work.native.units if it.service == service)
 
-    def inside(self, service: str, owner: tuple[int, int]) -> tuple[str, ...]:
+    def entrance(self, service: str) -> tuple[str, ...]:
+        """Return how a person gets to where a service's unit runs."""
+        terminal = [f"TERM={os.environ['TERM']}"] if "TERM" in os.environ else []
+        inside = self._inside(service, self._work.user)
+        return (*inside, *terminal) if inside else ()
+
+    def _inside(self, service: str, owner: tuple[int, int]) -> tuple[str, ...]:
         """Return what comes before a command that is to run where a service runs; nothing where it does not.
 
         It sees the files that the service sees, and has its variables, none of which is a secret.
@@ -134,7 +141,7 @@ class BySystemd(Runtime):
 
     def run_inside(self, service: str, *words: str, seconds: float, stdin: bytes, joined: bool) -> Ran:
         """Run a program where a service's unit runs."""
-        inside = self.inside(service, self._work.user)
+        inside = self._inside(service, self._work.user)
         if not inside:
             return Ran(NOT_FOUND, f"unit {self._unit(service)} does not run")
         return self._work.machine.run(*inside, *words, seconds=seconds, stdin=stdin, joined=joined)
@@ -143,7 +150,7 @@ class BySystemd(Runtime):
         """Run a program where the first agent's unit runs; beside it where that does not run."""
         user, machine = (workspace.uid, workspace.gid), self._work.machine
         services = self._work.native.services
-        inside = self.inside(services[0].name, user) if services else ()
+        inside = self._inside(services[0].name, user) if services else ()
         if inside:
             return machine.run(*inside, *command, seconds=seconds, joined=True)
         return machine.run(*command, seconds=seconds, joined=True, user=user)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
@@ -22,7 +23,7 @@ from pve_agents.guest.unexpected import unexpected
 from pve_agents.guest.work import Work
 from pve_agents.secret_values import secrets_variable
 
-__all__ = ["alone", "check_only", "deploy", "stop", "switch"]
+__all__ = ["alone", "check_only", "deploy", "enter", "stop", "switch"]
 
 _LOCK_SECONDS, _LOOK_SECONDS = 1700, 0.2
 _FULL_MEBIBYTES = 16
@@ -44,12 +45,27 @@ def stop(work: Work) -> None:
     work.progress.say_of_agent("stopped")
 
 
+def enter(work: Work, service: str, command: list[str]) -> int:
+    """Run a command of a person's where a service runs; return its exit status."""
+    names = [it.name for it in work.software.services]
+    if service not in names:
+        print(f"  there is no service {service}: write one of {' '.join(names)}", file=sys.stderr)
+        return 2
+    entrance = work.runtime.entrance(service)
+    if not entrance:
+        print(f"  {work.runtime.facts(service).what} does not run: look at it with `verify`", file=sys.stderr)
+        return 1
+    return subprocess.run([*entrance, *command], check=False).returncode
+
+
 def switch(work: Work) -> int:
     """Be the job that ends what a deploy has begun (``switch.py``); return the exit status."""
     try:
         work.machine.on_wait = work.progress.still
         carry_out(work, replacing_steps(work))
-    except FailureError:
+    except FailureError as error:
+        if not error.is_said:
+            print(f"  {work.secrets.redacted(error.sentence)}", flush=True)
         return 1
     return 0
 

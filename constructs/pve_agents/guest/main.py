@@ -2,6 +2,7 @@
 
     bootstrap                       has the agent running as planned, and answering
     bootstrap --stop                stops the agent; its data stays
+    bootstrap --enter NAME COMMAND...  runs a command where a service runs, as its user
     bootstrap --switch              is a job of systemd's, which a deploy starts (switch.py)
     bootstrap --restore [NAME]      puts back a copy of the data, the newest by itself (copies.py)
     verify [--no-chat]              looks whether it is as planned, one line for each check, tab-separated:
@@ -23,7 +24,7 @@ import sys
 from collections.abc import Sequence
 
 from pve_agents.guest.copies import restore
-from pve_agents.guest.deploy import alone, check_only, deploy, stop, switch
+from pve_agents.guest.deploy import alone, check_only, deploy, enter, stop, switch
 from pve_agents.guest.machine import Machine
 from pve_agents.guest.plan import Plan, PlanError
 from pve_agents.guest.report import probe_workspaces, report
@@ -35,7 +36,7 @@ from pve_agents.guest.work import Patience, Work
 __all__ = ["main"]
 
 _USAGE = {
-    "bootstrap": "usage: bootstrap [--stop | --restore [NAME]]",
+    "bootstrap": "usage: bootstrap [--stop | --restore [NAME] | --enter NAME COMMAND...]",
     "verify": "usage: verify [--no-chat] | workspace-write TOKEN | workspace-remove TOKEN",
 }
 _TOKEN = re.compile(r"[0-9a-f]{16}")
@@ -80,6 +81,8 @@ def _bootstrap(words: list[str], plan: Plan, machine: Machine, work: Work | None
         case ["--stop"]:
             # Nobody knows what runs in there.
             return 0 if work is None else alone(work, stop)
+        case ["--enter", service, *command] if command and work is not None:
+            return enter(work, service, command)
         case ["--switch"] if work is not None:
             return switch(work)
         case ["--restore", *rest] if len(rest) <= 1 and work is not None:

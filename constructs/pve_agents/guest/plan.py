@@ -183,10 +183,8 @@ class Release:
     """Where the directories are; ``current`` in there is a link to the one that runs."""
 
     commands: tuple[tuple[str, ...], ...]
-    """What makes it, in order: programs with their arguments, where ``{release}`` is its directory. No secret is one."""
-
-    proof: tuple[str, ...]
-    """A program with its arguments that runs where it is whole."""
+    """What makes it, in order: programs with their arguments, where ``{release}`` is its directory. No secret is one.
+    It is whole when the last one has ended well."""
 
     mebibytes: int
     """About how much room it needs while it is made."""

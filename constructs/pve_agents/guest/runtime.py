@@ -113,6 +113,10 @@ class Runtime(ABC):
         """Run a program where a service runs, as the agent's user and in its environment."""
 
     @abstractmethod
+    def entrance(self, service: str) -> tuple[str, ...]:
+        """Return what comes before a command that a person wants to run where a service runs; nothing where it does not."""
+
+    @abstractmethod
     def as_owner(self, workspace: Workspace, command: tuple[str, ...], seconds: float) -> Ran:
         """Run a program as the owner of a workspace, where the agent runs as the agent sees it."""
 

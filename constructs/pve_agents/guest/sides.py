@@ -126,11 +126,16 @@ class DockerSide(Side):
     def remove(self) -> None:
         """Remove the containers; without any other, Docker itself rests. Its images stay."""
         docker, machine = self._work.docker, self._work.machine
-        self._down("the containers cannot be removed")
-        for name in ("docker-compose.yml", "containers", ".env", "held"):
+        if not machine.is_file(self._file):
+            return
+        if self.is_there:
+            self._down("the containers cannot be removed")
+        for name in ("containers", ".env", "held"):
             machine.remove(f"{self._work.project}/{name}")
         if not docker.ask("container", "ls", "--all", "--quiet").out:
             machine.run("systemctl", "disable", "--now", "docker.socket", "docker", seconds=self._stop_seconds)
+        # The last, since without it nobody would look for the rest.
+        machine.remove(self._file)
 
 
 class NativeSide(Side):

@@ -133,11 +133,11 @@ class Agent(Model):
     devices: Devices = Field(default={}, validate_default=True, json_schema_extra={"additionalProperties": False})
     """Devices of the node in the container, by dev0 to dev255. Defaults to none."""
 
-    keyctl: Flag = True
-    """Whether the container may use the kernel's keyring, as Docker in it wants. Defaults to true."""
-
     section: Annotated[Kind | None, OneSection()] = None
     """What runs in the container; stated under the name of its kind. Defaults to nothing."""
+
+    keyctl: Flag = Field(default_factory=lambda data: not data["section"] or data["section"].needs_keyctl)
+    """Whether the container may use the kernel's keyring, as Docker in it wants. Defaults to true; without Docker to false."""
 
     secrets: Annotated[tuple[EnvName, ...], BeforeValidator(listed), AfterValidator(distinct)] = Field(
         default_factory=lambda data: data["section"].secret_names(data["name"]) if data["section"] else ()

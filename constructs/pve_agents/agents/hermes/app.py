@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from pve_agents.agents.app import App, engine_of
@@ -18,11 +19,26 @@ from pve_agents.agents.hermes.render import (
     key_name,
     run_image,
 )
-from pve_agents.agents.hermes.settings import Hermes, Profile
-from pve_agents.guest.plan import Compose, Document, Image, Json, Secret, Seed, Service, SettingNames, Sidecar
+from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
+from pve_agents.agents.hermes.units import packages_of, release_of, units_of_agent
+from pve_agents.guest.plan import (
+    Compose,
+    Document,
+    Image,
+    Json,
+    Native,
+    NativeNames,
+    Secret,
+    Seed,
+    Service,
+    SettingNames,
+    Sidecar,
+)
 from pve_agents.settings import Agent
 
 _HEALTH_MARGIN_SECONDS = 60
+# Each platform that is not reached takes half a minute of it.
+_NATIVE_HEALTH_SECONDS = 240
 # Hermes opens no listener, and says so only in its log, when the key is shorter (hermes-agent 0.19).
 _API_SERVER_KEY, _API_SERVER_KEY_LENGTH = "API_SERVER_KEY", 16
 _WHEN_SHORTER = "Hermes then opens no API server"
@@ -42,9 +58,11 @@ def app(agent: Agent) -> App:
     if hermes is None:
         raise ValueError(f"the agent {agent.name} runs no Hermes")
     files = hermes_files(agent, hermes)
+    is_native = hermes.runtime == "native"
     return App(
         files=files,
-        compose=_compose(agent, hermes, files),
+        compose=None if is_native else _compose(agent, hermes, files),
+        native=_native(agent, hermes) if is_native else None,
         program=_PROGRAM,
         next_steps=tuple(_next_steps(agent, hermes)),
     )
@@ -53,7 +71,10 @@ def app(agent: Agent) -> App:
 def _next_steps(agent: Agent, hermes: Hermes) -> Iterator[str]:
     for name, profile in hermes.services(agent.name).items():
         yield from (f"write to {name} on {it.capitalize()}" for it in profile.platforms.enabled)
-        yield f"talk to it, as root on {agent.node}: pct exec {agent.vmid} -- docker exec -it {name} hermes chat"
+        inside = f"docker exec -it {name}"
+        if hermes.runtime == "native":
+            inside = f"/opt/pve-agents/{agent.name}/bootstrap --enter {name}"
+        yield f"talk to it, as root on {agent.node}: pct exec {agent.vmid} -- {inside} hermes chat"
 
 
 def _compose(agent: Agent, hermes: Hermes, files: Mapping[str, str]) -> Compose:
@@ -91,6 +112,36 @@ def _compose(agent: Agent, hermes: Hermes, files: Mapping[str, str]) -> Compose:
         programs=(_STOP_GATEWAY,),
         stop_seconds=hermes.stopping.service,
         health_seconds=hermes.healthcheck.start_period_seconds + _HEALTH_MARGIN_SECONDS,
+        copies=hermes.copy_data_before_upgrade,
+    )
+
+
+def _native(agent: Agent, hermes: Hermes) -> Native:
+    section = f"agents.{agent.name}.hermes"
+    services = hermes.services(agent.name).items()
+    return Native(
+        title="Hermes",
+        release=release_of(hermes),
+        settings=NativeNames(
+            release=f"{section}.package",
+            packages=f"{section}.packages",
+            memory=f"{section}.limits.memory",
+            copies=f"{section}.copy_data_before_upgrade",
+        ),
+        user="hermes",
+        home=DATA,
+        services=tuple(
+            # What is declared of the platforms, Hermes reads only where it finds a file of its own (0.19).
+            replace(_service_plan(agent, hermes, name, it), empty=(f"{it.data_directory}/config.yaml",))
+            for name, it in services
+        ),
+        units=tuple(units_of_agent(hermes, agent.name)),
+        packages=packages_of(hermes),
+        checks=_CHECKS,
+        uid=UID,
+        gid=GID,
+        stop_seconds=hermes.stopping.service,
+        health_seconds=_NATIVE_HEALTH_SECONDS,
         copies=hermes.copy_data_before_upgrade,
     )
 

@@ -24,6 +24,7 @@ __all__ = [
     "VERSION",
     "Argument",
     "Audio",
+    "DebianPackage",
     "Healthcheck",
     "Image",
     "Limits",
@@ -149,9 +150,10 @@ Seconds = Annotated[int, Number("a number of seconds", 1, 86_400)]
 StopSeconds = Annotated[int, Number("a number of seconds for a stop", LEAST_SECONDS, MOST_SECONDS)]
 """A time to stop that a reboot of the LXC container leaves room for."""
 
-_Package = Annotated[
+DebianPackage = Annotated[
     str, Text("a Debian package", r"[a-z0-9][a-z0-9+.-]+", "its name, such as libasound2-plugins", 100)
 ]
+"""The name of a Debian package."""
 
 
 class Image(Model):
@@ -172,7 +174,7 @@ class Image(Model):
     digest: Annotated[str, Text("a digest", DIGEST, "sha256: and 64 hexadecimal digits", 71)] | None = None
     """Digest that pins the very bytes, as sha256:<64 digits>. Defaults to none."""
 
-    apt_packages: Annotated[tuple[_Package, ...], AfterValidator(distinct)] = ()
+    apt_packages: Annotated[tuple[DebianPackage, ...], AfterValidator(distinct)] = ()
     """Debian packages to add, in an image that is built in the container. Defaults to none."""
 
     @property

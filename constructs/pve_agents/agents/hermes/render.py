@@ -13,6 +13,7 @@ from typing import Any
 
 from pve_agents.agents.hermes.messengers import listeners
 from pve_agents.agents.hermes.settings import DATA, Hermes, Profile
+from pve_agents.agents.hermes.units import journal_text, native_environment, unit_texts
 from pve_agents.compose_words import with_signs_doubled
 from pve_agents.settings import Agent
 from pve_agents.types import lies_in
@@ -52,17 +53,31 @@ def hermes_files(agent: Agent, hermes: Hermes) -> dict[str, str]:
         hermes: What runs in it.
     """
     services = hermes.services(agent.name)
-    files = {"docker-compose.yml": to_yaml(_compose(agent, hermes, services))}
-    if hermes.packages:
-        files["image/Dockerfile"] = _dockerfile(hermes)
-    if hermes.audio:
-        files["asound.conf"] = _ASOUND
+    files = _units(agent, hermes) if hermes.runtime == "native" else _for_docker(agent, hermes)
     for service, profile in services.items():
         place = f"services/{service}"
-        files[f"{place}/managed/config.yaml"] = to_yaml(_managed_config(profile.config))
+        files[f"{place}/managed/config.yaml"] = to_yaml(_managed_config(hermes, profile.config))
         files[f"{place}/managed/env"] = _dotenv(_managed_environment(hermes, profile))
         for name, text in profile.documents.items():
             files[f"{place}/documents/{document_place(name)}"] = text
+    return files
+
+
+def _units(agent: Agent, hermes: Hermes) -> dict[str, str]:
+    environments = {
+        name: native_environment(_shared_environment(agent, profile) | dict(profile.environment))
+        for name, profile in hermes.services(agent.name).items()
+    }
+    state = f"{STATE_ROOT}/{agent.name}"
+    return {"journald.conf": journal_text(hermes), **unit_texts(agent, hermes, environments, state)}
+
+
+def _for_docker(agent: Agent, hermes: Hermes) -> dict[str, str]:
+    files = {"docker-compose.yml": to_yaml(_compose(agent, hermes, hermes.services(agent.name)))}
+    if hermes.image_packages:
+        files["image/Dockerfile"] = _dockerfile(hermes)
+    if hermes.audio:
+        files["asound.conf"] = _ASOUND
     return files
 
 
@@ -129,20 +144,16 @@ def _published(profile: Profile) -> Iterator[tuple[str, int]]:
 
 
 def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, str]:
-    writable = [mount.guest_path for mount in agent.mounts.values() if not mount.read_only]
-    writable += [target for _, target, *mode in (it.split(":") for it in profile.volumes) if mode != ["ro"]]
+    shared = _shared_environment(agent, profile)
+    scratch = {"TERMINAL_TEMP_DIR": shared.pop("TERMINAL_TEMP_DIR")} if "TERMINAL_TEMP_DIR" in shared else {}
     environment = {
         "HERMES_UID": str(UID),
         "HERMES_GID": str(GID),
-        "HERMES_MANAGED_DIR": _MANAGED,
-        # The image allows the agent's file tools its data directory only.
-        "HERMES_WRITE_SAFE_ROOT": ":".join([DATA, *writable]),
+        **shared,
         # Milliseconds that the image's supervisor gives `stop-gateway`.
         "S6_KILL_FINISH_MAXTIME": f"{hermes.stopping.gateway}000",
+        **scratch,
     }
-    if "temp_dir" not in profile.config["terminal"]:
-        # Since 0.20.6 Hermes keeps the scratch of the terminal with the data, and so in every copy and backup.
-        environment["TERMINAL_TEMP_DIR"] = "/tmp"  # noqa: S108 - of Hermes' own container
     if profile.dashboard.enabled:
         # The image's supervisor reads these before Hermes reads any file.
         environment |= {
@@ -158,6 +169,21 @@ def _environment(agent: Agent, hermes: Hermes, profile: Profile) -> dict[str, st
         }
     # The managed .env comes too late for the image's own scripts, and for the clock of a process that already runs.
     return environment | dict(profile.environment)
+
+
+def _shared_environment(agent: Agent, profile: Profile) -> dict[str, str]:
+    """Return the variables that Hermes gets with every runtime."""
+    writable = [mount.guest_path for mount in agent.mounts.values() if not mount.read_only]
+    writable += [target for _, target, *mode in (it.split(":") for it in profile.volumes) if mode != ["ro"]]
+    environment = {
+        "HERMES_MANAGED_DIR": _MANAGED,
+        # By itself Hermes allows the agent's file tools its data directory only.
+        "HERMES_WRITE_SAFE_ROOT": ":".join([DATA, *writable]),
+    }
+    if "temp_dir" not in profile.config["terminal"]:
+        # Since 0.20.6 Hermes keeps the scratch of the terminal with the data, and so in every copy and backup.
+        environment["TERMINAL_TEMP_DIR"] = "/tmp"  # noqa: S108 - of Hermes' own container, or its unit
+    return environment
 
 
 def _volumes(agent: Agent, hermes: Hermes, name: str, profile: Profile) -> list[dict[str, Any]]:
@@ -245,13 +271,13 @@ def _dockerfile(hermes: Hermes) -> str:
         f"FROM {hermes.image.reference}\n"
         "USER root\n"
         "RUN apt-get update \\\n"
-        f" && apt-get install -y --no-install-recommends {' '.join(hermes.packages)} \\\n"
+        f" && apt-get install -y --no-install-recommends {' '.join(hermes.image_packages)} \\\n"
         " && rm -rf /var/lib/apt/lists/*\n"
     )
 
 
 def run_image(agent: Agent, hermes: Hermes) -> str:
-    if not hermes.packages:
+    if not hermes.image_packages:
         return hermes.image.reference
     return f"pve-agents/{agent.name}:{hashlib.sha256(_dockerfile(hermes).encode()).hexdigest()[:12]}"
 
@@ -259,13 +285,17 @@ def run_image(agent: Agent, hermes: Hermes) -> str:
 # Managed config and environment --------------------------------------------------------------------------------------
 
 
-def _managed_config(config: Mapping[str, Any]) -> dict[str, Any]:
+def _managed_config(hermes: Hermes, config: Mapping[str, Any]) -> dict[str, Any]:
     """Return the declared config, with the provider's address in the block of the model too.
 
     The image seeds the user's own config.yaml with OpenRouter's there: undeclared, it would stay, and Hermes asks it.
     """
     base_url = endpoint(config).get("base_url")
-    return {**config, "model": {**config["model"], **({"base_url": base_url} if base_url else {})}}
+    declared = {**config, "model": {**config["model"], **({"base_url": base_url} if base_url else {})}}
+    if hermes.runtime == "native" and hermes.watchdog_seconds:
+        # Without it, Hermes gives systemd no sign of life.
+        declared["gateway"] = {**config.get("gateway", {}), "systemd_watchdog_seconds": hermes.watchdog_seconds}
+    return declared
 
 
 def endpoint(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -10,24 +10,28 @@ from pve_agents.types import lies_in
 __all__ = ["container_warnings", "place_warnings", "room_warnings"]
 
 _LEAST_MIB = 1024
-_LEAST_GIB = 16
+_LEAST_GIB, _LEAST_GIB_WITHOUT = 16, 8
 _USER = 10000
 
 
-def container_warnings(container: Container) -> Iterator[tuple[Key, str]]:
+def container_warnings(container: Container, *, has_image: bool) -> Iterator[tuple[Key, str]]:
     """Find what the container may lack for Hermes.
 
     Args:
         container: The container.
+        has_image: Whether it is the image that runs, in Docker.
 
     Yields:
         The place of each below the agent, and a sentence without its full stop.
     """
     if container.memory_mib < _LEAST_MIB:
         yield ("memory", "dedicated_mib"), f"Hermes needs {_LEAST_MIB} MiB at least; write more"
-    if container.disk_gib < _LEAST_GIB:
+    if has_image and container.disk_gib < _LEAST_GIB:
         yield ("disk", "size_gib"), f"the image of Hermes alone takes more than 5 GiB; write {_LEAST_GIB} or more"
-    if not container.keyctl:
+    if not has_image and container.disk_gib < _LEAST_GIB_WITHOUT:
+        sentence = f"two releases of Hermes and what they need take about 4 GiB; write {_LEAST_GIB_WITHOUT} or more"
+        yield ("disk", "size_gib"), sentence
+    if has_image and not container.keyctl:
         yield ("keyctl",), "Docker in an unprivileged container wants it; write true"
 
 

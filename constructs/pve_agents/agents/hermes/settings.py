@@ -1,4 +1,4 @@
-"""The section ``hermes`` of an agent: Hermes Agent in Docker, with the names of its Docker guide and NixOS module.
+"""The section ``hermes`` of an agent: Hermes Agent, in Docker or without it, with the names of its Docker guide and NixOS module.
 
 https://hermes-agent.nousresearch.com/docs/user-guide/docker
 """
@@ -29,16 +29,16 @@ from pve_agents.agents.hermes.fitting import misfits, placed
 from pve_agents.agents.hermes.gateways import Endpoints, asked, filled, model_problems, stated_twice
 from pve_agents.agents.hermes.literal import found_secrets, plain
 from pve_agents.agents.hermes.names import env_name
+from pve_agents.agents.hermes.native import Runtime, problems_of_runtime
 from pve_agents.agents.hermes.neighbours import Holder, neighbour_problems
 from pve_agents.agents.hermes.profile import DATA_DIRECTORY, Auth, Profile
 from pve_agents.agents.hermes.room import container_warnings, place_warnings, room_warnings
 from pve_agents.agents.hermes.second_looks import second_looks
-from pve_agents.agents.hermes.shown_places import mount_problems, split
+from pve_agents.agents.hermes.shown_places import link_misfits, mount_problems
 from pve_agents.agents.hermes.sidecar import Sidecar
 from pve_agents.agents.hermes.trees import tree_problems
 from pve_agents.agents.kind import Ask, Container, Kind, Neighbour
 from pve_agents.compose_words import network_problems as compose_network_problems
-from pve_agents.guest_places import link_problems
 from pve_agents.model import Flag, ReadOnly, at_most, merged
 from pve_agents.problems import Key, Problem, ProblemsError, below, dotted
 from pve_agents.stopping import DEFAULT_SECONDS, Stopping
@@ -61,8 +61,8 @@ _SidecarName = Annotated[
 ]
 
 
-class Hermes(Profile, Kind):
-    """Hermes Agent in Docker, in the agent's container. What is a profile's belongs to the main one."""
+class Hermes(Profile, Runtime, Kind):
+    """Hermes Agent, in the agent's container. What is a profile's belongs to the main one."""
 
     synonyms: ClassVar[Mapping[str, str]] = {
         **Profile.synonyms,
@@ -115,6 +115,11 @@ class Hermes(Profile, Kind):
     """Further profiles by name, whose settings start from those here. Defaults to none."""
 
     @property
+    def needs_keyctl(self) -> bool:
+        """Whether what runs it wants the kernel's keyring: Docker does."""
+        return self.runtime == "docker"
+
+    @property
     def answers_seconds(self) -> int:
         """Time in seconds that the answers of all profiles may take, one after the other."""
         return self.answer_seconds * (1 + len(self.profiles))
@@ -128,7 +133,7 @@ class Hermes(Profile, Kind):
         )
 
     @property
-    def packages(self) -> tuple[str, ...]:
+    def image_packages(self) -> tuple[str, ...]:
         """Debian packages that the image needs besides."""
         audio = ("libasound2-plugins",) if self.audio else ()
         return tuple(dict.fromkeys([*self.image.apt_packages, *audio]))
@@ -205,7 +210,7 @@ class Hermes(Profile, Kind):
 
     def container_warnings(self, container: Container) -> Iterator[tuple[Key, str]]:
         """Find what the container may lack for it."""
-        yield from container_warnings(container)
+        yield from container_warnings(container, has_image=self.runtime == "docker")
 
     def warnings(self, container: Container | None = None) -> Iterator[tuple[Key, str]]:
         """Find what may be meant, and yet is worth a second look.
@@ -222,6 +227,12 @@ class Hermes(Profile, Kind):
                 yield from (
                     (((*key, *it)), sentence) for it, sentence in place_warnings(profile.data_directory, container)
                 )
+        if self.runtime == "native" and not self.package.version:
+            sentence = (
+                f"{self.package.name} is installed by the installer of Hermes, from git and the Internet, which our tests do not "
+                "reach; if it fails, write package.version: 0.19.0, or runtime: docker"
+            )
+            yield ("package", "tag"), sentence
         if self.image.is_moving and not self.image.digest:
             sentence = (
                 f"{self.image.tag} means another image from time to time, and nothing says which one runs; "
@@ -324,6 +335,8 @@ class Hermes(Profile, Kind):
         for name, network in self.networks.items():
             problems += below(("networks", name), compose_network_problems(network))
         network = network_problems(self.network_mode, self.networks, self.sidecars, self._profiles)
+        for key, profile in self._profiles:
+            problems += below(key, problems_of_runtime(self.runtime, profile, profile.settings.stated))
         return [*problems, *network, *clashes(self._profiles)]
 
     def _inherited_problems(self, name: str) -> list[Problem]:
@@ -332,21 +345,10 @@ class Hermes(Profile, Kind):
         except ValidationError as error:
             return Problem.all_of(error)
 
-    def _link_problems(self, container: Container) -> Iterator[Problem]:
-        lists = [((*key, "volumes"), it.volumes) for key, it in self._profiles]
-        lists += [(("sidecars", name, "volumes"), it.volumes) for name, it in self.sidecars.items()]
-        volumes = [((*key, i), volume) for key, its in lists for i, volume in enumerate(its)]
-        sources = [(key, split(volume)[0]) for key, volume in volumes]
-        if self.audio:
-            sources += [(("audio", key), getattr(self.audio, key)) for key in ("pulse_socket", "pulse_cookie")]
-        shown_ones = sorted(split(volume) for _, volume in volumes)
-        others = dict(shown_ones) | {it.data_directory: True for _, it in self._profiles}
-        yield from link_problems(sources, container.mounts, others)
-
     def _misfits(self, container: Container, writable: Sequence[str]) -> Iterator[Problem]:
         """Find what does not fit into the container."""
         yield from mount_problems([*container.mounts])
-        yield from self._link_problems(container)
+        yield from link_misfits(self._profiles, self.sidecars, self.audio, container)
         services = self.services(container.name)
         for name, sidecar in self.sidecars.items():
             if name in services or f"{container.name}-{name}" in services:
