@@ -187,7 +187,7 @@ class Units:
         words = arguments[arguments.index("-i") + 1 :]
         command = words[next(at for at, it in enumerate(words) if not re.match(r"[A-Z_]+=", it)) :]
         match command:
-            case ["python3", "-", what, *rest]:
+            case ["python3", "-I", "-", what, *rest]:
                 if "def main(" not in sys.stdin.read():
                     print("python3: this is not the probe", file=sys.stderr)
                     return 1
