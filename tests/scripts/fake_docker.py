@@ -555,6 +555,7 @@ class System:
             answer = answers
         defaults = {
             "gateway": f"ok\tHermes 0.19.0, {', '.join(words[1:])} connected\t",
+            "platform": "ok\tconnected\t",
             "models": f"ok\t{words[-1] if words else ''} at {words[0] if words else ''}/models\t",
             "dashboard": f"ok\tlistens on {words[0] if words else ''}\t",
             "chat": "ok\tanswered in 4 characters\t",

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 COMMANDS = ("dpkg-query", "groupadd", "useradd", "nsenter", "git", "npm")
 UNIT_FILES = "/etc/systemd/system"
 PACKAGES = {
-    **dict.fromkeys(("build-essential", "chromium", "ffmpeg", "nodejs", "procps", "python3-dev", "python3-venv"), ()),
+    **dict.fromkeys(
+        ("build-essential", "chromium", "ffmpeg", "nodejs", "pandoc", "procps", "python3-dev", "python3-venv"), ()
+    ),
     **dict.fromkeys(("ripgrep", "xz-utils", "npm"), ()),
     "git": ("git",),
 }
