@@ -27,7 +27,8 @@ def lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
             # Once, and not once a case.
             pytest.exit(f"the first deploy failed:\n{error}\n{lab.last_words()}", returncode=1)
         yield lab
-        pytestconfig.stash[_SUMMARY] = lab.phases.summary()
+        tables = [f"\n{title}:\n{table}" for title, table in lab.tables.items()]
+        pytestconfig.stash[_SUMMARY] = "\n".join([lab.phases.summary(), *tables])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

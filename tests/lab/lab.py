@@ -91,6 +91,8 @@ class Lab:
         self.node, self.services = node, around
         self.project = Project(directory, node)
         self.phases = Phases()
+        # Further tables for the end, by their titles.
+        self.tables: dict[str, str] = {}
         self.api_key = secrets.token_hex(32)
         self.project.env |= {
             "LITELLM_API_KEY": around.litellm_key,

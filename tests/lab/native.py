@@ -15,10 +15,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from pve_agents.agents.hermes.settings import Hermes
+from pve_agents.agents.hermes.units import packages_of
 from tests.lab.cache import HERMES_VERSION, TAGS
 from tests.lab.container import Container
 from tests.lab.lab import ALLOWED_USER, ANSWER_SECONDS, Lab, Phases, Verified
-from tests.lab.sandbox import GATEWAY, LabError
+from tests.lab.sandbox import GATEWAY, ROOT, LabError
 from tests.lab.services import REGISTRY_PORT
 
 NAME, VMID, UNIT = "native", 121, "pve-agent-native"
@@ -31,7 +33,7 @@ DATA, FAST, HOME, WHEELS = (
 NEXT_VERSION, BROKEN_VERSION = "0.19.1", "0.20.0"
 """Versions that differ from the real one in a file: one that works, and one whose gateway ends at once."""
 
-STEP = re.compile(r"\[native \d+/\d+\] (?P<name>[a-z ]+) … ok(?: \([^)]*\))? (?P<seconds>[\d.]+)s")
+_STEP = re.compile(r"\[native \d+/\d+\] (?P<name>[a-z ]+) … ok(?: \([^)]*\))? (?P<seconds>[\d.]+)s")
 _BROKEN = "import sys\nif 'gateway' in sys.argv: sys.exit('this release is broken')\n"
 
 
@@ -191,14 +193,83 @@ class NativeAgent:
         names = self.container.run("docker", "ps", "--format", "{{.Names}}", check=False).stdout.split()
         return found | ({"docker"} if NAME in names else set())
 
-    def megabytes(self) -> int:
-        """What is used of the container's own disk."""
-        return int(self.container.run("df", "--output=used", "-BM", "/").stdout.split()[-1].removesuffix("M"))
+    def first_deploy(self) -> str:
+        """Deploy from nothing, remember how long what took, and return what the steps said."""
+        self.configure()
+        began = time.monotonic()
+        self.lab.project.apply(stack=NAME)
+        self.phases.create = self.lab.node.pve.made_within[VMID]
+        took = time.monotonic() - began
+        self.container.wait_until_booted()
+        self._download()
+        began = time.monotonic()
+        said = self.lab.project.apply(stack=f"{NAME}-root", ok=None).said
+        self.phases.first = took + time.monotonic() - began
+        self.phases.steps = {found["name"]: float(found["seconds"]) for found in _STEP.finditer(said)}
+        return said
 
-    def take_steps(self, said: str, began: float) -> None:
-        """Remember how long what took."""
-        self.phases.first = time.monotonic() - began
-        self.phases.steps = {found["name"]: float(found["seconds"]) for found in STEP.finditer(said)}
+    def _download(self) -> None:
+        """Have the packages where apt looks first, as Docker's are in the guest's image."""
+        settings = self.settings()["hermes"]
+        names = packages_of(Hermes.model_validate(settings))
+        apt = ("apt-get", "--quiet=2", "--yes")
+        self.container.run(*apt, "update", check=False)
+        self.container.run(*apt, "install", "--download-only", "--no-install-recommends", *names, check=False)
+
+    def second_deploy(self) -> None:
+        """Deploy what is deployed, and remember how long it took."""
+        began = time.monotonic()
+        options = ("--auto-approve", "--skip-provider-lock", "--output", str(self.lab.project.out))
+        self.lab.project.run(ROOT / "scripts" / "cdktf", "deploy", NAME, f"{NAME}-root", *options)
+        self.phases.second = time.monotonic() - began
+
+    def table(self) -> str:
+        """How long what took, without Docker and with it."""
+        steps, docker = self.phases.steps, self.lab.phases
+        rows = [
+            ("create the container", self.phases.create, docker.create),
+            ("packages, or Docker", steps.get("packages", 0), _of(docker, "docker engine", "docker smoke test")),
+            ("release, or image", steps.get("release", 0), _of(docker, "image")),
+            (
+                "units or containers, until ready",
+                _of(self.phases, "units", "health"),
+                _of(docker, "containers", "health"),
+            ),
+            ("first answer", steps.get("first answer", 0), _of(docker, "first answer")),
+            ("first deploy as a whole", self.phases.first, docker.first),
+            ("second deploy", self.phases.second, docker.second),
+        ]
+        lines = [f"{name:<42} {mine:7.1f} s {theirs:7.1f} s" for name, mine, theirs in rows]
+        return "\n".join([f"{'':<42} {'native':>9} {'docker':>9}", *lines])
+
+    def exposure(self, unit: str) -> float:
+        """What `systemd-analyze security` thinks of a unit: 0 is best, 10 worst."""
+        shown = self.container.run("systemd-analyze", "security", "--no-pager", unit, check=False).stdout
+        found = re.search(r"Overall exposure level for \S+: ([\d.]+)", shown)
+        if not found:
+            raise LabError(f"systemd-analyze says: {shown}")
+        return float(found[1])
+
+    def beside_each_other(self) -> str:
+        """How much memory and disk this agent and the one with Docker use."""
+        lines = []
+        for name, container in (("native", self.container), ("docker", self.lab.container)):
+            rows = [line.split(maxsplit=1) for line in container.run("ps", "-eo", "rss=,args=").stdout.splitlines()]
+            gateway = sum(int(rss) for rss, args in rows if "hermes gateway run" in args) // 1024
+            disk = container.run("df", "--output=used", "-BM", "/").stdout.split()[-1]
+            lines.append(
+                f"{name}: all processes {sum(int(row[0]) for row in rows) // 1024} MiB, of which the gateway {gateway}; disk {disk}"
+            )
+        return "\n".join(lines)
+
+    def last_words(self) -> str:
+        """What systemd knows and the journal says of it."""
+        status = self.container.run("systemctl", "status", UNIT, "--no-pager", check=False).stdout
+        return status + self.container.run("journalctl", "-u", UNIT, "-n", "60", "--no-pager", check=False).stdout
+
+
+def _of(phases: Phases, *names: str) -> float:
+    return sum(phases.steps.get(it, 0) for it in names)
 
 
 def other_version(wheel: Path, version: str, files: dict[str, str]) -> None:
