@@ -223,6 +223,8 @@ def _shift_ids(root: Path) -> None:
             if path.parent == Path(folder) and path.is_dir() and not path.is_symlink():
                 continue  # when its own turn comes
             found = path.lstat()
+            if found.st_uid >= FIRST_ID:
+                continue  # it has another name, too, and had its turn under that one
             os.lchown(path, found.st_uid + FIRST_ID, found.st_gid + FIRST_ID)
             if not stat.S_ISLNK(found.st_mode):
                 # A change of owner takes set-uid away.

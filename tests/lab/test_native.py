@@ -153,7 +153,7 @@ def test_a_profile_and_a_dashboard_join_and_a_change_restarts_what_it_concerns(a
         "HERMES_DASHBOARD_BASIC_AUTH_SECRET": "that-signs-the-dashboards-sessions",
     }
     agent.lab.project.env |= keys
-    more = {
+    more: dict[str, Any] = {
         "dashboard": {"enabled": True, "auth": "basic", "username": "me"},
         "profiles": {"work": {"api_server": {"port": 8643}, "platforms": {}, "data_directory": "/opt/hermes-work"}},
     }
