@@ -88,17 +88,17 @@ def _plan(project: Project, agent: Agent, out: Output, *, is_new: bool) -> Deplo
 
 
 def _takeover(agent: Agent, deployment: Deployment, container: str | None, data: str | None) -> Plan:
-    compose, look = app_of(agent).compose, deployment.look
-    if compose is None or look.node is None:
+    software, look = app_of(agent).software, deployment.look
+    if software is None or look.node is None:
         return Plan()
-    service = compose.services[0]
+    service = software.services[0]
     before = Before(
         container=container or service.name,
         data=data or f"/opt/{agent.name}",
         new_data=service.data_directory,
-        owner=compose.owner,
+        owner=software.owner,
         workspaces=[mount.guest_path for mount in agent.mounts.values() if not mount.read_only],
-        stop_seconds=compose.stop_seconds,
+        stop_seconds=software.stop_seconds,
     )
     return plan_takeover(look.wanted, foreseen(look.wanted, look.facts), before)
 
