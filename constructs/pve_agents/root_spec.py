@@ -56,7 +56,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
         "devices": [
             {"key": key, "path": device.path, "options": device.options} for key, device in agent.devices.items()
         ],
-        "features": {"keyctl": "1" if agent.keyctl else "0"},
+        "features": _features(agent),
         "payload": {
             "directory": payload.directory,
             "archive": archive,
@@ -78,3 +78,14 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
             "stop_seconds": stop,
         },
     }
+
+
+def _features(agent: Agent) -> dict[str, str]:
+    """Return the features that are wanted.
+
+    Who needs no ``keyctl`` and states nothing leaves it to a container that has it: Docker may still run there, and has to
+    start again where what is to take its place does not answer.
+    """
+    if not agent.keyctl and "keyctl" not in agent.model_fields_set:
+        return {}
+    return {"keyctl": "1" if agent.keyctl else "0"}

@@ -138,14 +138,9 @@ class NativeAgent:
         enter = (f"/opt/pve-agents/{NAME}/bootstrap", "--enter", service)
         return self.container.run(*enter, *command, check=check).stdout
 
-    def show(self, *properties: str, unit: str = UNIT) -> list[str]:
-        """What systemd knows of a unit."""
-        shown = self.container.run("systemctl", "show", "--value", "--property", ",".join(properties), unit).stdout
-        return shown.splitlines()
-
     def property(self, name: str, unit: str = UNIT) -> str:
         """One thing that systemd knows of a unit."""
-        return "".join(self.show(name, unit=unit))
+        return self.container.run("systemctl", "show", "--value", "--property", name, unit).stdout.strip()
 
     def identity(self, unit: str = UNIT) -> str:
         """Which run of the unit it is."""

@@ -16,6 +16,7 @@ from pve_agents.agents.hermes.native import _NOT_WITH
 from pve_agents.agents.hermes.settings import Hermes
 from pve_agents.guest.plan import Native
 from pve_agents.payload import Payload, container_payload
+from pve_agents.root_spec import root_spec
 from pve_agents.settings import Agent
 
 # Each of Docker's settings, as somebody may state it.
@@ -123,6 +124,18 @@ def test_keyctl_is_for_docker_alone(tmp_path: Path) -> None:
     assert agent(tmp_path).keyctl
     assert not agent(tmp_path, runtime="native").keyctl
     assert agent(tmp_path, {"keyctl": True}, runtime="native").keyctl
+
+
+def test_nobody_takes_keyctl_from_a_container_in_which_docker_may_still_run(tmp_path: Path) -> None:
+    """Docker has to start again where Hermes without it does not answer."""
+
+    def features(**container: Any) -> object:
+        its = agent(tmp_path, container, runtime="native")
+        return root_spec(its, container_payload(its, app_of(its)), archive="payload.tar.gz")["features"]
+
+    assert features() == {}
+    assert features(keyctl=False) == {"keyctl": "0"}
+    assert features(keyctl=True) == {"keyctl": "1"}
 
 
 def test_a_release_that_our_tests_cannot_fetch_is_said(tmp_path: Path) -> None:

@@ -137,7 +137,7 @@ class Agent(Model):
     """What runs in the container; stated under the name of its kind. Defaults to nothing."""
 
     keyctl: Flag = Field(default_factory=lambda data: not data["section"] or data["section"].needs_keyctl)
-    """Whether the container may use the kernel's keyring, as Docker in it wants. Defaults to true; without Docker to false."""
+    """Whether the container may use the kernel's keyring, as Docker in it wants. Defaults to true; without Docker to false, and one that has it keeps it until that is written."""
 
     secrets: Annotated[tuple[EnvName, ...], BeforeValidator(listed), AfterValidator(distinct)] = Field(
         default_factory=lambda data: data["section"].secret_names(data["name"]) if data["section"] else ()
