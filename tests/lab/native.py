@@ -91,7 +91,8 @@ class NativeAgent:
             "mounts": {
                 "mp0": {"host_path": str(DATA), "guest_path": "/data", **own},
                 "mp1": {"host_path": str(FAST), "guest_path": "/fast", **own},
-                "mp2": {"host_path": str(HOME), "guest_path": "/opt/hermes-data", **own},
+                # As Hermes 0.19 makes it at each start.
+                "mp2": {"host_path": str(HOME), "guest_path": "/opt/hermes-data", **own, "mode": "0700"},
                 "mp3": {"host_path": str(WHEELS), "guest_path": "/wheels", "mode": "0755", "read_only": True},
             },
             "hermes": {**hermes, **changed},
