@@ -34,7 +34,9 @@ class Package(Model):
     )
 
     version: (
-        Annotated[str, Text("a version", r"[0-9]+(?:\.[0-9]+){1,3}(?:(?:a|b|rc|\.post)[0-9]+)?", "one such as 0.19.0", 30)]
+        Annotated[
+            str, Text("a version", r"[0-9]+(?:\.[0-9]+){1,3}(?:(?:a|b|rc|\.post)[0-9]+)?", "one such as 0.19.0", 30)
+        ]
         | None
     ) = None
     """Version of the Python package instead, installed by pip. Defaults to none."""
