@@ -143,5 +143,8 @@ def test_a_payload_of_another_version_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize("arguments", [["--start"], ["--stop", "now"], ["--restore", "a", "b"]])
 def test_an_option_that_there_is_not(bare: Guest, arguments: list[str]) -> None:
     ran = bare.run("bootstrap", *arguments)
-    assert (ran.returncode, ran.stderr) == (2, "usage: bootstrap [--stop | --restore [NAME] | --enter NAME COMMAND...]\n")
+    assert (ran.returncode, ran.stderr) == (
+        2,
+        "usage: bootstrap [--stop | --restore [NAME] | --enter NAME COMMAND...]\n",
+    )
     assert os.listdir(bare.root / "run") == []  # noqa: PTH208
