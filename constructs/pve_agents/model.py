@@ -4,15 +4,26 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, Strict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from pve_agents.problems import likeliest
+from pve_agents.problems import OfKind, Problem, ProblemsError, likeliest
 from pve_agents.types import shown
 
 __all__ = [
     "Flag",
     "Model",
+    "OneOf",
     "OpenModel",
     "ReadOnly",
     "Unquoted",
@@ -66,6 +77,52 @@ class OpenModel(Model):
     """Settings of which some keys are known, and all others are passed on as they are."""
 
     model_config = ConfigDict(extra="allow")
+
+
+class OneOf:
+    """Marks settings that are of one of several kinds, as their own key ``kind`` says."""
+
+    def __init__(self, *models: type[Model]) -> None:
+        """Keep the models by their kinds.
+
+        Args:
+            models: Each has a field ``kind`` with its kind as the default. The first one is that of settings without the key.
+        """
+        self.models: Mapping[str, type[Model]] = MappingProxyType(
+            {it.model_fields["kind"].default: it for it in models}
+        )
+        self.default = models[0]
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check with the one model that is meant, so that nothing is said about the others."""
+        return core_schema.with_info_plain_validator_function(
+            self._checked, serialization=core_schema.plain_serializer_function_ser_schema(lambda it: it)
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Describe each by reference."""
+        described = {
+            it: handler(core_schema.chain_schema([it.__pydantic_core_schema__])) for it in self.models.values()
+        }
+        needed = {"required": ["kind"]}
+        return {"oneOf": [found if it is self.default else {**found, **needed} for it, found in described.items()]}
+
+    def _checked(self, value: object, info: ValidationInfo) -> Model:
+        if isinstance(value, tuple(self.models.values())):
+            return value  # type: ignore[return-value]
+        model = self.default
+        if isinstance(value, Mapping) and "kind" in value:
+            kind = value["kind"]
+            if not isinstance(kind, str) or kind not in self.models:
+                *others, last = sorted(self.models)
+                sentence = f"{shown(kind)} is not known here; write {', '.join(others)} or {last}"
+                raise ProblemsError([Problem(("kind",), sentence, kind)])
+            model = self.models[kind]
+        try:
+            return model.model_validate(value, context=info.context)
+        except ValidationError as error:
+            tag = OfKind(model.model_fields["kind"].default)
+            raise ProblemsError(it.below((tag,)) for it in Problem.all_of(error)) from None
 
 
 class Unquoted(str):

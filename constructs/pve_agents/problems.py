@@ -15,6 +15,7 @@ __all__ = [
     "MOST_SENTENCES",
     "InFile",
     "Key",
+    "OfKind",
     "Problem",
     "ProblemsError",
     "SettingsError",
@@ -24,6 +25,7 @@ __all__ = [
     "few",
     "likeliest",
     "placed",
+    "stated",
 ]
 
 Key = tuple[str | int, ...]
@@ -39,6 +41,17 @@ class InFile(str):
     """Part of a key: what follows stands in a file of its own, of this name."""
 
     __slots__ = ()
+
+
+class OfKind(str):
+    """Part of a key that stands in no file: of which kind it is, what the part before it holds."""
+
+    __slots__ = ()
+
+
+def stated(key: Key) -> Key:
+    """Return a place as it is in the file."""
+    return tuple(part for part in key if not isinstance(part, OfKind))
 
 
 def placed(key: Key) -> str:

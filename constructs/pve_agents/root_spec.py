@@ -47,11 +47,11 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
         "stop_seconds": agent.stopping.container,
         "directories": [
             {"path": mount.host_path, "uid": mount.host_uid, "gid": mount.host_gid, "mode": mount.mode}
-            for mount in agent.mounts.values()
+            for mount in agent.binds.values()
         ],
         "mounts": [
             {"key": key, "volume": mount.host_path, "path": mount.guest_path, "options": mount.options}
-            for key, mount in agent.mounts.items()
+            for key, mount in agent.binds.items()
         ],
         "devices": [
             {"key": key, "path": device.path, "options": device.options} for key, device in agent.devices.items()

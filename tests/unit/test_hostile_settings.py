@@ -223,7 +223,7 @@ def test_labels_are_the_same_in_both_spellings(tmp_path: Path) -> None:
 def test_no_more_is_said_than_somebody_reads(outcome: Outcome, count: int) -> None:
     said = outcome(numbered("k{0}: 1\n", count))
     assert len(said) == 21 if count == 21 else 22
-    assert said[0] == "homelab.yaml: k0: there is no such setting; write one of backend, agents."
+    assert said[0] == "homelab.yaml: k0: there is no such setting; write one of backend, storage, agents."
     assert said[-1] == f"{count - 20} more {'is' if count == 21 else 'are'} wrong; correct these first."
 
 

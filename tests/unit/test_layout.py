@@ -81,7 +81,11 @@ LAYERS = [
     "agents.hermes.fitting",
     "agents.hermes.second_looks",
     "agents.hermes.settings",
+    "volumes",
+    "volumes.wanted",
     "settings.container",
+    "settings.pets",
+    "settings.mounts",
     "settings.storage",
     "settings.backend",
     "settings.agent",
@@ -279,6 +283,7 @@ def test_every_module_has_its_layer() -> None:
     paths = [path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py") if path.stem != "__init__"]
     modules = {".".join(path.parts) for path in paths} | {
         "agents",
+        "volumes",
         "operator",
         "operator.commands",
         "operator.doctor",

@@ -540,7 +540,7 @@ IN_AN_AGENT = {
         ),
         "owner": (
             "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, owner: hermes}}",
-            "mounts.mp0.owner: there is no such setting; write one of host_path, guest_path, uid, gid, mode, read_only, backup, replicate, shared, keepattrs, idmap.",
+            "mounts.mp0.owner: there is no such setting; write one of kind, host_path, guest_path, uid, gid, mode, read_only, backup, replicate, shared, keepattrs, idmap.",
         ),
         "password": (
             "mounts: {mp0: {host_path: /mnt/pve/hdd/x, guest_path: /x, password: hunter2}}",
@@ -1213,7 +1213,7 @@ IN_THE_FILE = {
     },
     "top": {
         "typo": ("agent: {}", "agent: there is no such setting; did you mean agents?"),
-        "far": ("proxmox: {}", "proxmox: there is no such setting; write one of backend, agents."),
+        "far": ("proxmox: {}", "proxmox: there is no such setting; write one of backend, storage, agents."),
         "secret": (
             "api_token: hunter2",
             "api_token: secrets do not go into homelab.yaml; put api_token into the agent's secrets file.",
@@ -1637,6 +1637,7 @@ def test_the_environment_refuses(
 
 
 MOUNT_DEFAULTS = {
+    "kind": "bind",
     "uid": 10000,
     "gid": 10000,
     "mode": "0750",

@@ -14,6 +14,8 @@ from pve_agents.settings.backend import Backend, HttpBackend, LocalBackend, PgBa
 from pve_agents.settings.container import Cpu, Disk, Dns, Memory, Network, Startup, Template
 from pve_agents.settings.homelab import Homelab
 from pve_agents.settings.load import load_settings
+from pve_agents.settings.mounts import DirectoryMount, Mount, PetMount, VolumeMount
+from pve_agents.settings.pets import Storage, StoredVolume
 from pve_agents.settings.storage import BindMount, Device
 
 __all__ = [
@@ -22,17 +24,23 @@ __all__ = [
     "BindMount",
     "Cpu",
     "Device",
+    "DirectoryMount",
     "Disk",
     "Dns",
     "Homelab",
     "HttpBackend",
     "LocalBackend",
     "Memory",
+    "Mount",
     "Network",
+    "PetMount",
     "PgBackend",
     "S3Backend",
     "SettingsError",
     "Startup",
+    "Storage",
+    "StoredVolume",
     "Template",
+    "VolumeMount",
     "load_settings",
 ]

@@ -18,9 +18,10 @@ from pve_agents.agents.kind import Container, Kind, KindOf, Neighbour, OneSectio
 from pve_agents.model import Flag, Model, distinct, listed
 from pve_agents.problems import Key, Problem, ProblemsError, checked, few, placed
 from pve_agents.settings.container import Cpu, Disk, Dns, Memory, Network, Startup, Template
-from pve_agents.settings.storage import Devices, Mounts
+from pve_agents.settings.storage import BindMount, Devices, Mounts, binds_of
 from pve_agents.stopping import Stopping
 from pve_agents.types import AgentName, Description, EnvName, Hostname, NodeName, PoolId, SshPublicKey, Tag, Vmid
+from pve_agents.volumes.wanted import AttachedVolume
 
 __all__ = ["Agent"]
 
@@ -128,7 +129,7 @@ class Agent(Model):
     """Place among the guests that the node starts. Defaults to none; one in which nothing is stated is none."""
 
     mounts: Mounts = Field(default={}, validate_default=True, json_schema_extra={"additionalProperties": False})
-    """Directories of the node in the container, by mp0 to mp255. Defaults to none, or to those that its kind has."""
+    """Directories of the node and volumes in the container, by mp0 to mp255. Defaults to none, or to those that its kind has."""
 
     devices: Devices = Field(default={}, validate_default=True, json_schema_extra={"additionalProperties": False})
     """Devices of the node in the container, by dev0 to dev255. Defaults to none."""
@@ -234,9 +235,19 @@ class Agent(Model):
                 yield (self.section.kind, *key), sentence
 
     @property
+    def binds(self) -> dict[str, BindMount]:
+        """The mounts that are directories of the node, which its root stack makes."""
+        return binds_of(self.mounts)
+
+    @property
+    def volumes(self) -> tuple[AttachedVolume, ...]:
+        """The mounts that its token stack attaches."""
+        return tuple(volume for key, mount in self.mounts.items() if (volume := mount.attached(key)))
+
+    @property
     def neighbour(self) -> Neighbour:
         """What other agents of its kind see of it."""
-        mounts = {mount.guest_path: (mount.host_path, mount.shared) for mount in self.mounts.values()}
+        mounts = {mount.guest_path: (mount.host_path, mount.shared) for mount in self.binds.values()}
         static = self.network.address.partition("/")[0] if not self.network.is_dhcp else ""
         # One that follows from the agent's name may be known to nobody's name server.
         stated = self.hostname if "hostname" in self.model_fields_set else ""

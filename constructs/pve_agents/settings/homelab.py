@@ -5,17 +5,19 @@ from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from pve_agents.agents.kind import Ask, Endpoint, Kind, Neighbour, default_agents
 from pve_agents.model import Model, ReadOnly, at_most
 from pve_agents.problems import Problem, ProblemsError, SettingsError, below
 from pve_agents.settings.agent import Agent
 from pve_agents.settings.backend import Backend, LocalBackend
+from pve_agents.settings.mounts import Mount, PetMount
+from pve_agents.settings.pets import Storage
 from pve_agents.settings.storage import nested_problem
 from pve_agents.types import shown
 
-__all__ = ["Homelab", "directory_problems"]
+__all__ = ["STORAGE_STACK", "Homelab", "directory_problems"]
 
 _MOST_AGENTS = 200
 
@@ -45,14 +47,15 @@ _UNIQUE: Mapping[str, Callable[[Agent], str | int | None]] = MappingProxyType(
 
 def _met_on_a_node(agents: Mapping[str, Agent]) -> Iterator[tuple[Agent, str, Agent, str]]:
     """Yield the mounts of two agents whose directories are the same or lie one in the other, in the agents' order."""
-    places = [(i, agent, key) for i, agent in enumerate(agents.values()) for key in agent.mounts]
+    binds = [agent.binds for agent in agents.values()]
+    places = [(i, agent, key) for i, agent in enumerate(agents.values()) for key in binds[i]]
     by_path: dict[str, list[int]] = {}
-    for n, (_, agent, key) in enumerate(places):
-        by_path.setdefault(agent.mounts[key].host_path, []).append(n)
+    for n, (i, _, key) in enumerate(places):
+        by_path.setdefault(binds[i][key].host_path, []).append(n)
     pairs = set()
-    for n, (i, agent, key) in enumerate(places):
+    for n, (i, _, key) in enumerate(places):
         # Each looks up its parents, since comparing all with all takes minutes for some thousands.
-        path = PurePosixPath(agent.mounts[key].host_path)
+        path = PurePosixPath(binds[i][key].host_path)
         for other in (it for above in (path, *path.parents) for it in by_path.get(str(above), ())):
             if places[other][0] != i:
                 pairs.add((min(n, other), max(n, other)))
@@ -63,7 +66,7 @@ def _met_on_a_node(agents: Mapping[str, Agent]) -> Iterator[tuple[Agent, str, Ag
 def directory_problems(agents: Mapping[str, Agent]) -> Iterator[str]:
     """Say which directories two agents cannot both have."""
     for one, key, other, other_key in _met_on_a_node(agents):
-        mount, its = one.mounts[key], other.mounts[other_key]
+        mount, its = one.binds[key], other.binds[other_key]
         # Another node has directories of its own, unless both are said to be everywhere.
         if one.node != other.node and not (mount.shared and its.shared):
             continue
@@ -151,17 +154,82 @@ def _apart(agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
     return agents
 
 
+STORAGE_STACK = "pet-storage"
+"""Name of the stack with the pet container."""
+
+
+def _with_pets(agents: Mapping[str, Agent], info: ValidationInfo) -> Mapping[str, Agent]:
+    """Return the agents, in which each mount of a pet's volume knows whose it is."""
+    if "storage" not in info.data:
+        return agents
+    storage: Storage | None = info.data["storage"]
+    problems: list[Problem] = list(_storage_problems(storage, agents)) if storage else []
+    taken: dict[str, str] = {}
+    answered = {}
+    for name, agent in agents.items():
+        mounts: dict[str, Mount] = {}
+        for key, mount in agent.mounts.items():
+            if not isinstance(mount, PetMount):
+                continue
+            if problem := _pet_problem(mount, agent, storage):
+                problems.append(Problem((name, "mounts", key, "volume"), problem, mount.volume))
+            elif (first := taken.setdefault(mount.volume, f"{name}.mounts.{key}")) != f"{name}.mounts.{key}":
+                sentence = f"{first} has the volume {mount.volume} already, and two containers would destroy its files; give each its own"
+                problems.append(Problem((name, "mounts", key, "volume"), sentence, mount.volume))
+            elif storage:
+                mounts[key] = mount.of(storage)
+        changed = {"mounts": MappingProxyType({**agent.mounts, **mounts})}
+        answered[name] = agent.model_copy(update=changed) if mounts else agent
+    if problems:
+        raise ProblemsError(problems)
+    return answered
+
+
+def _pet_problem(mount: PetMount, agent: Agent, storage: Storage | None) -> str:
+    if storage is None:
+        example = f"storage: {{volumes: {{{mount.volume}: {{size_gib: 32}}}}}}"
+        return f"there is no section storage whose volume this could be; write one at the top, such as {example}"
+    if mount.volume not in storage.volumes:
+        known = f"write one that is, which are {', '.join(storage.volumes)}" if storage.volumes else "there are none"
+        return (
+            f"{shown(mount.volume)} is no volume of the section storage; {known}, or add storage.volumes.{mount.volume}"
+        )
+    if agent.node != storage.node:
+        return (
+            f"the volume {mount.volume} is on the node {storage.node}, and this agent on {agent.node}; "
+            "a volume is where its datastore is, so write the same node for both"
+        )
+    return ""
+
+
+def _storage_problems(storage: Storage, agents: Mapping[str, Agent]) -> Iterator[Problem]:
+    for name, agent in agents.items():
+        if name == STORAGE_STACK:
+            sentence = f"{shown(name)} is the name of the stack that the section storage makes; write another name"
+            yield Problem((name,), sentence, name)
+        if agent.vmid == storage.vmid:
+            sentence = f"{agent.vmid} is the VMID of the pet container, storage.vmid; write another one"
+            yield Problem((name, "vmid"), sentence, agent.vmid)
+        if agent.hostname.lower() == storage.hostname.lower():
+            sentence = f"{shown(agent.hostname)} is the pet container's, storage.hostname; write another one"
+            yield Problem((name, "hostname"), sentence, agent.hostname)
+
+
 class Homelab(Model):
     """All settings."""
 
     backend: Backend = LocalBackend()
     """Where Terraform keeps its state. Defaults to a file beside the app."""
 
+    storage: Storage | None = None
+    """Volumes that outlive the containers which use them, and the pet container that owns them. Defaults to none."""
+
     agents: Annotated[
         Mapping[str, Agent],
         BeforeValidator(_named),
         at_most(_MOST_AGENTS, "agents"),
         AfterValidator(_apart),
+        AfterValidator(_with_pets),
         AfterValidator(_answered),
         ReadOnly(),
     ] = Field(default_factory=lambda: {name: {} for name in default_agents()}, validate_default=True)

@@ -33,9 +33,8 @@ def _sections(place: str, model: _Json, models: Mapping[str, _Json], seen: dict[
     yield "| key | what |\n|---|---|"
     for key, field in model.get("properties", {}).items():
         links = []
-        for suffix, name in _models_in(field):
-            kind = f" of type {models[name]['properties']['type']['const']}" if "oneOf" in field else suffix
-            inner = f"{place}.{key}{kind}".removeprefix(".")
+        for suffix, name in _models_in(field, models):
+            inner = f"{place}.{key}{suffix}".removeprefix(".")
             if name not in seen:
                 seen[name] = inner
                 below.append((inner, models[name]))
@@ -46,19 +45,31 @@ def _sections(place: str, model: _Json, models: Mapping[str, _Json], seen: dict[
         yield from _sections(inner, part, models, seen)
 
 
-def _models_in(field: Any, suffix: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - plain data
+def _models_in(field: Any, models: Mapping[str, _Json], suffix: str = "") -> Iterator[tuple[str, str]]:  # noqa: ANN401 - plain data
     """Yield the names of the models that a key leads to, each with what stands between."""
     if isinstance(field, list):
         for it in field:
-            yield from _models_in(it, suffix)
+            yield from _models_in(it, models, suffix)
     if not isinstance(field, dict):
         return
     if "$ref" in field:
-        yield suffix, field["$ref"].rpartition("/")[2]
-    for key in ("anyOf", "allOf", "oneOf", "items"):
-        yield from _models_in(field.get(key), suffix)
+        yield suffix, _named(field)
+    for key in ("anyOf", "allOf", "items"):
+        yield from _models_in(field.get(key), models, suffix)
+    for it in field.get("oneOf", ()):
+        yield f"{suffix}{_kind(models[_named(it)])}", _named(it)
     of_items = [field.get("additionalProperties"), *field.get("patternProperties", {}).values()]
-    yield from _models_in(of_items, f"{suffix}.<name>")
+    yield from _models_in(of_items, models, f"{suffix}.<name>")
+
+
+def _named(reference: _Json) -> str:
+    return str(reference["$ref"]).rpartition("/")[2]
+
+
+def _kind(model: _Json) -> str:
+    """Return which of several models it is, in words."""
+    key = next(it for it in ("type", "kind") if it in model["properties"])
+    return f" of {key} {model['properties'][key]['const']}"
 
 
 def _line(text: str) -> str:

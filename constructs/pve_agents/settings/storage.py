@@ -1,13 +1,14 @@
-"""What the node shows a container: directories and devices."""
+"""What the node shows a container: directories, volumes and devices."""
 
 import itertools
 import re
-from collections.abc import Mapping
-from typing import Annotated, ClassVar, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, ValidationInfo, field_validator
 
-from pve_agents.model import Flag, Model, ReadOnly
+from pve_agents.model import Flag, Model, OneOf, ReadOnly
+from pve_agents.settings.mounts import DirectoryMount, Mount, PetMount, VolumeMount
 from pve_agents.types import (
     DeviceKey,
     DeviceMode,
@@ -23,12 +24,14 @@ from pve_agents.types import (
     shown,
 )
 
-__all__ = ["BindMount", "Device", "Devices", "Mounts", "nested_problem"]
+__all__ = ["BindMount", "Device", "Devices", "Mounts", "binds_of", "nested_problem"]
 
 
-class BindMount(Model):
+class BindMount(Mount):
     """Directory of the node in a container, made and mounted by the agent's root stack."""
 
+    survives: ClassVar[bool] = True
+    is_volume: ClassVar[bool] = False
     synonyms: ClassVar[Mapping[str, str]] = {
         "mp": "guest_path",
         "path": "host_path or guest_path",
@@ -42,6 +45,9 @@ class BindMount(Model):
         "host_path": "the directory on the node, such as /mnt/pve/hdd/agent",
         "guest_path": "where the directory shows in the container, such as /data",
     }
+
+    kind: Literal["bind"] = "bind"
+    """A directory of the node, made as root. It stays when the container goes. The default kind."""
 
     host_path: HostPath
     """Directory on the node. Made if it is missing; it and its files stay when the mount goes."""
@@ -99,6 +105,10 @@ class BindMount(Model):
         }
         return {name: value for name, value in options.items() if value}
 
+    def at_destroy(self, key: str, node: str) -> str:  # noqa: ARG002 - its path says enough
+        """Say what becomes of it when the container is destroyed, in words without a full stop."""
+        return f"{self.host_path} and its files stay on {node}"
+
     @field_validator("idmap")
     @classmethod
     def _idmap_covers_the_owner(cls, idmap: str | None, info: ValidationInfo) -> str | None:
@@ -154,14 +164,22 @@ class Device(Model):
         return {name: value for name, value in options.items() if value}
 
 
-_Item = TypeVar("_Item", BindMount, Device)
+# A kind of a mount is a model of its own, and stands here.
+_KINDS = OneOf(BindMount, VolumeMount, DirectoryMount, PetMount)
+
+_Item = TypeVar("_Item", Mount, Device)
 
 
 def _in_order(items: Mapping[str, _Item]) -> dict[str, _Item]:
     return dict(sorted(items.items(), key=lambda item: int(re.sub(r"\D", "", item[0]))))
 
 
-def _mounts_apart(mounts: Mapping[str, BindMount]) -> Mapping[str, BindMount]:
+def binds_of(mounts: Mapping[str, Mount]) -> dict[str, BindMount]:
+    """Return the mounts that are directories of the node."""
+    return {key: mount for key, mount in mounts.items() if isinstance(mount, BindMount)}
+
+
+def _mounts_apart(mounts: Mapping[str, Mount]) -> Mapping[str, Mount]:
     problems = []
     for (low, first), (high, second) in itertools.combinations(_in_order(mounts).items(), 2):
         if first.guest_path == second.guest_path:
@@ -171,13 +189,27 @@ def _mounts_apart(mounts: Mapping[str, BindMount]) -> Mapping[str, BindMount]:
                 f"{high} at {shown(second.guest_path)} would hide {low} at {shown(first.guest_path)}, since Proxmox VE "
                 "mounts in the order of the keys; give the outer one the lower key"
             )
-        if first.host_path == second.host_path:
-            problems.append(f"{low} and {high} both have the host_path {shown(first.host_path)}; keep one of them")
-        elif _nested(first, second):
-            problems.append(nested_problem((low, first), (high, second)))
+        elif lies_in(second.guest_path, first.guest_path) and (first.is_volume or second.is_volume):
+            # Root's stack and the token's attach at different times, and a volume is plugged into a container that runs.
+            problems.append(
+                f"{high} at {shown(second.guest_path)} lies in {low} at {shown(first.guest_path)}, and a volume is attached "
+                "to a running container in no certain order; write paths that lie side by side"
+            )
+        problems += _same_source((low, first), (high, second))
     if problems:
         raise ValueError("\n".join(problems))
     return _in_order(mounts)
+
+
+def _same_source(*mounts: tuple[str, Mount]) -> Iterator[str]:
+    match mounts:
+        case (low, BindMount() as first), (high, BindMount() as second):
+            if first.host_path == second.host_path:
+                yield f"{low} and {high} both have the host_path {shown(first.host_path)}; keep one of them"
+            elif _nested(first, second):
+                yield nested_problem((low, first), (high, second))
+        case (low, PetMount() as one), (high, PetMount() as other) if one.volume == other.volume:
+            yield f"{low} and {high} both have the volume {one.volume}; keep one of them"
 
 
 def _nested(one: BindMount, other: BindMount) -> bool:
@@ -205,8 +237,8 @@ def _devices_apart(devices: Mapping[str, Device]) -> Mapping[str, Device]:
     return _in_order(devices)
 
 
-Mounts = Annotated[Mapping[MountKey, BindMount], AfterValidator(_mounts_apart), ReadOnly()]
-"""Directories of the node in a container, in the order in which Proxmox VE mounts them."""
+Mounts = Annotated[Mapping[MountKey, Annotated[Mount, _KINDS]], AfterValidator(_mounts_apart), ReadOnly()]
+"""Directories and volumes in a container, in the order in which Proxmox VE mounts them."""
 
 Devices = Annotated[Mapping[DeviceKey, Device], AfterValidator(_devices_apart), ReadOnly()]
 """Devices of the node in a container."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import get_args, get_origin
 
 from pve_agents.agents.kind import KindOf
-from pve_agents.model import Model, meant, offered
-from pve_agents.problems import InFile, Key, Problem, dotted, placed
+from pve_agents.model import Model, OneOf, meant, offered
+from pve_agents.problems import InFile, Key, OfKind, Problem, dotted, placed, stated
 from pve_agents.settings.agent import Agent
 from pve_agents.settings.backend import BACKENDS
 from pve_agents.settings.file import FILE
@@ -44,12 +44,12 @@ def _model_at(parents: Sequence[str], backend: str) -> type[Model]:
             return BACKENDS[backend]
         case ["agents", _, *inner]:
             return _model_below(Agent, inner)
-    return Homelab
+    return _model_below(Homelab, parents)
 
 
 def _unknown(key: Key, backend: str, value: object) -> str:
     """Say what to do with a key that is no setting."""
-    *parents, name = map(str, key)
+    *parents, name = map(_part, key)
     model = _model_at(parents, backend)
     # What the state's backend needs, Terraform takes from its environment; the rest goes into the container.
     place = "the environment or .env" if parents[:1] == ["backend"] else "the agent's secrets file"
@@ -64,13 +64,25 @@ def _unknown(key: Key, backend: str, value: object) -> str:
 
 def _required(key: Key, backend: str) -> str:
     """Say what to write under a key that is missing."""
-    *parents, name = map(str, key)
+    *parents, name = map(_part, key)
     return _model_at(parents, backend).required.get(name, "a value")
+
+
+def _part(part: str | int) -> str:
+    return part if isinstance(part, OfKind) else str(part)
+
+
+def _one_of_in(annotation: object) -> OneOf | None:
+    if isinstance(annotation, OneOf):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _one_of_in(part))), None)
 
 
 def _model_in(annotation: object) -> type[Model] | None:
     if isinstance(annotation, KindOf):
         return annotation.model
+    if one_of := _one_of_in(annotation):
+        return one_of.default
     if isinstance(annotation, type) and issubclass(annotation, Model):
         return annotation
     return next((found for part in get_args(annotation) if (found := _model_in(part))), None)
@@ -83,7 +95,11 @@ def _is_mapping(annotation: object) -> bool:
 def _model_below(model: type[Model], keys: Sequence[str]) -> type[Model]:
     """Return the model of what stands at the keys below a model."""
     rest = iter(keys)
+    annotation: object = None
     for key in rest:
+        if isinstance(key, OfKind) and (one_of := _one_of_in(annotation)):
+            model = one_of.models[key]
+            continue
         annotation = model.known_keys()[key]
         if _is_mapping(annotation) or get_origin(annotation) is tuple:
             next(rest, None)  # The item's own key, or its place in a list.
@@ -145,7 +161,7 @@ _PHRASES: Mapping[str, str] = {
 
 def _phrase(problem: Problem, key: Key, backend: str) -> str:
     """Say in plain words what pydantic found."""
-    name = str(key[-1]) if key else "it"
+    name = str(stated(key)[-1]) if key else "it"
     if problem.type == "value_error":
         return problem.sentence
     if problem.type == "extra_forbidden":
@@ -192,7 +208,7 @@ def sentences(problem: Problem, label: str, file: object) -> list[str]:
             key = ("agents", agent, kind, *rest)
         case place:
             key = place
-    where = _where(label, file, key, problem.value)
+    where = _where(label, file, stated(key), problem.value)
     phrases = _phrase(problem, key, backend).splitlines()
     if any(name in where for name in variables().values()):
         phrases = [in_json(unquoted(phrase)) for phrase in phrases]

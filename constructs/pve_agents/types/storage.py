@@ -19,6 +19,7 @@ __all__ = [
     "HostPath",
     "IdMap",
     "MountKey",
+    "VolumeName",
     "id_on_disk",
     "is_system_state",
     "lies_in",
@@ -199,6 +200,17 @@ GuestPath = Annotated[str, Text("a path in the container", _PATH, _PATH_WRITE, _
 
 MountKey = Annotated[str, Text("the key of a mount point", rf"mp{_SLOT}", "one from mp0 to mp255", 5)]
 """Key of a mount point in the configuration of a container."""
+
+VolumeName = Annotated[
+    str,
+    Text(
+        "a volume's name",
+        r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?",
+        "at most 40 small letters, digits and hyphens, such as hermes-home",
+        40,
+    ),
+]
+"""Name of a volume among those of the pet container."""
 
 DeviceKey = Annotated[str, Text("the key of a device", rf"dev{_SLOT}", "one from dev0 to dev255", 6)]
 """Key of a device in the configuration of a container."""

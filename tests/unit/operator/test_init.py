@@ -310,7 +310,7 @@ def test_a_wrong_answer_is_one_sentence_and_nothing_is_written(
 def test_two_directories_that_fit_only_together_are_accepted(init: Init) -> None:
     """Each of them alone would be refused: it lies in the other's default."""
     init.written("--data-directory", "/media/2tb/hermes/a", "--fast-directory", "/media/2tb/hermes/b")
-    assert [it.host_path for it in init.agent.mounts.values()] == ["/media/2tb/hermes/a", "/media/2tb/hermes/b"]
+    assert [it.host_path for it in init.agent.binds.values()] == ["/media/2tb/hermes/a", "/media/2tb/hermes/b"]
 
 
 def test_the_default_of_a_directory_that_nobody_was_asked_for_yet_is_in_nobodys_way() -> None:
@@ -433,7 +433,7 @@ def test_a_person_at_a_terminal_is_asked_again_after_a_wrong_answer(init: Init) 
     # The default of the question is shown with it.
     assert "[intra01]> " in said
     agent = init.agent
-    assert (agent.node, [it.host_path for it in agent.mounts.values()]) == ("pve1", ["/srv/hermes"])
+    assert (agent.node, [it.host_path for it in agent.binds.values()]) == ("pve1", ["/srv/hermes"])
     assert "PVE_SSH=root@10.1.10.10" in init.text(f"~/{OWN}/root.env")
     # What is secret is not shown, and is where it belongs and nowhere else; what was left empty is named.
     assert CANARY not in said

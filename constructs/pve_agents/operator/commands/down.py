@@ -66,7 +66,7 @@ def _without_template(stack: Stack) -> list[str]:
 
 def _stays(agent: Agent, *, template: bool) -> list[str]:
     """What is there afterwards."""
-    stays = [f"{mount.host_path} and its files stay on {agent.node}" for mount in agent.mounts.values()]
+    stays = [mount.at_destroy(key, agent.node) for key, mount in agent.mounts.items()]
     if agent.template.url and not template:
         stays.append(f"the template stays on {agent.template.datastore}: --template deletes it, too")
     return [*stays, f"the settings stay: `agents up {agent.name}` makes a new container, without this one's memory"]

@@ -58,7 +58,7 @@ def _of_mount(key: str, mount: Mapping[str, Any]) -> Question:
     return Question(
         _directory(mount),
         f"Directory of the node that shows as {place} in the container; {NONE}: without it",
-        lambda it: it.mounts[key].host_path if key in it.mounts else NONE,
+        lambda it: it.binds[key].host_path if key in it.binds else NONE,
     )
 
 
