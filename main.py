@@ -34,7 +34,7 @@ def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
     # Stack traces would write this machine's paths into the manifest.
     app = App(stack_traces=False, outdir=outdir)
     for agent in homelab.agents.values():
-        AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
+        AgentStack(app, agent.name, agent=agent, backend=homelab.backend, storage=homelab.storage)
         AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
     return app
 

@@ -8,15 +8,17 @@ from cdktf import Annotations, TerraformOutput, TerraformStack
 from constructs import Construct
 from imports.proxmox.provider import ProxmoxProvider
 
-from pve_agents import AgentContainer, LxcTemplate, TokenCheck
+from pve_agents import AgentContainer, LxcTemplate, TokenCheck, VolumeMounts
 from pve_agents.guests import Own
 from pve_agents.privileges import Wanted
-from pve_agents.settings import Agent, Backend, LocalBackend
+from pve_agents.settings import Agent, Backend, LocalBackend, Storage
 from pve_agents.state_guard import StateGuard
 from pve_agents.terraform import command
+from pve_agents.volume_spec import wanted_volumes
 from stacks.backend import store_state
 
-_CHECK_TOKEN = Path(__file__).parent.parent / "scripts" / "check-token"
+_SCRIPTS = Path(__file__).parent.parent / "scripts"
+_CHECK_TOKEN, _ATTACH_VOLUMES = _SCRIPTS / "check-token", _SCRIPTS / "attach-volumes"
 
 
 class AgentStack(TerraformStack):
@@ -26,7 +28,9 @@ class AgentStack(TerraformStack):
     ``PROXMOX_VE_INSECURE``.
     """
 
-    def __init__(self, scope: Construct, id_: str, *, agent: Agent, backend: Backend) -> None:
+    def __init__(
+        self, scope: Construct, id_: str, *, agent: Agent, backend: Backend, storage: Storage | None = None
+    ) -> None:
         """Wire the agent's constructs.
 
         Args:
@@ -34,6 +38,7 @@ class AgentStack(TerraformStack):
             id_: The stack's name: the agent's.
             agent: Its settings.
             backend: Where Terraform keeps the state.
+            storage: The container whose volumes it may have. Defaults to none.
         """
         super().__init__(scope, id_)
         store_state(self, backend, StateGuard(id_, agent.name, agent.node, agent.vmid))
@@ -92,6 +97,16 @@ class AgentStack(TerraformStack):
             adopt=agent.adopt,
             check=check,
         )
+
+        # Who had a volume of the pet container may have one no more, and has to give it back.
+        if agent.volumes or storage:
+            VolumeMounts(
+                self,
+                f"{agent.name}_volumes",
+                script=_ATTACH_VOLUMES,
+                wanted=wanted_volumes(agent, storage),
+                container=container.resource,
+            )
 
         if agent.protect:
             # Terraform's own refusal of a destroy names no setting.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pve_agents.template import LxcTemplate
     from pve_agents.token_check import TokenCheck
     from pve_agents.vmid_guard import VmidGuard
+    from pve_agents.volume_mounts import VolumeMounts
 
 __all__ = [
     "Agent",
@@ -50,6 +51,7 @@ __all__ = [
     "Template",
     "TokenCheck",
     "VmidGuard",
+    "VolumeMounts",
     "load_settings",
 ]
 
@@ -65,6 +67,7 @@ _MODULES = {
     "Payload": "payload",
     "TokenCheck": "token_check",
     "VmidGuard": "vmid_guard",
+    "VolumeMounts": "volume_mounts",
 }
 
 if not TYPE_CHECKING:

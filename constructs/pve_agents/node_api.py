@@ -18,7 +18,7 @@ from pve_agents.node_access import TOKEN, About, Access, NodeError, access, port
 if TYPE_CHECKING:
     from requests import PreparedRequest, RequestException, Response, Session
 
-__all__ = ["SECONDS", "TOKEN", "Access", "Node", "NodeError", "StatusError", "access", "within"]
+__all__ = ["SECONDS", "TOKEN", "Access", "Node", "NodeError", "RefusedError", "StatusError", "access", "within"]
 
 SECONDS = 10.0
 """How long somebody waits for the node's answers at most."""
@@ -43,6 +43,10 @@ class StatusError(NodeError):
         """Keep the sentence, what it is about, and what the API said."""
         super().__init__(sentence, about)
         self.words = words
+
+
+class RefusedError(StatusError):
+    """Proxmox VE does not do what it was asked to."""
 
 
 class Node:
@@ -112,6 +116,38 @@ class Node:
             raise self._foreign()
         return {str(it.get("upid")) for it in answer if it.get("status") == "OK"}
 
+    def container_states(self) -> dict[str, tuple[str, str]]:
+        """Node and state of each container of the cluster that the token may see, by its VMID."""
+        answer = self._get("cluster/resources", type="vm")
+        if not isinstance(answer, list) or not all(isinstance(it, dict) for it in answer):
+            raise self._foreign()
+        containers = (it for it in answer if it.get("type") == "lxc")
+        return {str(it.get("vmid")): (str(it.get("node")), str(it.get("status"))) for it in containers}
+
+    def change(self, verb: str, resource: str, parameters: Mapping[str, str]) -> str:
+        """Change something, and wait for its end where Proxmox VE makes a task of it.
+
+        Args:
+            verb: ``PUT`` or ``POST``.
+            resource: What, below the API.
+            parameters: How.
+
+        Returns:
+            The task, or nothing.
+
+        Raises:
+            RefusedError: Proxmox VE does not do it.
+            NodeError: It could not be asked.
+        """
+        return str(self._ask(verb, resource, parameters) or "")
+
+    def task(self, node: str, upid: str) -> str:
+        """How a task has ended; empty while it runs."""
+        answer = self._get(f"nodes/{node}/tasks/{upid}/status")
+        if not isinstance(answer, dict) or "status" not in answer:
+            raise self._foreign()
+        return "" if answer["status"] == "running" else str(answer.get("exitstatus"))
+
     def _of_container(
         self, resource: str, always: str, parameters: Mapping[str, str] = MappingProxyType({})
     ) -> dict[str, Any] | None:
@@ -128,16 +164,30 @@ class Node:
         self, resource: str, *, refused: int | None = None, absent: str | None = None, **parameters: str
     ) -> object:
         """The data of an answer, whatever it is; `_REFUSED` where it has the status `refused`, or says `absent`."""
+        return self._ask("GET", resource, parameters, refused=refused, absent=absent)
+
+    def _ask(
+        self,
+        verb: str,
+        resource: str,
+        parameters: Mapping[str, str],
+        *,
+        refused: int | None = None,
+        absent: str | None = None,
+    ) -> object:
         import requests  # noqa: PLC0415 - as above
         from proxmoxer import ResourceException  # noqa: PLC0415
 
         try:
-            return self._api(resource).get(**parameters)
+            return getattr(self._api(resource), verb.lower())(**parameters)
         except ResourceException as error:
             if error.status_code == refused or (absent and absent in str(error.content)):
                 return _REFUSED
             about: About = "token" if error.status_code == HTTPStatus.UNAUTHORIZED else "endpoint"
             words = self._shown(str(error.content))
+            if verb != "GET" and error.status_code not in (HTTPStatus.UNAUTHORIZED, *_UNREACHED_BEHIND):
+                why = "; ".join([words, *(f"{key}: {text}" for key, text in (error.errors or {}).items())])
+                raise RefusedError(f"Proxmox VE refuses it: {self._shown(why)}", about, words) from None
             raise StatusError(self._explain_status(error.status_code, words), about, words) from None
         except requests.TooManyRedirects:
             raise NodeError(

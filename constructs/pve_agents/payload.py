@@ -75,7 +75,10 @@ def container_payload(agent: Agent, app: App) -> Payload:
     """
     compose, software, folder = app.compose, app.software, app.program
     workspaces = tuple(
-        Workspace(str(mount.guest_path), mount.uid, mount.gid, mount.read_only) for mount in agent.mounts.values()
+        Workspace(
+            str(mount.guest_path), mount.uid, mount.gid, mount.read_only, str(mount.mode) if mount.is_volume else ""
+        )
+        for mount in agent.mounts.values()
     )
     launcher = GuestFile((_PROGRAM / "launcher.sh").read_text(), mode=0o755)
     executables = software.programs if software else ()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pve_agents.node_api import SECONDS, Access, Node, NodeError, within
+from pve_agents.volumes.wanted import Requirement
 
 if TYPE_CHECKING:
     from pve_agents.settings import Agent
@@ -41,11 +42,14 @@ class Wanted:
     pool: str | None = None
     """The pool that the container joins, whose privileges then count as well."""
     stack: str | None = None
+    mounts: tuple[Requirement, ...] = ()
+    """What its mounts need besides."""
 
     @classmethod
     def by(cls, agent: Agent) -> Wanted:
         """What the stack of this agent makes."""
         return cls(
+            mounts=tuple(dict.fromkeys(it for mount in agent.mounts.values() for it in mount.requirements())),
             stack=agent.name,
             node=agent.node,
             vmid=str(agent.vmid),
@@ -64,8 +68,16 @@ class Wanted:
             "rootfs-datastore": self.rootfs_datastore,
             "template-datastore": self.template_datastore,
             "pool": self.pool,
+            "mounts": " ".join(f"{it.path}={','.join((it.role, *it.privileges))}" for it in self.mounts) or None,
         }
         return {name: value for name, value in values.items() if value is not None}
+
+
+def read_requirements(text: str) -> tuple[Requirement, ...]:
+    """Read what :attr:`Wanted.options` says of mounts."""
+    words = (word.partition("=") for word in text.split())
+    found = ((path, *rest.split(",")) for path, _, rest in words)
+    return tuple(Requirement(path, tuple(privileges), role) for path, role, *privileges in found)
 
 
 @dataclass(frozen=True)
@@ -147,6 +159,8 @@ def lacking(wanted: Wanted, held: Held) -> list[Need]:
             needs.append(_storage(held, template, ("Datastore.AllocateTemplate", "Datastore.Audit"), "AgentTemplate"))
     if template:
         needs.append(_download(held, wanted.node))
+    # What the container itself needs on the same path, is asked for already.
+    needs += [need for it in wanted.mounts if not _is_covered(need := _of_mount(it, held), needs)]
     return [need for need in needs if need.lacking]
 
 
@@ -220,6 +234,20 @@ def _storage(held: Held, datastore: str, privileges: tuple[str, ...], role: str)
     if "Datastore.AllocateSpace" in found:
         found = found | {"Datastore.Audit"}
     return Need(path, privileges, _without(privileges, found), path, role)
+
+
+def _of_mount(requirement: Requirement, held: Held) -> Need:
+    """What a mount takes."""
+    path, privileges = requirement.path, requirement.privileges
+    return Need(path, privileges, _without(privileges, held(path)), path, requirement.role)
+
+
+def _is_covered(need: Need, needs: Iterable[Need]) -> bool:
+    return any(
+        need.path in (it.path, it.grant_path) or need.path.startswith(f"{it.grant_path}/")
+        for it in needs
+        if set(need.privileges) <= set(it.privileges)
+    )
 
 
 def _download(held: Held, name: str) -> Need:

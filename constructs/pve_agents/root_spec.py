@@ -11,7 +11,7 @@ from pve_agents.settings import Agent
 
 STEPS = {
     "host-directories": ("directories", "mounts", "devices", "stop_seconds"),
-    "container-config": ("mounts", "devices", "features", "stop_seconds"),
+    "container-config": ("mounts", "volumes", "devices", "features", "stop_seconds"),
     "payload": ("payload", "secrets"),
     "bootstrap": ("bootstrap", "payload", "secrets"),
 }
@@ -38,7 +38,9 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
     """
     answers = agent.section.answers_seconds if agent.section else 0
     stop = agent.stopping.services + _STOP_MARGIN_SECONDS
+    volumes = [{"key": it.key, "place": it.place} for it in agent.volumes]
     return {
+        **({"volumes": volumes} if volumes else {}),
         "agent": agent.name,
         "vmid": agent.vmid,
         "node": agent.node,

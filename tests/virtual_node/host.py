@@ -137,6 +137,27 @@ class VirtualHost(Records):
         """Where a path of the host really is."""
         return self._inside(self.root, path)
 
+    def volume_path(self, source: str) -> str:
+        """Path on the host of what a mount shows: of a directory volume its own, of an image's files a made-up one."""
+        if source.startswith("/"):
+            return source
+        store, _, name = source.partition(":")
+        return f"/mnt/pve/{store}/images/{name}" if ".subvol" in name else f"/.volumes/{store}/{name}"
+
+    def own_volume(self, volume: str) -> None:
+        """Give a new volume to the root of unprivileged containers (pve-container src/PVE/LXC.pm, create_disks)."""
+        with self.changing() as state:
+            state["owners"][self._key(volume)] = f"{GUEST_IDS.start}:{GUEST_IDS.start}"
+        self.real(self.volume_path(volume)).chmod(0o755)
+
+    def disown_volume(self, volume: str) -> None:
+        """Forget what was in a volume that is gone."""
+        with self.changing() as state:
+            forget_owners(state, self._key(volume))
+
+    def _key(self, volume: str) -> str:
+        return str(self.real(self.volume_path(volume)).relative_to(self.node))
+
     def guest(self, vmid: str) -> Path:
         """Where a container's root directory really is."""
         return self.node / "guests" / vmid
@@ -557,7 +578,7 @@ class Host(Machine):
             if re.fullmatch(r"mp\d+", key):
                 source, *words = value.split(",")
                 options = dict(word.split("=", 1) for word in words)
-                wanted[os.path.normpath(f"/{options['mp']}")] = [source, options.get("ro", "0")]
+                wanted[os.path.normpath(f"/{options['mp']}")] = [self.host.volume_path(source), options.get("ro", "0")]
         with self.host.changing() as state:
             if not guest.exists():
                 self.host.make_guest(vmid, state)
@@ -568,17 +589,26 @@ class Host(Machine):
                         place.mkdir()
                 for path, (source, _) in sorted(wanted.items()):
                     self._bind(vmid, path, source)
+                self._show_mounts(vmid, wanted)
                 state["mounts"][vmid] = wanted
             self.state = state
+
+    def _show_mounts(self, vmid: str, wanted: dict[str, list[str]]) -> None:
+        """Let the container's kernel say what is mounted."""
+        lines = ["1 0 0:1 / / rw - ext4 /dev/root rw"]
+        places = (path.lstrip("/") for path in wanted)
+        lines += [f"{number} 1 0:{number} / /{it} rw - ext4 /dev/x rw" for number, it in enumerate(places, start=2)]
+        file = self.host.in_guest(vmid, "/proc/self/mountinfo")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{line}\n" for line in lines))
 
     def _bind(self, vmid: str, path: str, source: str) -> None:
         place = self.host.in_guest(vmid, path)
         if not Path(os.path.realpath(place)).is_relative_to(self.host.guest(vmid)):
             fail(f"virtual node: {path} of container {vmid} lies in another mount")
         place.mkdir(parents=True, exist_ok=True)
-        if source.startswith("/"):
-            place.rmdir()
-            place.symlink_to(self.real(source))
+        place.rmdir()
+        place.symlink_to(self.real(source))
 
 
 class Guest(Machine):

@@ -24,6 +24,7 @@ from fakepve.server import USER, ok
 
 from tests.virtual_node.access import AccessApi
 from tests.virtual_node.host import VirtualHost
+from tests.virtual_node.volumes import VolumesApi, print_mount
 
 # PVE's schema prints Perl's regular expressions, which Python cannot compile, and what fakepve cannot compile it lets
 # pass. The list is fakepve's own, of spellings to replace before it compiles one.
@@ -58,7 +59,7 @@ SYSTEMD = ("archlinux", "centos", "debian", "fedora", "opensuse", "ubuntu")
 DEFAULT_PATHS = ("/", "/access", "/access/groups", "/nodes", "/pool", "/sdn", "/storage", "/vms")
 
 
-class VirtualPve(AccessApi, FakePve):  # type: ignore[misc]
+class VirtualPve(AccessApi, VolumesApi, FakePve):  # type: ignore[misc]
     """One PVE 9 node with a directory storage, a thin pool, a disk full of data, and an SDN bridge."""
 
     def __init__(self, password: str, machine: VirtualHost) -> None:
@@ -268,7 +269,7 @@ class VirtualPve(AccessApi, FakePve):  # type: ignore[misc]
         for key, value in values.items():
             if MOUNT.fullmatch(key):
                 _check_paths(key, value)
-                values[key] = _print_mount(fake_lxc.parse_mount(value))
+                values[key] = print_mount(fake_lxc.parse_mount(value))
                 self._check_hotplug(ct, key, values[key])
         await super()._update_config(ct, user, values, deletes, reverts)
 
@@ -310,23 +311,6 @@ class VirtualPve(AccessApi, FakePve):  # type: ignore[misc]
         ]
         start = values.get("start", 0)
         return ok(tasks[start : start + values.get("limit", 50)])
-
-    def _realise(self, vmid: int, key: str, value: str, taken: set[str], _default: Any = None) -> str:
-        """A mount as PVE writes it: bare volume, mp, then the other keys by name; a new volume gets allocated."""
-        mount = fake_lxc.parse_mount(value)
-        if found := fake_lxc.NEW_DISK.match(mount.get("volume", "")):
-            store, gib = found.group(1), float(found.group(2))
-            mount["volume"] = self._allocate(vmid, store, taken)
-            mount["size"] = fake_lxc.format_size(int(gib * 1024**3))
-            if not gib:
-                # A directory, not an image (pve-container src/PVE/LXC.pm:2592-2600), whose size PVE prints as 0T.
-                mount["volume"] = mount["volume"].replace("/vm-", "/subvol-").replace(".raw", ".subvol")
-                mount["size"] = "0T"
-        elif fake_lxc.parse_size(mount.get("size", "")):
-            mount["size"] = fake_lxc.format_size(fake_lxc.parse_size(mount["size"]))
-        if key == "rootfs":
-            mount.pop("mp", None)
-        return _print_mount(mount)
 
     async def _lxc_config_get(self, user: str, v: Values) -> Values:
         config: Values = await super()._lxc_config_get(user, v)
@@ -386,11 +370,6 @@ def _check_paths(key: str, value: str) -> None:
             raise param_error(
                 **{key: f"invalid format - format error\n{key}.{name}: path contains illegal character sequences\n"}
             )
-
-
-def _print_mount(mount: dict[str, str]) -> str:
-    first = [mount["volume"]] + ([f"mp={mount['mp']}"] if "mp" in mount else [])
-    return ",".join(first + [f"{key}={mount[key]}" for key in sorted(mount) if key not in ("volume", "mp")])
 
 
 def _is_ssh_key(line: str) -> bool:

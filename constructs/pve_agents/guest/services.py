@@ -19,6 +19,8 @@ class Workspace:
     uid: int
     gid: int
     read_only: bool = False
+    mode: str = ""
+    """Permissions that the container's own root gives it, with its owner; empty where root on the node does."""
 
     @property
     def owner(self) -> str:

@@ -153,6 +153,12 @@ def _problems(wanted: Wanted, facts: Facts, container: Container) -> Iterator[st
     for it in wanted.attached:
         yield from _source_problems(it, wanted, facts)
         yield from _slot_problems(it, wanted, container)
+    for volume in wanted.volumes:
+        if place_of(container.configured.get(volume.key, "")) != volume.place:
+            yield (
+                f"{volume.key} at {volume.place} is missing, a volume that the API token attaches: run "
+                f"`pipenv run agents up {wanted.agent}`"
+            )
 
 
 def _source_problems(it: Attached, wanted: Wanted, facts: Facts) -> Iterator[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from pve_agents.host.wanted import Attached, Bootstrap, Directory, Leaving, Payload, Secrets, Wanted
+from pve_agents.host.wanted import Attached, Bootstrap, Directory, Leaving, Payload, Secrets, Volume, Wanted
 from pve_agents.host.words import quoted
 from pve_agents.node_devices import part_of_the_node
 
@@ -212,6 +212,7 @@ _WANTED = _object(
     directories=_each(_object(Directory, path=_path, uid=_ID, gid=_ID, mode=_mode)),
     mounts=_each(_MOUNT),
     devices=_each(_DEVICE),
+    volumes=_each(_object(Volume, key=_text(rf"mp{_SLOT}", "a key such as mp0"), place=_path)),
     features=_mapping(_text(), _FEATURE, "a feature"),
     payload=_optional(_PAYLOAD),
     secrets=_optional(_SECRETS),

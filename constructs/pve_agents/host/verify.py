@@ -130,7 +130,7 @@ def _container(node: Place, facts: Facts, foreign: str, report: _Report) -> str:
 
 
 def _declared(node: Place) -> str:
-    keys = [it.key for it in node.wanted.attached]
+    keys = [it.key for it in node.wanted.attached] + [it.key for it in node.wanted.volumes]
     return ", ".join([*keys, *(["features"] if node.wanted.features else [])])
 
 

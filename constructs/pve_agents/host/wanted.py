@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-__all__ = ["Attached", "Bootstrap", "Directory", "Leaving", "Payload", "Secrets", "Wanted"]
+__all__ = ["Attached", "Bootstrap", "Directory", "Leaving", "Payload", "Secrets", "Volume", "Wanted"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,15 @@ class Attached:
         """The property string for the key."""
         options = ",".join(f"{name}={self.options[name]}" for name in sorted(self.options))
         return ",".join(part for part in (self.source, self.place and f"mp={self.place}", options) if part)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume that the container has by its token stack, and without which nothing is put into it."""
+
+    key: str
+    place: str
+    """Path in the container."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +97,7 @@ class Wanted:
     directories: tuple[Directory, ...] = ()
     mounts: tuple[Attached, ...] = ()
     devices: tuple[Attached, ...] = ()
+    volumes: tuple[Volume, ...] = ()
     features: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     payload: Payload | None = None
     secrets: Secrets | None = None
