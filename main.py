@@ -28,11 +28,15 @@ def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
     """
     from cdktf import App  # noqa: PLC0415
 
+    from pve_agents.settings.homelab import STORAGE_STACK  # noqa: PLC0415
     from stacks.agent import AgentStack  # noqa: PLC0415
     from stacks.agent_root import AgentRootStack  # noqa: PLC0415
+    from stacks.pet_storage import PetStorageStack  # noqa: PLC0415
 
     # Stack traces would write this machine's paths into the manifest.
     app = App(stack_traces=False, outdir=outdir)
+    if homelab.storage:
+        PetStorageStack(app, STORAGE_STACK, storage=homelab.storage, backend=homelab.backend)
     for agent in homelab.agents.values():
         AgentStack(app, agent.name, agent=agent, backend=homelab.backend, storage=homelab.storage)
         AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pve_agents.guest_payload import GuestPayload
     from pve_agents.host_step import Host, HostStep
     from pve_agents.payload import GuestFile, Payload
+    from pve_agents.pet_storage import PetStorage
     from pve_agents.settings import (
         Agent,
         BindMount,
@@ -46,6 +47,7 @@ __all__ = [
     "Memory",
     "Network",
     "Payload",
+    "PetStorage",
     "SettingsError",
     "Startup",
     "Template",
@@ -65,6 +67,7 @@ _MODULES = {
     "HostStep": "host_step",
     "LxcTemplate": "template",
     "Payload": "payload",
+    "PetStorage": "pet_storage",
     "TokenCheck": "token_check",
     "VmidGuard": "vmid_guard",
     "VolumeMounts": "volume_mounts",

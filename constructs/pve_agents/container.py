@@ -41,7 +41,7 @@ STOPPED = "none: the container is stopped"
 _INTERFACE = "eth0"
 
 # What root may set, by the root stack or by hand, and what is no setting of ours: whoever set it meant it.
-_IGNORED = [
+IGNORED = [
     # The root stack attaches these; without this line the next plan would replace the container.
     "mount_point",
     # The root stack sets keyctl; a token that tries to take it back gets 403.
@@ -62,6 +62,7 @@ _IGNORED = [
     # Used at creation only, and not readable afterwards.
     "initialization[0].user_account",
 ]
+"""What the resource of a container leaves as it is."""
 
 # What Proxmox VE answers 403 to for every token, root's own included (pve-container, check_ct_modify_config_perm).
 _ROOT_ONLY = {
@@ -223,7 +224,7 @@ class AgentContainer(Construct):
             adopt=adopt,
         )
         self.resource.lifecycle = TerraformResourceLifecycle(
-            ignore_changes=_IGNORED,
+            ignore_changes=IGNORED,
             prevent_destroy=protect,
             precondition=guard.preconditions,
             postcondition=guard.postconditions,

@@ -11,7 +11,7 @@ from pve_agents.node_api import SECONDS, Access, Node, NodeError, within
 from pve_agents.volumes.wanted import Requirement
 
 if TYPE_CHECKING:
-    from pve_agents.settings import Agent
+    from pve_agents.settings import Agent, Storage
 
 CONTAINER = (
     "VM.Allocate",
@@ -56,6 +56,20 @@ class Wanted:
             rootfs_datastore=agent.disk.datastore,
             template_datastore=agent.template.datastore if agent.template.url else None,
             pool=agent.pool,
+        )
+
+    @classmethod
+    def by_storage(cls, storage: Storage, stack: str) -> Wanted:
+        """What the stack of the pet container makes."""
+        paths = dict.fromkeys(f"/storage/{storage.datastore_of(name)}" for name in storage.volumes)
+        return cls(
+            stack=stack,
+            node=storage.node,
+            vmid=str(storage.vmid),
+            rootfs_datastore=storage.datastore,
+            template_datastore=storage.template.datastore if storage.template.url else None,
+            pool=storage.pool,
+            mounts=tuple(Requirement(path, ("Datastore.AllocateSpace",), "AgentRootfs") for path in paths),
         )
 
     @property

@@ -131,6 +131,8 @@ class Project:
         self.settings = directory / "homelab.yaml"
         self.out = directory / "cdktf.out"
         self.binary = os.environ.get("TERRAFORM_BINARY_NAME", "terraform")
+        # The section of the pet container, which there is by default none of.
+        self.storage: dict[str, Any] | None = None
         tools = (Path(sys.executable).parent, ROOT / "node_modules" / ".bin")
         self.env = {
             **os.environ,
@@ -155,8 +157,10 @@ class Project:
     # What the operator does ------------------------------------------------------------------------------------------
 
     def configure(self, agents: Mapping[str, Any] | None = None, /, **hermes: Any) -> None:
-        """Write homelab.yaml: the settings of hermes, or of all agents."""
-        self.settings.write_text(yaml.safe_dump({"agents": {"hermes": hermes} if agents is None else dict(agents)}))
+        """Write homelab.yaml: the settings of hermes, or of all agents; and those of the pet container."""
+        pets = {"storage": self.storage} if self.storage is not None else {}
+        settings = {**pets, "agents": {"hermes": hermes} if agents is None else dict(agents)}
+        self.settings.write_text(yaml.safe_dump(settings))
 
     def cdktf(self, *args: str, ok: bool | None = True, cwd: Path = ROOT, synth: bool = True) -> Ran:
         """Run the real cdktf, as `cdktf ARGS`.

@@ -117,6 +117,7 @@ LAYERS = [
     "template",
     "container",
     "volume_mounts",
+    "pet_storage",
     "secret_values",
     "guest.plain",
     "guest.services",

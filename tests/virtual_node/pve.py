@@ -49,6 +49,9 @@ ZONE = "intra"
 
 MOUNT = re.compile(r"(rootfs|mp\d+)")
 NET = re.compile(r"net\d+")
+CHANGES_A_CONTAINER = re.compile(r"/lxc/\d+/(config|resize|status/reboot)$")
+# What pveproxy answers when the node behind it breaks off.
+BROKEN = 596
 OVERWRITES = "refusing to override existing file '{}'"
 # pve-container src/PVE/LXC/Config.pm:982-999: no path may climb.
 CLIMBING = re.compile(r"(?:^|/)\.\.?/|/\.\.?$")
@@ -83,6 +86,9 @@ class VirtualPve(AccessApi, VolumesApi, FakePve):  # type: ignore[misc]
         self.dhcp = True
         # Every request that changes something, as (method, path under /api2/json), oldest first.
         self.mutations: list[tuple[str, str]] = []
+        # Which request from now on that changes a container is lost on its way, before or after it was done: as for somebody
+        # who is killed there.
+        self.break_at, self.break_when = 0, ""
 
     def _record(self, request: Any, body: bytes) -> None:
         super()._record(request, body)
@@ -95,7 +101,19 @@ class VirtualPve(AccessApi, VolumesApi, FakePve):  # type: ignore[misc]
         for name, value in values.items():
             if isinstance(value, list) and str(known.get(name, {}).get("format", "")).endswith("-list"):
                 values[name] = ",".join(value)
-        return await super().answer(request, match, values, user, call)
+        breaks = self.break_when if self._is_the_one_that_breaks(request) else ""
+        if breaks == "before":
+            raise PveError(BROKEN, "Connection reset by peer")
+        answer = await super().answer(request, match, values, user, call)
+        if breaks == "after":
+            raise PveError(BROKEN, "Connection reset by peer")
+        return answer
+
+    def _is_the_one_that_breaks(self, request: Any) -> bool:
+        if not self.break_at or request.method == "GET" or not CHANGES_A_CONTAINER.search(request.path):
+            return False
+        self.break_at -= 1
+        return self.break_at == 0
 
     # Permissions ------------------------------------------------------------------------------------------------
 
