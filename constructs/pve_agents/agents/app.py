@@ -10,11 +10,11 @@ from pathlib import Path
 from pve_agents import agents
 from pve_agents.agents.docker import Docker
 from pve_agents.agents.kind import OfKind, own_kinds
-from pve_agents.guest.plan import Checks, Compose, Engine, Native, Software
+from pve_agents.guest.plan import Checks, Compose, Data, Engine, Native, Software
 from pve_agents.problems import SettingsError
 from pve_agents.stopping import Stopping
 
-__all__ = ["App", "Secret", "app_of", "engine_of"]
+__all__ = ["App", "Data", "Secret", "app_of", "engine_of"]
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,10 @@ class App:
     secrets: Sequence[Secret] = ()
     """What is to be known of its secrets, beside what those two say of them."""
 
+    data: Sequence[Data] | None = None
+    """Directories with what it keeps and cannot get again, beside what those two say of them. Defaults to nothing where
+    there is one of the two; otherwise nobody knows, and it may be anywhere."""
+
     next_steps: Sequence[str] = ()
     """What to do with it once it answers, a line each; ``{address}`` is the container's. Defaults to nothing."""
 
@@ -58,6 +62,19 @@ class App:
     def software(self) -> Software | None:
         """What runs there, whoever runs it."""
         return self.compose or self.native
+
+    @property
+    def kept(self) -> tuple[Data, ...]:
+        """All that it keeps and cannot get again, with where that lies in the container."""
+        software = self.software
+        if software is None and self.data is None:
+            return (Data("what is in it", "/"),)
+        services = software.services if software else ()
+        found = [Data(f"the data of {it.name}", it.data_directory) for it in services]
+        # Its workspaces, most of which are mounts.
+        found += [Data(f"the files of {it.name}", directory) for it in services for directory in it.directories]
+        found += self.compose.data if self.compose else ()
+        return tuple(dict.fromkeys([*found, *(self.data or ())]))
 
 
 def engine_of(docker: Docker, stopping: Stopping) -> Engine:

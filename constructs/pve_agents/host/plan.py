@@ -24,10 +24,12 @@ def plan(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
 
 
 def foreseen(wanted: Wanted, facts: Facts) -> Facts:
-    """What would be seen if the token stack had just made the container, or taken it over."""
+    """What would be seen if the token stack had just made the container, taken it over, or attached its volumes."""
     there = facts.containers.get(wanted.vmid)
     running = there.running if there else {"features": "nesting=1", "unprivileged": "1"}
-    container = Container(wanted.vmid, {**running, "hostname": wanted.hostname, "tags": wanted.tag})
+    # Of a volume, its place alone is root's business.
+    volumes = {it.key: f"VOLUME,mp={it.place}" for it in wanted.volumes}
+    container = Container(wanted.vmid, {**running, **volumes, "hostname": wanted.hostname, "tags": wanted.tag})
     return replace(
         facts,
         containers={**facts.containers, wanted.vmid: container},

@@ -20,12 +20,14 @@ from pve_agents.operator.project import Project
 from pve_agents.operator.stack import Planned, Stack
 from pve_agents.operator.stopped import FAILED, REFUSED, UNREACHED, Stopped
 from pve_agents.operator.synth import Synthesis, Synthesized
+from pve_agents.operator.volumes import Volumes
 from pve_agents.operator.words import PROTECTED, explained, replaces_container
 from pve_agents.root_spec import STEPS
-from pve_agents.settings import Agent
+from pve_agents.settings import Agent, PetMount
+from pve_agents.settings.homelab import STORAGE_STACK
 from pve_agents.state_guard import CONTAINER
 
-__all__ = ["Deployment", "describe", "planned"]
+__all__ = ["Deployment", "Deployments", "describe", "planned"]
 
 _SIGNS = {"create": "+", "update": "~", "replace": "-/+", "delete": "-", "import": "=", "move": ">", "forget": "x"}
 _WORDS = {
@@ -50,11 +52,15 @@ class Deployment:
     token: Stack
     root: Stack
     look: Look
+    volumes: Volumes
     by_token: Planned = field(init=False)
     by_root: Planned = field(init=False)
 
-    def plan(self) -> None:
+    def plan(self, *, volumes: bool = True) -> None:
         """Plan both stacks and look at the node, all at once.
+
+        Args:
+            volumes: Whether to look at the container's volumes, too.
 
         Raises:
             Stopped: One of them cannot be planned. Each says why.
@@ -70,6 +76,9 @@ class Deployment:
         ]
         if problems:
             raise Stopped(*problems, status=REFUSED if self._is_protected else FAILED)
+        # Where Terraform attaches them anyway, or the container they come from is to change, it is the program's to look.
+        if volumes and not any(it.type == CONTAINER or it.address.endswith("_volumes") for it in self.by_token.changes):
+            self.volumes.see()
         try:
             seen.result()
         except UnreachedError as error:
@@ -91,7 +100,8 @@ class Deployment:
         """What would run as root: first what leaves the settings, then what is not yet as they want it."""
         if not self.agent.started:
             return Plan(notes=("nothing: the settings want the container stopped",))
-        return sum(self._leaving(), Plan()) + (self.look.foresee() if self._is_to_come else self.look.plan)
+        is_seen_too_early = self._is_to_come or self._volumes_are_to_come
+        return sum(self._leaving(), Plan()) + (self.look.foresee() if is_seen_too_early else self.look.plan)
 
     @property
     def _is_to_come(self) -> bool:
@@ -99,6 +109,12 @@ class Deployment:
         actions = {it.action for it in self.by_token.changes if it.type == CONTAINER}
         is_started = "update" in actions and self.look.node is not None and self.look.facts.state == "stopped"
         return is_started or not actions.isdisjoint(_NEW)
+
+    @property
+    def _volumes_are_to_come(self) -> bool:
+        """Whether the container, as root looks at it, has not yet the volumes that the token attaches."""
+        by_terraform = any(it.address.endswith("_volumes") and it.action != "delete" for it in self.by_token.changes)
+        return by_terraform or bool(self.volumes.plan.actions)
 
     def _leaving(self) -> Iterator[Plan]:
         node = self.look.node
@@ -117,7 +133,12 @@ class Deployment:
         """Say what the token stack would do: a line each, with the status that gives its colour."""
         yield "", f"{self.agent.name}, with the API token:"
         yield from (describe(change) for change in self.by_token.changes)
-        if not self.by_token.changes:
+        if self._is_to_come:
+            yield from (("", f"    {it}") for it in self.volumes.to_come)
+        yield from (("", f"    {it.reason}") for it in self.volumes.plan.actions)
+        yield from (("", f"    {it}") for it in self.volumes.plan.notes)
+        yield from (("failed", f"    refused: {it}") for it in self.volumes.plan.refusals)
+        if not (self.by_token.changes or self.volumes.plan.actions):
             yield "", "    no changes"
 
     def by_shell(self) -> Iterator[tuple[str, str]]:
@@ -128,20 +149,26 @@ class Deployment:
             first, _, more = command.line.partition("\n")
             cut = bool(more) or len(first) > _LONGEST_COMMAND
             yield "", f"    $ {first[:_LONGEST_COMMAND]}{' …' if cut else ''}"
-        yield from (("failed", f"    refused: {reason}") for reason in self.refusals)
+        yield from (("failed", f"    refused: {reason}") for reason in self._by_root)
         if not (self.as_root.commands or self.as_root.refusals or self.as_root.notes):
             yield "", "    nothing"
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """Why root would not do it; several steps may have the same reason."""
+        """Why it would not be done; several steps may have the same reason."""
+        return tuple(dict.fromkeys([*self.volumes.plan.refusals, *self._by_root]))
+
+    @property
+    def _by_root(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(it.text for it in self.as_root.refusals))
 
     @property
     def is_nothing(self) -> bool:
         """Whether all is as the settings want it."""
         return not (
-            self.by_token.is_change or (self.agent.started and (self.by_root.is_change or self.as_root.commands))
+            self.by_token.is_change
+            or self.volumes.plan.actions
+            or (self.agent.started and (self.by_root.is_change or self.as_root.commands))
         )
 
 
@@ -158,6 +185,35 @@ def _held(change: dict[str, Any]) -> str | None:
     return spec if has.get("mounts") or has.get("devices") else None
 
 
+@dataclass
+class Foundation:
+    """The stack that agents' volumes come from, which is deployed before them."""
+
+    stack: Stack
+    found: Planned
+
+    def lines(self) -> Iterator[tuple[str, str]]:
+        """Say what it would do, as ``Deployment.by_api`` does."""
+        yield "", f"{self.stack.name}, with the API token:"
+        yield from (describe(change) for change in self.found.changes)
+        if not self.found.changes:
+            yield "", "    no changes"
+
+
+@dataclass(frozen=True)
+class Deployments:
+    """What would happen, all together."""
+
+    agents: tuple[Deployment, ...]
+    foundation: Foundation | None = None
+    """None where no agent has a volume of the pet container."""
+
+    def digest(self) -> Iterator[tuple[str, str]]:
+        """Say what the foundation would do."""
+        if self.foundation:
+            yield from self.foundation.lines()
+
+
 def _deployment_of(project: Project, agent: Agent, stacks: Mapping[str, Synthesized], out: Output) -> Deployment:
     """Return an agent's deployment, each child with its own credential; nobody has been asked yet."""
     by_root = f"{agent.name}-root"
@@ -167,23 +223,40 @@ def _deployment_of(project: Project, agent: Agent, stacks: Mapping[str, Synthesi
         Stack(by_root, stacks[by_root], project.of_root),
         # As the steps of the root stack say it.
         Look(agent, project.of_root, lambda text: out.line(f"  [{agent.name}] {text}")),
+        Volumes(agent, project.homelab.storage, project.of_the_token),
     )
 
 
-def planned(project: Project, out: Output, agents: Sequence[Agent], synthesis: Synthesis) -> list[Deployment]:
+def _foundation_of(project: Project, agents: Sequence[Agent], stacks: Mapping[str, Synthesized]) -> Foundation | None:
+    """Plan the pet container, where one of the agents has a volume of it.
+
+    Raises:
+        Stopped: It cannot be planned.
+    """
+    if not any(isinstance(mount, PetMount) for agent in agents for mount in agent.mounts.values()):
+        return None
+    stack = Stack(STORAGE_STACK, stacks[STORAGE_STACK], project.of_the_token)
+    found = stack.plan()
+    if found.is_refused:
+        raise Stopped(*explained(stack.name, found.diagnostics), status=REFUSED)
+    return Foundation(stack, found)
+
+
+def planned(project: Project, out: Output, agents: Sequence[Agent], synthesis: Synthesis) -> Deployments:
     """Plan the stacks of agents, and print what is worth a second look.
 
     Raises:
         Stopped: One of them cannot be planned.
     """
     written = synthesis.stacks()
-    deployments = [_deployment_of(project, agent, written, out) for agent in agents]
+    foundation = _foundation_of(project, agents, written)
+    deployments = tuple(_deployment_of(project, agent, written, out) for agent in agents)
     for deployment in deployments:
-        deployment.plan()
+        deployment.plan(volumes=not (foundation and foundation.found.is_change))
         stacks = ((deployment.token, deployment.by_token), (deployment.root, deployment.by_root))
         for sentence in (line for stack, found in stacks for line in (*stack.synthesized.warnings, *found.warnings)):
             out.line(f"{out.mark('warning')} {sentence}")
-    return deployments
+    return Deployments(deployments, foundation)
 
 
 def describe(change: Change) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from pve_agents.operator.deployment import Deployment
 from pve_agents.operator.output import Output
 from pve_agents.operator.stopped import REFUSED, Stopped
 
-__all__ = ["deploy", "reachable", "refuse_what_is_lost"]
+__all__ = ["deploy", "deploy_as_root", "reachable", "refuse_what_is_lost"]
 
 
 def refuse_what_is_lost(deployments: Sequence[Deployment], allowed: Sequence[str]) -> None:
@@ -35,17 +35,37 @@ def deploy(deployment: Deployment, out: Output) -> None:
     Raises:
         Stopped: One of them failed.
     """
-    for stack, found in ((deployment.token, deployment.by_token), (deployment.root, deployment.by_root)):
-        # In a container that is to be stopped, root can do nothing.
-        if found.is_change and (stack is deployment.token or deployment.agent.started):
-            apply(stack, out, "deployed")
-    # Where Terraform knows of no change, and yet the node is not as it should be.
-    if deployment.agent.started and not deployment.by_root.is_change:
-        look = deployment.look
-        # A container that has just been started was seen from outside alone.
-        due = look.see() if deployment.by_token.is_change else look.plan
-        if (due.commands or due.refusals) and (status := look.mend()):
-            raise Stopped(f"{deployment.agent.name}: the node could not be mended", status=status)
+    if deployment.by_token.is_change:
+        apply(deployment.token, out, "deployed")
+    elif deployment.volumes.plan.actions:
+        deployment.volumes.attach(lambda line: out.line(f"  [{deployment.agent.name}] {line}"))
+    # In a container that is to be stopped, root can do nothing.
+    if not deployment.agent.started:
+        return
+    if deployment.by_root.is_change:
+        apply(deployment.root, out, "deployed")
+        return
+    # A container that has just been started was seen from outside alone.
+    _mend(deployment, again=deployment.by_token.is_change or bool(deployment.volumes.plan.actions))
+
+
+def deploy_as_root(deployment: Deployment, out: Output) -> None:
+    """Deploy into a container that was just made, of which the state of the root stack knows nothing.
+
+    Raises:
+        Stopped: It failed.
+    """
+    if deployment.root.plan().is_change:
+        apply(deployment.root, out, "deployed")
+    _mend(deployment, again=True)
+
+
+def _mend(deployment: Deployment, *, again: bool) -> None:
+    """Run as root what Terraform knows of no need for, where the node is not as it should be."""
+    look = deployment.look
+    due = look.see() if again else look.plan
+    if (due.commands or due.refusals) and (status := look.mend()):
+        raise Stopped(f"{deployment.agent.name}: the node could not be mended", status=status)
 
 
 def reachable(deployment: Deployment) -> list[str]:

@@ -67,6 +67,7 @@ class Synthesis:
             settings: Variables that set something for this time, such as ``HOMELAB_AGENTS__LIBRARIAN__ADOPT``.
         """
         self._out = project.out
+        self._written: dict[str, Synthesized] | None = None
         self._app = _started(project, settings)
 
     def __enter__(self) -> Self:
@@ -85,6 +86,11 @@ class Synthesis:
         Raises:
             Stopped: The app refuses, and says why in sentences.
         """
+        if self._written is None:
+            self._written = self._read()
+        return self._written
+
+    def _read(self) -> dict[str, Synthesized]:
         _, said = self._app.communicate()
         if self._app.returncode == WRONG_INPUT:
             raise Stopped(said.strip())

@@ -167,7 +167,9 @@ class _Work:
                     f"the volume {volume.source.name} ({source}) is attached to {user} already, and two containers would "
                     "destroy its files: take it off there first"
                 )
-            self.values[key] = _value(source, volume)
+            # Detached, and still there until the next start: written as it is, nothing of it changes.
+            running = self.seen.running.get(key, "")
+            self.values[key] = _value(source, volume, _text_of(running, "size") if source_of(running) == source else "")
             self.reasons.append(f"the volume {volume.source.name} ({source}) is attached at {volume.place} as {key}")
             return
         self._refuse_to_forget(key, volume)

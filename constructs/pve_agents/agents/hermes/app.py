@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from pve_agents.agents.app import App, engine_of
+from pve_agents.agents.app import App, Data, engine_of
 from pve_agents.agents.hermes.render import (
     GID,
     UID,
@@ -64,8 +64,19 @@ def app(agent: Agent) -> App:
         compose=None if is_native else _compose(agent, hermes, files),
         native=_native(agent, hermes) if is_native else None,
         program=_PROGRAM,
+        data=tuple(_beside(hermes)),
         next_steps=tuple(_next_steps(agent, hermes)),
     )
+
+
+def _beside(hermes: Hermes) -> Iterator[Data]:
+    """What lies in directories that the settings show to Hermes, or to what runs beside it."""
+    shown = {"Hermes": hermes.volumes, **{name: it.volumes for name, it in hermes.sidecars.items()}}
+    shown |= {name: it.volumes for name, it in hermes.profiles.items()}
+    for name, volumes in shown.items():
+        for source, _, *mode in (it.split(":") for it in volumes):
+            if mode != ["ro"]:
+                yield Data(f"the files of {name}", source)
 
 
 def _next_steps(agent: Agent, hermes: Hermes) -> Iterator[str]:

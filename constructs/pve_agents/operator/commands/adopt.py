@@ -83,7 +83,7 @@ def _plan(project: Project, agent: Agent, out: Output, *, is_new: bool) -> Deplo
     """Plan; where the container is not in our state yet, with its import."""
     variable = f"HOMELAB_AGENTS__{agent.name.upper().replace('-', '_')}__ADOPT"
     with Synthesis(project, **({variable: "true"} if is_new else {})) as synthesis:
-        (deployment,) = planned(project, out, [agent], synthesis)
+        (deployment,) = planned(project, out, [agent], synthesis).agents
     return deployment
 
 

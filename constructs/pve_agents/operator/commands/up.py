@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 
 from pve_agents.findings import Finding
-from pve_agents.operator.approval import approve
+from pve_agents.operator.approval import apply, approve
 from pve_agents.operator.arguments import AGENTS, AUTO_APPROVE
 from pve_agents.operator.deployment import planned
 from pve_agents.operator.doctor import examine
@@ -48,7 +48,9 @@ def command(
         project.chosen(allow_replace)
         if not no_doctor:
             _ask_the_doctor(project, agents, out)
-        deployments = planned(project, out, agents, synthesis)
+        all_planned = planned(project, out, agents, synthesis)
+    deployments, foundation = all_planned.agents, all_planned.foundation
+    out.digest(all_planned.digest())
     for it in deployments:
         out.digest(it.by_api())
         out.digest(it.by_shell())
@@ -56,11 +58,14 @@ def command(
     if refusals := [f"{it.agent.name}: {reason}" for it in deployments for reason in it.refusals]:
         raise Stopped(*refusals, status=REFUSED)
     wanted = [it for it in deployments if not it.is_nothing]
-    if not wanted:
+    pets = foundation if foundation and foundation.found.is_change else None
+    if not wanted and not pets:
         out.line(f"nothing to do: `{' '.join(['agents verify', *names])}` asks whether all is well")
         return DONE
     approve("Do it?", auto_approve=auto_approve)
     out.line()
+    if pets:
+        apply(pets.stack, out, "deployed")
     for deployment in wanted:
         deploy(deployment, out)
     running = [it.agent for it in wanted if it.agent.started]
