@@ -56,7 +56,8 @@ def test_an_example_is_deployed_is_well_and_has_nothing_to_do_the_second_time(
     example: str, project: Project, virtual_node: VirtualNode
 ) -> None:
     with gateway(**ANSWERS) as fake:
-        agents = here(yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())["agents"], fake)
+        settings = yaml.safe_load((EXAMPLES / f"{example}.yaml").read_text())
+        agents, project.storage = here(settings["agents"], fake), settings.get("storage")
         # Beside others, Hermes itself is what most of the other tests deploy.
         wanted = [name for name, agent in agents.items() if "hermes" not in agent] or list(agents)
         project.configure({name: agents[name] for name in wanted})
@@ -69,6 +70,9 @@ def test_an_example_is_deployed_is_well_and_has_nothing_to_do_the_second_time(
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.touch()
         project.synthesize()
+        if project.storage:
+            virtual_node.grant("Datastore.Audit", "/storage/local-lvm")
+            project.apply(stack="pet-storage")
         for name in wanted:
             project.apply(stack=name)
             said = project.apply(stack=f"{name}-root").said
