@@ -210,7 +210,7 @@ def test_no_hook_before_a_commit_comes_from_elsewhere() -> None:
 
 def settings_of(page: Path) -> Iterator[str]:
     for language, text in FENCED.findall(page.read_text()):
-        if language == "yaml" and text.startswith("agents:"):
+        if language == "yaml" and text.startswith(("agents:", "storage:")):
             yield text
 
 
