@@ -11,7 +11,7 @@ from pve_agents.node_api import SECONDS, Access, Node, NodeError, within
 from pve_agents.volumes.wanted import Requirement
 
 if TYPE_CHECKING:
-    from pve_agents.settings import Agent, Storage
+    from pve_agents.settings import Agent, Homelab, Storage
 
 CONTAINER = (
     "VM.Allocate",
@@ -23,6 +23,8 @@ CONTAINER = (
     "VM.Config.Options",
     "VM.PowerMgmt",
 )
+
+_CONTAINER = "proxmox_virtual_environment_container"
 
 NETWORK_ROLE, NETWORK = "AgentNetwork", "SDN.Use"
 
@@ -44,12 +46,15 @@ class Wanted:
     stack: str | None = None
     mounts: tuple[Requirement, ...] = ()
     """What its mounts need besides."""
+    alone: str = ""
+    """The command that destroys its container and leaves its template."""
 
     @classmethod
     def by(cls, agent: Agent) -> Wanted:
         """What the stack of this agent makes."""
         return cls(
             mounts=tuple(dict.fromkeys(it for mount in agent.mounts.values() for it in mount.requirements())),
+            alone=f"pipenv run agents down {agent.name}",
             stack=agent.name,
             node=agent.node,
             vmid=str(agent.vmid),
@@ -63,6 +68,7 @@ class Wanted:
         """What the stack of the pet container makes."""
         paths = dict.fromkeys(f"/storage/{storage.datastore_of(name)}" for name in storage.volumes)
         return cls(
+            alone=f"pipenv run agents target {stack} {_CONTAINER}.{stack} --destroy",
             stack=stack,
             node=storage.node,
             vmid=str(storage.vmid),
@@ -71,6 +77,17 @@ class Wanted:
             pool=storage.pool,
             mounts=tuple(Requirement(path, ("Datastore.AllocateSpace",), "AgentRootfs") for path in paths),
         )
+
+    @classmethod
+    def by_all(cls, homelab: Homelab, stack: str) -> list[Wanted]:
+        """What each stack of the token makes.
+
+        Args:
+            homelab: All settings.
+            stack: Name of the stack with the pet container.
+        """
+        pets = [cls.by_storage(homelab.storage, stack)] if homelab.storage else []
+        return [*pets, *map(cls.by, homelab.agents.values())]
 
     @property
     def options(self) -> dict[str, str]:
@@ -200,8 +217,8 @@ def check(access: Access, wanted: Wanted, *, seconds: float = SECONDS) -> list[N
     return within(seconds, access, ask)
 
 
-def why_keep_template(access: Access, agent: Agent, *, seconds: float = SECONDS) -> str:
-    """Ask the node why the token cannot delete the file of an agent's template; empty if it can, or there is none.
+def why_keep_template(access: Access, wanted: Wanted, *, seconds: float = SECONDS) -> str:
+    """Ask the node why the token cannot delete the file of a stack's template; empty if it can, or there is none.
 
     It takes Datastore.Allocate, which nothing else here does (PVE::API2::Storage::Content, delete_content). Without it a
     destroy of the whole stack ends with a 403 when the container is gone already.
@@ -209,14 +226,14 @@ def why_keep_template(access: Access, agent: Agent, *, seconds: float = SECONDS)
     Raises:
         NodeError: The node could not be asked.
     """
-    if agent.template.url is None:
+    if wanted.template_datastore is None:
         return ""
-    path = f"/storage/{agent.template.datastore}"
+    path = f"/storage/{wanted.template_datastore}"
     if "Datastore.Allocate" in within(seconds, access, lambda: Node(access, seconds=seconds).privileges(path)):
         return ""
     return (
         f"token {access.token_id} lacks Datastore.Allocate on {path}, without which the template's file cannot be deleted: "
-        f"destroy the container alone, with `pipenv run agents down {agent.name}`"
+        f"destroy the container alone, with `{wanted.alone}`"
     )
 
 

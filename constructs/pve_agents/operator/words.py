@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from pve_agents.operator.events import Change, Diagnostic
+from pve_agents.settings.homelab import STORAGE_STACK
 from pve_agents.state_guard import CONTAINER
 
 __all__ = ["PROTECTED", "explained", "replaces_container", "sentence_of"]
@@ -29,6 +30,11 @@ def _locked(stack: str, diagnostic: Diagnostic) -> str:
 
 
 def _protected(stack: str, _: Diagnostic) -> str:
+    if stack == STORAGE_STACK:
+        return (
+            "storage.protect is true, and this would destroy the container that owns the volumes of agents, and the volumes with "
+            "it, or make a new one: set the setting back that causes it, or, if they may go, write protect: false there"
+        )
     agent = stack.removesuffix("-root")
     return (
         f"agents.{agent}.protect is true, and this would destroy the container or make a new one: set the setting back that "

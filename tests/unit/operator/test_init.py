@@ -478,3 +478,31 @@ def test_the_script_holds_no_secret(init: Init) -> None:
     init.written()
     key = next(it for it in init.text(f"~/{OWN}/hermes.env").splitlines() if it.startswith("API_SERVER_KEY="))
     assert key.partition("=")[2] not in init.text("build/token.sh")
+
+
+def test_the_script_gives_what_volumes_need(tmp_path: Path) -> None:
+    mounts = {
+        "mp0": {"kind": "pet", "volume": "home", "guest_path": "/home/me"},
+        "mp1": {"kind": "volume", "guest_path": "/data", "size_gib": 8, "datastore": "tank"},
+        "mp2": {"kind": "directory", "guest_path": "/fast", "datastore": "hdd"},
+    }
+    storage = {"datastore": "safe", "volumes": {"home": {"size_gib": 8}}}
+    (tmp_path / "homelab.yaml").write_text(
+        yaml.safe_dump({"storage": storage, "agents": {"hermes": {"mounts": mounts}}})
+    )
+    homelab = load_settings(tmp_path)
+    text = token_script(
+        homelab.agents.values(), user="terraform@pve", name="deploy", command="bash", storage=homelab.storage
+    )
+    given = re.findall(r"^  give (\w+ \S+) '(.*)'$", text, re.MULTILINE)
+    assert given == [
+        ("AgentContainer /vms", given[0][1]),
+        ("AgentRootfs /storage/local-lvm", "Datastore.AllocateSpace"),
+        ("AgentTemplate /storage/local", "Datastore.AllocateTemplate Datastore.Audit"),
+        ("AgentDownload /nodes/gihyeon", "Sys.AccessNetwork"),
+        # VM.Audit and VM.Config.Disk on the pet's own path are in the role on /vms.
+        ("AgentPetStorage /storage/safe", "Datastore.Audit"),
+        ("AgentRootfs /storage/tank", "Datastore.AllocateSpace"),
+        ("AgentRootfs /storage/hdd", "Datastore.AllocateSpace"),
+        ("AgentRootfs /storage/safe", "Datastore.AllocateSpace"),
+    ]

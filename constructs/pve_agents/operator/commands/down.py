@@ -14,7 +14,7 @@ from pve_agents.operator.stack import Stack
 from pve_agents.operator.stopped import REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
 from pve_agents.operator.words import explained
-from pve_agents.privileges import why_keep_template
+from pve_agents.privileges import Wanted, why_keep_template
 from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
 
@@ -37,7 +37,7 @@ def command(name: str, *, auto_approve: bool, template: bool) -> int:
                 f"agents.{name}.protect is true: write protect: false into homelab.yaml, and run this again",
                 status=REFUSED,
             )
-        if template and (why := why_keep_template(access(project.of_the_token), agent)):
+        if template and (why := why_keep_template(access(project.of_the_token), Wanted.by(agent))):
             raise Stopped(why, status=REFUSED)
         stacks = synthesis.stacks()
     root = Stack(f"{name}-root", stacks[f"{name}-root"], project.of_root)

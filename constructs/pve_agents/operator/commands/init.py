@@ -62,11 +62,14 @@ def command(*, yes: bool, **given: str | None) -> int:
         NewFile(project.root_file(), root_text(address, [it.name for it in agents if it.secret_names])),
         *_secrets(agents, values),
     ]
+    storage = load_settings(project.DIRECTORY).storage if settings.exists() else None
     script = project.DIRECTORY / "build" / "token.sh"
     login = _existing(project.root_file()).get("PVE_SSH") or f"root@{host_of(address)}"
     run = f"ssh {shlex.quote(login)} bash -s <build/token.sh >>.env"
     user, name = _token_name()
-    new.append(NewFile(script, token_script(agents, user=user, name=name, command=run), is_made_anew=True))
+    new.append(
+        NewFile(script, token_script(agents, user=user, name=name, command=run, storage=storage), is_made_anew=True)
+    )
     stay = {it.path: it.stays for it in new}
     write_all(new)
     for path, stays in stay.items():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pve_agents.privileges import NETWORK, NETWORK_ROLE, Wanted, lacking, network_path, zone_commands
-from pve_agents.settings import Agent
+from pve_agents.settings import Agent, Storage
+from pve_agents.settings.homelab import STORAGE_STACK
 
 __all__ = ["token_script"]
 
@@ -38,7 +39,7 @@ main
 """
 
 
-def token_script(agents: Iterable[Agent], *, user: str, name: str, command: str) -> str:
+def token_script(agents: Iterable[Agent], *, user: str, name: str, command: str, storage: Storage | None = None) -> str:
     """Return the script.
 
     Args:
@@ -46,17 +47,19 @@ def token_script(agents: Iterable[Agent], *, user: str, name: str, command: str)
         user: The token's user.
         name: The token's name below its user.
         command: What runs the script on the node.
+        storage: The pet container, for whose stack it is, too. Defaults to none.
     """
     wanted = list(agents)
-    gifts = dict.fromkeys([*(line for agent in wanted for line in _of(agent)), *_of_bridges(wanted)])
+    stacks = [*map(Wanted.by, wanted), *([Wanted.by_storage(storage, STORAGE_STACK)] if storage else [])]
+    gifts = dict.fromkeys([*(line for it in stacks for line in _of(it)), *_of_bridges(wanted)])
     return _TEXT.format(
         token=f"{user}!{name}", user=user, name=name, command=command, gifts="\n".join(f"  {it}" for it in gifts)
     )
 
 
-def _of(agent: Agent) -> Iterator[str]:
+def _of(wanted: Wanted) -> Iterator[str]:
     """All that the token would lack if it had nothing."""
-    for need in lacking(Wanted.by(agent), lambda _: set()):
+    for need in lacking(wanted, lambda _: set()):
         yield f"give {need.role} {need.grant_path} '{' '.join(need.privileges)}'"
 
 
