@@ -328,3 +328,29 @@ def test_without_the_projects_python_it_says_how_to_start_it(project: Project) -
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "The Python package pve_agents is missing: run `make setup`, and put `pipenv run` in front.\n"
+
+
+PETS = "storage: {vmid: 997, volumes: {home: {size_gib: 8, datastore: tank}}}\nagents: {scribe: {vmid: 119}}\n"
+
+
+def test_the_pet_containers_stack_gets_the_token_and_nobodys_secrets(project: Project, pve: Pve) -> None:
+    (project.directory / "homelab.yaml").write_text(PETS)
+    pve.grant({**GRANTED, "/vms/997": VM, "/storage/tank": ["Datastore.AllocateSpace"]})
+    assert project.run("deploy", "pet-storage", **ROOTS).returncode == 0
+    assert project.called is not None
+    _, environment = project.called
+    assert "PROXMOX_VE_API_TOKEN" in environment
+    assert not {"PVE_SSH", "SCRIBE_ENV_FILE"} & environment.keys()
+
+
+def test_what_the_pet_containers_stack_lacks_is_named(project: Project, pve: Pve) -> None:
+    (project.directory / "homelab.yaml").write_text(PETS)
+    pve.grant({**GRANTED, "/vms/997": VM})
+    done = project.run("deploy", "pet-storage")
+    assert (done.returncode, project.called) == (1, None)
+    assert "lacks Datastore.AllocateSpace on /storage/tank" in done.stderr
+    done = project.run("destroy", "pet-storage")
+    assert (
+        "destroy the container alone, with `pipenv run agents target pet-storage "
+        "proxmox_virtual_environment_container.pet-storage --destroy`"
+    ) in done.stderr
