@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 import yaml
 
@@ -26,6 +29,11 @@ def test_hermes_remembers_after_its_container_was_made_anew(project: Project, vi
     for disk in ("vm-999-disk-1", "vm-999-disk-2"):
         assert virtual_node.stat(f"/.volumes/local-lvm/{disk}") == "110000:110000 750"
     assert [it for it in virtual_node.host_changes if it.split()[0] in ("mkdir", "chown", "chmod")] == []
+    assert set(re.findall(r"… ok \(([^)]*)\)", project.agents("mend", "hermes").text)) == {"unchanged"}
+    checks = json.loads(project.agents("verify", "--json", "hermes").raw)["agents"]["hermes"]["checks"]
+    found = {it["name"]: (it["status"], it["detail"]) for it in checks}
+    assert found["volumes"] == ("ok", "/opt/hermes-data is open to user 10000:10000, /data is open to user 10000:10000")
+    assert found["config"] == ("ok", "mp0, mp1, features")
     memory = virtual_node.pve.volume_content(home) / "memories.md"
     memory.write_text("The user takes tea.")
     said = project.agents("recreate", "hermes", "--auto-approve").text

@@ -245,3 +245,15 @@ def test_without_its_volume_the_agent_is_not_deployed_onto_the_root_disk(project
     node.api("POST", f"/nodes/{NODE}/lxc/119/status/reboot", timeout=5)
     failed = project.apply(ok=False, stack="scribe-root")
     assert "mp0 at /data is missing" in failed.said
+
+
+def test_a_volume_that_is_not_the_agents_to_write_in_fails_the_checks(project: Project, node: VirtualNode) -> None:
+    project.configure({"scribe": {**SCRIBE, "mounts": {"mp0": VOLUME}}})
+    project.synthesize()
+    project.apply(stack="scribe")
+    project.apply(stack="scribe-root")
+    node.pve.volume_content("local-lvm:vm-119-disk-1").chmod(0o500)
+    said = project.agents("verify", "scribe", ok=False).text
+    assert "✗ volumes user 10000:10000 cannot write in /data" in said
+    project.agents("mend", "scribe")
+    assert "✓ volumes /data is open to user 10000:10000" in project.agents("verify", "scribe").text

@@ -28,6 +28,8 @@ from pve_agents.settings import (
     S3Backend,
     SettingsError,
     Startup,
+    Storage,
+    StoredVolume,
     Template,
     load_settings,
 )
@@ -2079,6 +2081,17 @@ def test_what_the_example_shows_in_comments_loads(load: Load) -> None:
         device = device.replace(f"\n    # {key}", f"\n    {key}")
     assert load(device).agents["hermes"].devices == {"dev0": Device(path="/dev/dri/renderD128")}
     assert "librarian" in load(text.replace("  # librarian:\n  #   vmid", "  librarian:\n    vmid")).agents
+
+
+def test_the_storage_that_the_example_shows_in_comments_loads_and_has_every_setting(load: Load) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    head, _, rest = text.partition("storage: null\n# storage:")
+    commented, agents = rest.split("\n\n", 1)
+    section = "storage:" + commented.replace("\n# ", "\n")
+    assert load(f"{head}{section}\n\n{agents}").storage == Storage(volumes={"hermes-home": StoredVolume(size_gib=32)})
+    stated = yaml.safe_load(section)["storage"]
+    assert stated.keys() == Storage.model_fields.keys()
+    assert stated["volumes"]["hermes-home"].keys() == StoredVolume.model_fields.keys()
 
 
 def test_the_example_names_the_schema() -> None:

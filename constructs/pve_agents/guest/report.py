@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from collections.abc import Iterator
 
 from pve_agents.guest.answers import Check
 from pve_agents.guest.checks import own_checks_of
+from pve_agents.guest.directories import workspace_fault
 from pve_agents.guest.machine import Machine, Ran
 from pve_agents.guest.plan import Plan, Workspace
 from pve_agents.guest.secrets import Secrets
@@ -40,9 +42,20 @@ def report(machine: Machine, plan: Plan, work: Work | None, secrets: Secrets, *,
         chat: Whether a check may cost money.
     """
     clock = _Clock(machine)
-    for check in check_all(work, chat=chat) if work else _check_from_outside(machine, plan, chat=chat):
+    checks = check_all(work, chat=chat) if work else _check_from_outside(machine, plan, chat=chat)
+    for check in itertools.chain(_check_volumes(machine, plan), checks):
         print("check", *_fields(check, clock, secrets), sep="\t", flush=True)
     return 0
+
+
+def _check_volumes(machine: Machine, plan: Plan) -> Iterator[Check]:
+    """Check that the volumes are there, and are their users' to work in: nobody sees them on the node."""
+    volumes = [it for it in plan.workspaces if it.mode]
+    faults = [fault for it in volumes if (fault := workspace_fault(machine, it))]
+    if faults:
+        yield Check("volumes", "failed", "; ".join(faults), "deploy again: `pipenv run agents up` and the agent's name")
+    elif volumes:
+        yield Check("volumes", "ok", ", ".join(f"{it.path} is open to user {it.owner}" for it in volumes))
 
 
 def _check_from_outside(machine: Machine, plan: Plan, *, chat: bool) -> Iterator[Check]:
