@@ -245,7 +245,15 @@ def options(value: str) -> dict[str, str]:
 def parse_mount(value: str) -> tuple[Path, str, bool]:
     """The node's directory, the place below the container's root, and whether it is read-only."""
     found = options(value)
-    return Path(value.split(",", maxsplit=1)[0]), found["mp"].strip("/"), found.get("ro") == "1"
+    return shown_by(value.split(",", maxsplit=1)[0]), found["mp"].strip("/"), found.get("ro") == "1"
+
+
+def shown_by(source: str) -> Path:
+    """Where on the node is what a mount shows: a directory, one on a datastore, or the file system of an image."""
+    if source.startswith("/"):
+        return Path(source)
+    store, _, name = source.partition(":")
+    return Path("/mnt/pve", store, "images", name) if ".subvol" in name else RUN / "volumes" / store / name
 
 
 def lose_power(place: Path) -> None:

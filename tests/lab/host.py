@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
+from tests.lab.container import make_disk, shown_by
+from tests.lab.sandbox import FIRST_ID, sh
 from tests.virtual_node.host import SOURCE, VirtualHost
 
 PCT = """\
@@ -36,6 +40,30 @@ class LabHost(VirtualHost):
     def real(self, path: str) -> Path:
         """Where a path of the host really is: there."""
         return Path(path)
+
+    def volume_path(self, source: str) -> str:
+        """Path of what a mount shows."""
+        return str(shown_by(source))
+
+    def make_volume(self, volume: str, size: int) -> None:
+        """Make a directory, or an image with an ext4 that is mounted; it is the root's of unprivileged containers."""
+        place = shown_by(volume)
+        place.mkdir(parents=True)
+        if size:
+            image = place.with_suffix(".raw")
+            make_disk(image, size >> 30)
+            sh("mount", "-o", "loop", image, place)
+        place.chmod(0o755)
+        os.chown(place, FIRST_ID, FIRST_ID)
+
+    def free_volume(self, volume: str) -> None:
+        """Remove it, with all that is in it."""
+        place = shown_by(volume)
+        image = place.with_suffix(".raw")
+        if image.exists():
+            sh("umount", place)
+            image.unlink()
+        shutil.rmtree(place)
 
 
 def show() -> None:

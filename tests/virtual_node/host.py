@@ -144,14 +144,19 @@ class VirtualHost(Records):
         store, _, name = source.partition(":")
         return f"/mnt/pve/{store}/images/{name}" if ".subvol" in name else f"/.volumes/{store}/{name}"
 
-    def own_volume(self, volume: str) -> None:
-        """Give a new volume to the root of unprivileged containers (pve-container src/PVE/LXC.pm, create_disks)."""
+    def make_volume(self, volume: str, _size: int) -> None:
+        """Make one, and give it to the root of unprivileged containers (pve-container src/PVE/LXC.pm, create_disks)."""
+        place = self.real(self.volume_path(volume))
+        place.mkdir(parents=True, exist_ok=True)
+        place.chmod(0o755)
         with self.changing() as state:
             state["owners"][self._key(volume)] = f"{GUEST_IDS.start}:{GUEST_IDS.start}"
-        self.real(self.volume_path(volume)).chmod(0o755)
 
-    def disown_volume(self, volume: str) -> None:
-        """Forget what was in a volume that is gone."""
+    def free_volume(self, volume: str) -> None:
+        """Remove one, with all that is in it."""
+        import shutil  # noqa: PLC0415
+
+        shutil.rmtree(self.real(self.volume_path(volume)), ignore_errors=True)
         with self.changing() as state:
             forget_owners(state, self._key(volume))
 

@@ -6,7 +6,6 @@ fakepve 0.5.0 knows a volume only as a text in a configuration: it never ends, a
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,8 +99,7 @@ class VolumesApi:
                 number += 1
             taken.add(volume)
         self.disks[volume] = Disk(vmid, size, size)
-        self.volume_content(volume).mkdir(parents=True, exist_ok=True)
-        self.machine.own_volume(volume)
+        self.machine.make_volume(volume, size)
         return volume
 
     # What becomes of them -------------------------------------------------------------------------------------------
@@ -132,8 +130,7 @@ class VolumesApi:
         if disk is None or disk.owner != vmid:
             return
         del self.disks[volume]
-        shutil.rmtree(self.volume_content(volume), ignore_errors=True)
-        self.machine.disown_volume(volume)
+        self.machine.free_volume(volume)
 
     async def _lxc_resize(self, user: str, v: Values) -> Any:
         config = self._find_ct(v["node"], v["vmid"]).config  # type: ignore[attr-defined]
