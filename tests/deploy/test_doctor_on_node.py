@@ -313,3 +313,21 @@ def test_wrong_settings_are_status_2_and_nobody_is_asked(doctor: Doctor, virtual
 def test_the_terraform_of_this_machine_is_new_enough(doctor: Doctor) -> None:
     found = doctor(TERRAFORM_BINARY_NAME=os.environ.get("TERRAFORM_BINARY_NAME", "terraform"))
     assert found["terraform"]["status"] == "ok"
+
+
+def test_a_directory_needs_a_datastore_that_can_hold_one(doctor: Doctor, virtual_node: VirtualNode) -> None:
+    virtual_node.grant("Datastore.AllocateSpace", "/storage/hdd")
+    volume = {"kind": "volume", "guest_path": "/data", "size_gib": 8}
+    directory = {"kind": "directory", "guest_path": "/fast", "datastore": "local-lvm"}
+    doctor.configure(mounts={"mp0": volume, "mp1": directory})
+    found = doctor()["volumes"]
+    assert (found["status"], found["detail"]) == (
+        "failed",
+        "mp1 is a directory, and local-lvm is of the type lvmthin, which holds none",
+    )
+    assert found["remedy"] == ("write kind: volume with a size_gib there, or a mounts.mp1.datastore of the type dir")
+    doctor.configure(mounts={"mp0": volume, "mp1": {**directory, "datastore": "hdd"}})
+    assert (doctor()["volumes"]["status"], doctor()["volumes"]["detail"]) == ("ok", "mp0 at /data, mp1 at /fast")
+    virtual_node.grant("Datastore.AllocateSpace", "/storage/local")
+    doctor.configure(mounts={"mp0": {**volume, "datastore": "local"}})
+    assert doctor()["volumes"]["detail"] == "datastore local holds backup, iso, vztmpl, not rootdir"

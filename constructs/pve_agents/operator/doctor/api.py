@@ -21,6 +21,7 @@ from pve_agents.operator.doctor.judging import (
     judge_template_store,
     judge_token,
     judge_vmid,
+    judge_volumes,
 )
 from pve_agents.privileges import Wanted, accepted, check
 from pve_agents.settings import Agent
@@ -101,12 +102,22 @@ def _of_agent(agent: Agent, api: _Api, token: Check) -> list[Check]:
             node,
             privileges,
         ),
+        *_of_volumes(agent, api, new, (node, privileges)),
         *_of_template(agent, api, new, (node, privileges)),
         new(
             "bridge",
             lambda: judge_bridge(agent.node, agent.network.bridge, api.stock.bridges(agent.node), api.access),
             node,
         ),
+    ]
+
+
+def _of_volumes(agent: Agent, api: _Api, new: Callable[..., Check], grounds: tuple[Check, ...]) -> list[Check]:
+    """Nothing where there is none."""
+    if not agent.volumes:
+        return []
+    return [
+        new("volumes", lambda: judge_volumes(agent.node, agent.volumes, api.stock.datastores(agent.node)), *grounds)
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from pve_agents.findings import Outcome, failed, ok, parted, skipped, warning
 from pve_agents.node_access import Access, NodeError
@@ -10,6 +10,7 @@ from pve_agents.node_stock import Datastore
 from pve_agents.privileges import network_commands
 from pve_agents.settings import Disk, Template
 from pve_agents.vmid_holder import Holder
+from pve_agents.volumes.wanted import AttachedVolume, NewVolume
 
 __all__ = [
     "CORRECT",
@@ -23,6 +24,7 @@ __all__ = [
     "judge_template_store",
     "judge_token",
     "judge_vmid",
+    "judge_volumes",
 ]
 
 CORRECT = "correct it in .env"
@@ -30,6 +32,8 @@ CORRECT = "correct it in .env"
 _GIB = 1024**3
 # A volume there takes its whole size at once; elsewhere it grows with what is written.
 _THICK = frozenset({"lvm", "iscsidirect"})
+# Where a volume can be a directory.
+_WITH_PATHS = frozenset({"btrfs", "cephfs", "cifs", "dir", "nfs"})
 _MOST_NAMES = 6
 
 
@@ -86,6 +90,22 @@ def judge_disk(node: str, wanted: Disk, datastores: Mapping[str, Datastore], *, 
             return failed(f"{has}, and the disk takes {wanted.size_gib}", remedy)
         return warning(f"{has}, and the disk may grow to {wanted.size_gib}", remedy)
     return ok(has)
+
+
+def judge_volumes(node: str, volumes: Sequence[AttachedVolume], datastores: Mapping[str, Datastore]) -> Outcome:
+    """Whether the datastores of the volumes that the container is to own are there and may hold them."""
+    for it in volumes:
+        if not isinstance(it.source, NewVolume):
+            continue
+        name, key = it.source.datastore, f"mounts.{it.key}.datastore"
+        if problem := _unfit(node, name, "rootdir", key, datastores):
+            return problem
+        if not it.source.size_gib and datastores[name].kind not in _WITH_PATHS:
+            return failed(
+                f"{it.key} is a directory, and {name} is of the type {datastores[name].kind}, which holds none",
+                f"write kind: volume with a size_gib there, or a {key} of the type dir",
+            )
+    return ok(", ".join(f"{it.key} at {it.place}" for it in volumes))
 
 
 def judge_template_store(node: str, name: str, datastores: Mapping[str, Datastore]) -> Outcome:
