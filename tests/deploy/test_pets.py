@@ -324,3 +324,22 @@ def test_a_second_terraform_is_refused_while_the_first_one_works(pets: Project) 
         lock.write_text('{"ID": "1", "Who": "somebody"}')
         refused = pets.apply(ok=False, stack=PETS)
     assert "Error acquiring the state lock" in refused.errors[0]
+
+
+def test_from_a_directory_of_the_node_to_a_volume(project: Project, node: VirtualNode) -> None:
+    """As docs/storage.md has it: the same place, and what was there can be copied before."""
+    bind = {"host_path": "/mnt/pve/hdd/hermes", "guest_path": "/data"}
+    project.deploy_both(mounts={"mp0": bind}, protect=False)
+    project.storage = STORAGE
+    project.configure(mounts={"mp0": MOUNT}, protect=False)
+    refused = project.agents("up", "--auto-approve", "--no-doctor", ok=False)
+    assert 'mp0 is taken: it holds "/mnt/pve/hdd/hermes,mp=/data,replicate=0"' in refused.text
+    assert "take that one off in the web interface" in refused.text
+    node.set_config(118, delete="mp0")
+    said = project.agents("up", "--auto-approve", "--no-doctor").text
+    assert "mp0 only changes at a start" in said
+    assert mounts(node, 118) == {"mp0": f"{HOME},mp=/data,size=32G"}
+    assert node.api("GET", f"/nodes/{NODE}/lxc/118/config", current=1)["mp0"] == mounts(node, 118)["mp0"]
+    # What root had attached under the key, root takes back no more; its directory stays.
+    assert node.stat("/mnt/pve/hdd/hermes") == "110000:110000 750"
+    assert "nothing to do" in project.agents("up", "--auto-approve", "--no-doctor").text
