@@ -56,9 +56,8 @@ class _TokensMount(Mount):
     @property
     def options(self) -> dict[str, str]:
         """Options of the mount as Proxmox VE spells them, without those that only repeat its defaults."""
-        backup: bool = getattr(self, "backup", False)
-        options = {"backup": backup and "1", "ro": self.read_only and "1"}
-        return {name: value for name, value in options.items() if value}
+        flags = {"backup": getattr(self, "backup", False), "ro": self.read_only}
+        return {name: "1" for name, is_set in flags.items() if is_set}
 
 
 class VolumeMount(_TokensMount):
