@@ -124,7 +124,7 @@ class PetStorage(Construct):
         self.volumes.resource.override_logical_id(f"{self.resource.friendly_unique_id}_volumes")
 
     def volume(self, name: str) -> PetVolume:
-        """Return a volume, to be attached to an agent's container: ``AttachedVolume("/data", storage.volume("hermes-home"))``.
+        """Return a volume, to be attached to an agent's container: ``AttachedVolume("/data", storage.volume("agent-home"))``.
 
         It is plain values: the stack that attaches it deploys alone.
 

@@ -96,6 +96,9 @@ class Container:
     def start(self, config: Mapping[str, Any]) -> None:
         """Start it with the configuration that `pct config` shows."""
         self.rootfs.mkdir(parents=True, exist_ok=True)
+        # Its root has to get there, whatever the umask: see below.
+        for place in (self.directory, self.rootfs):
+            place.chmod(0o755)
         sh("mount", "-o", "loop", self.disk, self.rootfs)
         try:
             self._set_up(config)

@@ -101,7 +101,7 @@ def test_each_kind_says_what_the_token_must_be_allowed_to_do(load: Load) -> None
         ),
         (
             {"kind": "pet", "guest_path": "/x"},
-            ["volume: this is missing; write the name of a volume of the section storage, such as hermes-home."],
+            ["volume: this is missing; write the name of a volume of the section storage, such as agent-home."],
         ),
         (
             {**DIRECTORY, "size_gib": 8},

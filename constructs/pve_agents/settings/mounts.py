@@ -198,7 +198,7 @@ class PetMount(_TokensMount):
     }
     required: ClassVar[Mapping[str, str]] = {
         "guest_path": "where the volume shows in the container, such as /data",
-        "volume": "the name of a volume of the section storage, such as hermes-home",
+        "volume": "the name of a volume of the section storage, such as agent-home",
     }
 
     kind: Literal["pet"] = "pet"

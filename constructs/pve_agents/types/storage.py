@@ -206,7 +206,7 @@ VolumeName = Annotated[
     Text(
         "a volume's name",
         r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?",
-        "at most 40 small letters, digits and hyphens, such as hermes-home",
+        "at most 40 small letters, digits and hyphens, such as agent-home",
         40,
     ),
 ]
