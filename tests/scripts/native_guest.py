@@ -19,7 +19,8 @@ from tests.virtual_node import host as virtual
 GATEWAY = "pve-agent-hermes.service"
 SWITCH = "pve-agents-switch-hermes.service"
 NATIVE: dict[str, Any] = {"runtime": "native", "package": {"version": "0.19.0"}}
-DOCKER: dict[str, Any] = {"runtime": "docker"}
+# With this policy Docker starts at its own start what somebody has stopped.
+DOCKER: dict[str, Any] = {"runtime": "docker", "restart": "always"}
 
 
 class NativeGuest(Guest):

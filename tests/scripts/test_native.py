@@ -215,7 +215,7 @@ def test_a_new_runtime_that_does_not_run_leaves_docker_answering(in_docker: Nati
     assert ran.returncode == 1
     assert in_docker.runs() == {"docker"}
     policies = {it["HostConfig"]["RestartPolicy"]["Name"] for it in in_docker.system["containers"].values()}
-    assert policies == {"unless-stopped"}
+    assert policies == {"always"}
 
 
 def test_docker_that_does_not_run_leaves_the_units_answering(deployed: NativeGuest) -> None:
