@@ -102,7 +102,7 @@ def tried(container: Container) -> Iterator[tuple[Trial, str]]:
 def _holds(container: Container, trial: Trial, directives: list[str]) -> bool | None:
     """Tell whether the proof succeeds; none where not even `true` does."""
     properties = [word for it in (f"User={trial.user}", *directives) for word in ("-p", it)]
-    run = ("systemd-run", "--quiet", "--wait", "--pipe", *properties, "--")
+    run = ("systemd-run", "--quiet", "--collect", "--wait", "--pipe", *properties, "--")
     if container.run(*run, "true", check=False).returncode:
         return None
     return container.run(*run, "bash", "-c", trial.proof, check=False).returncode == 0
