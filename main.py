@@ -35,7 +35,8 @@ def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
     app = App(stack_traces=False, outdir=outdir)
     for agent in homelab.agents.values():
         AgentStack(app, agent.name, agent=agent, backend=homelab.backend)
-        AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
+        if agent.delivery == "root":
+            AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
     return app
 
 

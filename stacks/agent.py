@@ -15,12 +15,15 @@ from pve_agents.settings import Agent, Backend, LocalBackend
 from pve_agents.state_guard import StateGuard
 from pve_agents.terraform import command
 from stacks.backend import store_state
+from stacks.delivery import deliver
 
 _CHECK_TOKEN = Path(__file__).parent.parent / "scripts" / "check-token"
 
 
 class AgentStack(TerraformStack):
     """Creates the agent's container, with the credential of the environment and none in its configuration.
+
+    With ``delivery: console`` it also delivers payload and secrets through the container's console, and runs the bootstrap.
 
     The provider takes the endpoint and the token from ``PROXMOX_VE_ENDPOINT``, ``PROXMOX_VE_API_TOKEN`` and
     ``PROXMOX_VE_INSECURE``.
@@ -90,8 +93,11 @@ class AgentStack(TerraformStack):
             started=agent.started,
             protect=agent.protect,
             adopt=agent.adopt,
+            root_console=agent.delivery == "console",
             check=check,
         )
+        if agent.delivery == "console":
+            deliver(self, agent, made_for=container.resource)
 
         if agent.protect:
             # Terraform's own refusal of a destroy names no setting.

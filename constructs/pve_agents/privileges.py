@@ -23,6 +23,9 @@ CONTAINER = (
     "VM.PowerMgmt",
 )
 
+CONSOLE = "VM.Console"
+"""What it takes besides to deliver through the container's own console."""
+
 NETWORK_ROLE, NETWORK = "AgentNetwork", "SDN.Use"
 
 Held = Callable[[str], set[str]]
@@ -41,6 +44,8 @@ class Wanted:
     pool: str | None = None
     """The pool that the container joins, whose privileges then count as well."""
     stack: str | None = None
+    console: bool = False
+    """Whether the token opens the container's console."""
 
     @classmethod
     def by(cls, agent: Agent) -> Wanted:
@@ -52,6 +57,7 @@ class Wanted:
             rootfs_datastore=agent.disk.datastore,
             template_datastore=agent.template.datastore if agent.template.url else None,
             pool=agent.pool,
+            console=agent.delivery == "console",
         )
 
     @property
@@ -64,6 +70,7 @@ class Wanted:
             "rootfs-datastore": self.rootfs_datastore,
             "template-datastore": self.template_datastore,
             "pool": self.pool,
+            "console": "yes" if self.console else None,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -210,7 +217,8 @@ def _container(wanted: Wanted, held: Held) -> Need:
     if wanted.pool:
         path = grant_path = f"/pool/{wanted.pool}"
         privileges = privileges | held(path)
-    return Need(path, CONTAINER, _without(CONTAINER, privileges), grant_path, "AgentContainer")
+    wants = (*CONTAINER, CONSOLE) if wanted.console else CONTAINER
+    return Need(path, wants, _without(wants, privileges), grant_path, "AgentContainer")
 
 
 def _storage(held: Held, datastore: str, privileges: tuple[str, ...], role: str) -> Need:

@@ -30,17 +30,17 @@ def refuse_what_is_lost(deployments: Sequence[Deployment], allowed: Sequence[str
 
 
 def deploy(deployment: Deployment, out: Output) -> None:
-    """Deploy an agent's two stacks, one after the other.
+    """Deploy an agent's stacks, one after the other.
 
     Raises:
         Stopped: One of them failed.
     """
-    for stack, found in ((deployment.token, deployment.by_token), (deployment.root, deployment.by_root)):
+    for stack, found in deployment.planned_stacks:
         # In a container that is to be stopped, root can do nothing.
         if found.is_change and (stack is deployment.token or deployment.agent.started):
             apply(stack, out, "deployed")
     # Where Terraform knows of no change, and yet the node is not as it should be.
-    if deployment.agent.started and not deployment.by_root.is_change:
+    if deployment.agent.started and not (deployment.by_root and deployment.by_root.is_change):
         look = deployment.look
         # A container that has just been started was seen from outside alone.
         due = look.see() if deployment.by_token.is_change else look.plan

@@ -29,6 +29,9 @@ __all__ = ["BindMount", "Device", "Devices", "Mounts", "nested_problem"]
 class BindMount(Model):
     """Directory of the node in a container, made and mounted by the agent's root stack."""
 
+    is_volume: ClassVar[bool] = False
+    """Whether an API token attaches it; otherwise the root stack does."""
+
     synonyms: ClassVar[Mapping[str, str]] = {
         "mp": "guest_path",
         "path": "host_path or guest_path",
