@@ -11,7 +11,10 @@ import pytest
 from tests.deploy.project import CONTAINER, Project
 from tests.virtual_node.node import ROOT, VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [
+    pytest.mark.terraform,
+    pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning"),
+]
 
 CANARY = "sk-canary-5ec2e7c0ffee5ec2e7c0ffee"
 PLAIN: dict[str, Any] = {"delivery": "console", "mounts": {}, "hermes": None, "secrets": ["LITELLM_API_KEY"]}
@@ -176,3 +179,36 @@ def test_the_example_is_deployed_verified_and_destroyed_with_a_token_and_nothing
     assert virtual_node.ssh_calls == []
     assert not [it for it in virtual_node.host.lines("calls") if it[0] in ("pct", "lxc-attach", "lxc-info", "chown")]
     assert virtual_node.pve.consoles.frames > 0
+
+
+# What a first delivery changes in the container; and as which change of a run each comes round when the one before has died
+# there: a payload is unpacked from the start, and so are secrets written.
+NEW = "/opt/pve-agents/hermes.new"
+CHANGES = {
+    f"guest-rm -rf {NEW} {NEW}.tar.gz": 1,
+    "guest-mkdir -p /opt/pve-agents": 2,
+    f"guest-mkdir {NEW}": 3,
+    f"guest-tar -xzf {NEW}.tar.gz -C {NEW} --no-same-owner": 4,
+    f"guest-rm -f {NEW}.tar.gz": 5,
+    f"guest-mv -T {NEW} /opt/pve-agents/hermes": 6,
+    "guest-mkdir -p -m 0700 /etc/pve-agents": 1,
+    "guest-chown -h 0:0 /etc/pve-agents": 2,
+    "guest-rm -f /etc/pve-agents/hermes.env.new": 3,
+    "guest-chown 0:0 /etc/pve-agents/hermes.env.new": 4,
+    "guest-mv -T /etc/pve-agents/hermes.env.new /etc/pve-agents/hermes.env": 5,
+}
+
+
+def test_whatever_command_dies_the_next_run_ends_where_all_end(console: Project, virtual_node: VirtualNode) -> None:
+    console.create_container(cmode="shell", unprivileged=1)
+    for command, number in CHANGES.items():
+        virtual_node.kill_host_command_at(number, "after")
+        died = console.agents("mend", "hermes", ok=False)
+        assert virtual_node.host_changes[-1] == command
+        assert "run it again" in died.text or "run this again" in died.text
+
+    console.agents("mend", "hermes")
+
+    assert CANARY in virtual_node.guest(118, "/etc/pve-agents/hermes.env").read_text()
+    assert not virtual_node.guest(118, NEW).exists()
+    assert console.agents("drift", "hermes").code == 0

@@ -20,6 +20,8 @@ from pve_agents.node_console import LONGEST_FRAME, Console, ConsoleError
 from tests.deploy.project import Project
 from tests.virtual_node.node import VirtualNode
 
+pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+
 PATH = "nodes/gihyeon/lxc/118"
 PRIVILEGE = "VM.Console on /vms/118"
 CANARY = "sk-canary-c0501eca11c0501eca11"

@@ -23,6 +23,7 @@ from tests.lab.sandbox import CACHE, ROOT, RUN, LabError, first_process, run_ins
 # Hermes goes last: at its end it is destroyed.
 CASES = (
     "tests/lab/test_application.py",
+    "tests/lab/test_console.py",
     "tests/lab/test_gateway.py",
     "tests/lab/test_native.py",
     "tests/lab/test_lab.py",

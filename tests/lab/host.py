@@ -37,6 +37,10 @@ class LabHost(VirtualHost):
         """Where a path of the host really is: there."""
         return Path(path)
 
+    def terminal(self, vmid: str = "") -> list[str]:
+        """What runs in a terminal (pve-container, get_console_command): a shell of the container's root, or one here."""
+        return ["lxc-attach", "-n", vmid, "--clear-env"] if vmid else [str(self.bin / "bash"), "-l"]
+
 
 def show() -> None:
     """Show which guests there are, and how they are configured: `NODE'S-DIRECTORY`."""

@@ -80,7 +80,8 @@ def test_only_a_stack_that_delivers_gets_secrets(load: Load) -> None:
     agents = [load("delivery: console, secrets: [A_KEY]"), load("secrets: [B_KEY]")]
     assert agents[0].delivery_variables == {"A_KEY", "SCRIBE_ENV_FILE"}
     assert agents[1].delivery_variables == frozenset()
-    everything = dict.fromkeys(("A_KEY", "B_KEY", "SCRIBE_ENV_FILE", "OTHER_ENV_FILE", "PVE_SSH", "HOME"), "x")
+    names = ("A_KEY", "B_KEY", "SCRIBE_ENV_FILE", "OTHER_ENV_FILE", "PVE_SSH", "HOME")
+    everything: dict[str, str] = dict.fromkeys(names, "x")
     given = for_stacks(
         everything, token=True, root=False, secrets={"A_KEY", "B_KEY"}, delivered=agents[0].delivery_variables
     )

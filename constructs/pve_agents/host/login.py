@@ -75,12 +75,12 @@ class Login:
     def _earlier(self) -> Ticket | None:
         try:
             kept = json.loads(self._kept.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            is_good = kept["address"] == self._where.address
+            is_good &= time.time() < float(kept["until"]) <= time.time() + _LIFETIME_SECONDS
+            found = self._made(str(kept["secret"]), str(kept["csrf"]))
+        except (OSError, ValueError, LookupError, TypeError):
             return None
-        if kept["address"] != self._where.address or not time.time() < kept["until"] <= time.time() + _LIFETIME_SECONDS:
-            self.forget()
-            return None
-        return self._made(kept["secret"], kept["csrf"])
+        return found if is_good else None
 
     def _new(self) -> Ticket:
         answer = self._post({"username": ROOT, "password": self._password()}, self._wrong_password())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pve_agents.agents.app import app_of
-from pve_agents.findings import Check, Finding, Outcome, failed, ok, parted
+from pve_agents.findings import Check, Finding, Outcome, ok, skipped
 from pve_agents.host.place import transport_of
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.operator.doctor.api import checks as checks_of_api
@@ -59,8 +59,8 @@ def _credentials(project: Project, agent: Agent) -> Check:
             return ok("the API token alone: files and secrets go through the container's console")
         try:
             way = transport_of(project.of_root).name
-        except (Stopped, WrongSettingsError) as error:
-            return failed(*parted(str(error), "correct it in root.env"))
+        except (Stopped, WrongSettingsError):
+            return skipped("the check `root` says what is wrong with the way there")
         return ok(f"the API token, and root on {agent.node} by {way}")
 
     return Check("credentials", tell, agent=agent.name)
