@@ -14,7 +14,7 @@ from pve_agents.privileges import Wanted
 from pve_agents.settings import Agent, Backend, LocalBackend
 from pve_agents.state_guard import StateGuard
 from pve_agents.terraform import command
-from stacks.backend import store_state
+from stacks.backend import store_state, warn_of_a_state_of_roots
 from stacks.delivery import deliver
 
 _CHECK_TOKEN = Path(__file__).parent.parent / "scripts" / "check-token"
@@ -98,6 +98,7 @@ class AgentStack(TerraformStack):
         )
         if agent.delivery == "console":
             deliver(self, agent, made_for=container.resource)
+            warn_of_a_state_of_roots(self, backend, agent.name)
 
         if agent.protect:
             # Terraform's own refusal of a destroy names no setting.

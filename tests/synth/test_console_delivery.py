@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,3 +60,14 @@ def test_nothing_of_it_is_for_root(stack: dict[str, Any]) -> None:
 def test_the_token_is_asked_for_one_privilege_more(stack: dict[str, Any]) -> None:
     (check,) = stack["resource"]["terraform_data"]["scribe_token_check"]["provisioner"]
     assert check["local-exec"]["command"].split("--console ")[1].split()[0] == "yes"
+
+
+def test_what_root_has_set_up_before_is_not_forgotten_in_silence(synthesize: Synthesize, tmp_path: Path) -> None:
+    settings = {"agents": {"scribe": {"vmid": 119, "delivery": "console"}}}
+    for resources, count in (([], 0), ([{"type": "null_resource"}], 1)):
+        (tmp_path / "terraform.scribe-root.tfstate").write_text(json.dumps({"resources": resources}))
+        synthesize(settings, stack="scribe")
+        manifest = json.loads((tmp_path / "cdktf.out" / "manifest.json").read_text())
+        said = [it["message"] for it in manifest["stacks"]["scribe"]["annotations"] if it["level"] == "@cdktf/warn"]
+        assert [it for it in said if "run `pipenv run cdktf destroy scribe-root`" in it] == said
+        assert len(said) == count

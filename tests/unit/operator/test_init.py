@@ -478,3 +478,15 @@ def test_the_script_holds_no_secret(init: Init) -> None:
     init.written()
     key = next(it for it in init.text(f"~/{OWN}/hermes.env").splitlines() if it.startswith("API_SERVER_KEY="))
     assert key.partition("=")[2] not in init.text("build/token.sh")
+
+
+def test_for_an_agent_that_nobody_is_root_for_nothing_of_roots_is_written(init: Init) -> None:
+    settings = "agents: {hermes: {delivery: console, mounts: {}}}\n"
+    (init.project / "homelab.yaml").write_text(settings)
+
+    assert init.written(*ADDRESS) == [".env", f"~/{OWN}/hermes.env", "build/token.sh"]
+
+    assert dotenv_values(init.project / ".env")["HERMES_ENV_FILE"] == f"~/{OWN}/hermes.env"
+    assert not (init.home / OWN / "root.env").exists()
+    script = (init.project / "build" / "token.sh").read_text()
+    assert "VM.Console" in script.partition("give AgentContainer /vms")[2].partition("\n")[0]
