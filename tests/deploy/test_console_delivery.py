@@ -181,6 +181,20 @@ def test_the_example_is_deployed_verified_and_destroyed_with_a_token_and_nothing
     assert virtual_node.pve.consoles.frames > 0
 
 
+def test_a_container_that_is_stopped_is_started_where_somebody_without_root_can(
+    console: Project, virtual_node: VirtualNode
+) -> None:
+    console.create_container(cmode="shell", unprivileged=1)
+    virtual_node.api("POST", "/nodes/gihyeon/lxc/118/status/stop")
+
+    mended = console.agents("mend", "hermes", ok=False)
+    verified = console.agents("verify", "hermes", ok=False)
+
+    assert "refused: container 118 is stopped: start it in the web interface, then run this again" in mended.text
+    assert "start it in the web interface" in verified.text
+    assert "pct" not in mended.text + verified.text
+
+
 # What a first delivery changes in the container; and as which change of a run each comes round when the one before has died
 # there: a payload is unpacked from the start, and so are secrets written.
 NEW = "/opt/pve-agents/hermes.new"

@@ -124,7 +124,7 @@ def _container(node: Place, facts: Facts, foreign: str, report: _Report) -> str:
         return f"container {vmid} is not as declared"
     if facts.state != "running":
         why = f"container {vmid} is {facts.state or 'in no known state'}"
-        report("container", "failed", why, f"run `pct start {vmid}` on {facts.node}")
+        report("container", "failed", why, _start(node))
         return why
     report("container", "ok", f"running on {facts.node}")
     return ""
@@ -166,7 +166,15 @@ def _payload(node: Node, facts: Facts, outside: str, report: _Report) -> None:
         report("payload", "ok", payload.directory)
 
 
+def _start(place: Place) -> str:
+    if place.wanted.by_console:
+        return "start it in the web interface"
+    return f"run `pct start {place.wanted.vmid}` on {place.wanted.node}"
+
+
 def _reboot(node: Node) -> str:
+    if node.wanted.by_console:
+        return "reboot it in the web interface"
     return f"run `{shlex.join(reboot_words(node.wanted))}` on {node.wanted.node}"
 
 
