@@ -39,7 +39,8 @@ def compose(homelab: Homelab, *, outdir: str | None = None) -> App:
         PetStorageStack(app, STORAGE_STACK, storage=homelab.storage, backend=homelab.backend)
     for agent in homelab.agents.values():
         AgentStack(app, agent.name, agent=agent, backend=homelab.backend, storage=homelab.storage)
-        AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
+        if agent.delivery == "root":
+            AgentRootStack(app, f"{agent.name}-root", agent=agent, backend=homelab.backend)
     return app
 
 

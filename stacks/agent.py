@@ -15,7 +15,8 @@ from pve_agents.settings import Agent, Backend, LocalBackend, Storage
 from pve_agents.state_guard import StateGuard
 from pve_agents.terraform import command
 from pve_agents.volume_spec import wanted_volumes
-from stacks.backend import store_state
+from stacks.backend import store_state, warn_of_a_state_of_roots
+from stacks.delivery import deliver
 
 _SCRIPTS = Path(__file__).parent.parent / "scripts"
 _CHECK_TOKEN, _ATTACH_VOLUMES = _SCRIPTS / "check-token", _SCRIPTS / "attach-volumes"
@@ -23,6 +24,8 @@ _CHECK_TOKEN, _ATTACH_VOLUMES = _SCRIPTS / "check-token", _SCRIPTS / "attach-vol
 
 class AgentStack(TerraformStack):
     """Creates the agent's container, with the credential of the environment and none in its configuration.
+
+    With ``delivery: console`` it also delivers payload and secrets through the container's console, and runs the bootstrap.
 
     The provider takes the endpoint and the token from ``PROXMOX_VE_ENDPOINT``, ``PROXMOX_VE_API_TOKEN`` and
     ``PROXMOX_VE_INSECURE``.
@@ -95,11 +98,11 @@ class AgentStack(TerraformStack):
             started=agent.started,
             protect=agent.protect,
             adopt=agent.adopt,
+            root_console=agent.delivery == "console",
             check=check,
         )
-
         # Who had a volume of the pet container may have one no more, and has to give it back.
-        if agent.volumes or storage:
+        volumes = (
             VolumeMounts(
                 self,
                 f"{agent.name}_volumes",
@@ -107,6 +110,12 @@ class AgentStack(TerraformStack):
                 wanted=wanted_volumes(agent, storage),
                 container=container.resource,
             )
+            if agent.volumes or storage
+            else None
+        )
+        if agent.delivery == "console":
+            deliver(self, agent, made_for=container.resource, after=[volumes.resource] if volumes else [])
+            warn_of_a_state_of_roots(self, backend, agent.name)
 
         if agent.protect:
             # Terraform's own refusal of a destroy names no setting.

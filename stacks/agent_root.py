@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from cdktf import Annotations, ITerraformDependable, TerraformStack
-from cdktf_cdktf_provider_null.provider import NullProvider
+from cdktf import TerraformStack
 from constructs import Construct
 
-from pve_agents import Agent, GuestPayload, Host, HostStep
-from pve_agents.root_spec import STEPS, payload_of, root_spec
-from pve_agents.settings import Backend
+from pve_agents.settings import Agent, Backend
 from pve_agents.state_guard import StateGuard
 from stacks.backend import store_state
+from stacks.delivery import deliver
 
 
 class AgentRootStack(TerraformStack):
@@ -31,14 +29,4 @@ class AgentRootStack(TerraformStack):
         """
         super().__init__(scope, id_)
         store_state(self, backend, StateGuard(id_))
-        NullProvider(self, "null")
-
-        for sentence in agent.warnings:
-            Annotations.of(self).add_warning(sentence)
-        content = GuestPayload(self, "payload", name=agent.name, payload=payload_of(agent))
-        spec = root_spec(agent, content.payload, archive=content.path)
-        host = Host(self, "host", spec=spec)
-        previous: list[ITerraformDependable] = []
-        for step, owns in STEPS.items():
-            name = f"{agent.name}_{step.replace('-', '_')}"
-            previous = [HostStep(self, name, host=host, step=step, owns=owns, depends_on=previous).resource]
+        deliver(self, agent)

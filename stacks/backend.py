@@ -70,6 +70,23 @@ def store_state(stack: cdktf.TerraformStack, backend: Backend, guard: StateGuard
             stack.add_override("terraform.backend.pg.conn_str", None)
 
 
+def warn_of_a_state_of_roots(stack: cdktf.TerraformStack, backend: Backend, agent: str) -> None:
+    """Say so where an agent that nobody is root for any more has a state of root's, as far as that is a file here.
+
+    Args:
+        stack: The stack that says it.
+        backend: Where states are kept.
+        agent: The agent.
+    """
+    file = f"terraform.{agent}-root.tfstate"
+    state = read_state(Path(cdktf.App.of(stack).outdir).parent / file) if isinstance(backend, LocalBackend) else None
+    if isinstance(state, dict) and state.get("resources"):
+        cdktf.Annotations.of(stack).add_warning(
+            f"agents.{agent}.delivery: {file} still holds what root has set up, which this leaves as it is; to have it taken "
+            f"back, write delivery: root, run `pipenv run cdktf destroy {agent}-root`, and then this again."
+        )
+
+
 @jsii.implements(IValidation)
 class _Refused:
     """Says what is wrong when the app is synthesized, before any command of Terraform's."""

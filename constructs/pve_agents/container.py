@@ -11,6 +11,7 @@ from cdktf import ITerraformDependable, TerraformResource, TerraformResourceLife
 from constructs import Construct, IValidation
 from imports.proxmox.virtual_environment_container import (
     VirtualEnvironmentContainer,
+    VirtualEnvironmentContainerConsole,
     VirtualEnvironmentContainerCpu,
     VirtualEnvironmentContainerDisk,
     VirtualEnvironmentContainerFeatures,
@@ -110,6 +111,7 @@ class AgentContainer(Construct):
         started: bool = True,
         protect: bool = True,
         adopt: bool = False,
+        root_console: bool = False,
         stopping: Stopping | None = None,
         timeout_create_seconds: int = 300,
         check: TokenCheck | None = None,
@@ -141,6 +143,8 @@ class AgentContainer(Construct):
                 agent's memory. This is not the ``protection`` flag of Proxmox VE, which would also refuse new mounts;
                 who sets that one by hand keeps it.
             adopt: Whether to import the container that already has this VMID instead of creating one.
+            root_console: Whether its console is a shell of its root's, for whoever holds ``VM.Console``, without a login. A
+                container that has another one is rebooted for it. Left alone by default.
             stopping: How long what runs in it may take to stop; 180 seconds for the whole container by default. Where
                 that is more than a node that shuts down waits by itself, ``startup`` says so unless it says ``down``.
             timeout_create_seconds: How long creating may take; the provider's own default is half an hour.
@@ -202,6 +206,7 @@ class AgentContainer(Construct):
                 template_file_id=template.file_id, type=os_type
             ),
             startup=_startup(startup, stopping),
+            console=VirtualEnvironmentContainerConsole(type="shell") if root_console else None,
             # The output reads the address: without this, the provider may take an IPv6 one for enough.
             wait_for_ip=VirtualEnvironmentContainerWaitForIp(ipv4=True) if started else None,
             timeout_create=timeout_create_seconds,
@@ -224,7 +229,7 @@ class AgentContainer(Construct):
             adopt=adopt,
         )
         self.resource.lifecycle = TerraformResourceLifecycle(
-            ignore_changes=IGNORED,
+            ignore_changes=[it for it in IGNORED if not (root_console and it == "console")],
             prevent_destroy=protect,
             precondition=guard.preconditions,
             postcondition=guard.postconditions,

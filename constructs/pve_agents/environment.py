@@ -31,7 +31,9 @@ TOKENS_OWN = frozenset(
 )
 """What only the stacks of the API token need."""
 
-ROOTS_OWN = frozenset({"PVE_TRANSPORT", "PVE_SSH", "PVE_READ_TOKEN", "PVE_PASTE_DEADLINE_SECONDS"})
+ROOTS_OWN = frozenset(
+    {"PVE_TRANSPORT", "PVE_SSH", "PVE_READ_TOKEN", "PVE_PASTE_DEADLINE_SECONDS", "PVE_ROOT_PASSWORD_FILE"}
+)
 """What only the stacks of root need, beside the agents' secrets and what names the files with those."""
 
 ROOT_FILE = ".config/pve-agents/root.env"
@@ -166,12 +168,28 @@ def _refusal(name: str, value: str) -> str | None:
 
 
 def for_stacks(
-    environment: Mapping[str, str], *, token: bool, root: bool, secrets: Collection[str] = ()
+    environment: Mapping[str, str],
+    *,
+    token: bool,
+    root: bool,
+    secrets: Collection[str] = (),
+    delivered: Collection[str] = (),
 ) -> dict[str, str]:
-    """An environment without the credentials of those stacks that a command is not about."""
+    """An environment without the credentials of those stacks that a command is not about.
+
+    Args:
+        environment: All that is there.
+        token: Whether it is about stacks of the API token.
+        root: Whether it is about stacks of root.
+        secrets: Names of all agents' secrets.
+        delivered: Names of the variables with those that the token's stacks deliver themselves.
+    """
     foreign = (frozenset() if token else TOKENS_OWN) | (frozenset() if root else frozenset(secrets))
+    kept = frozenset(delivered) if token else frozenset()
     return {
-        name: value for name, value in environment.items() if name not in foreign and (root or not _is_roots_own(name))
+        name: value
+        for name, value in environment.items()
+        if name in kept or (name not in foreign and (root or not _is_roots_own(name)))
     }
 
 

@@ -9,17 +9,34 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cdktf import App, AssetType, Fn, ITerraformDependable, LocalExecProvisioner, TerraformAsset, TerraformLocal
+from cdktf import (
+    App,
+    AssetType,
+    Fn,
+    ITerraformDependable,
+    LocalExecProvisioner,
+    TerraformAsset,
+    TerraformLocal,
+    TerraformResource,
+)
 from cdktf_cdktf_provider_null.resource import Resource as NullResource
 from constructs import Construct
 
-from pve_agents.terraform import literal
+from pve_agents.terraform import address, literal
 
 _IDENTITY = ("agent", "vmid", "node", "hostname", "tag")
 _PROGRAM = Path(__file__).with_name("host")
 # What it needs besides, of others, too; none of it imports more.
 _SHARED = [
-    Path(__file__).with_name(name) for name in ("node_access.py", "node_api.py", "node_devices.py", "secret_values.py")
+    Path(__file__).with_name(name)
+    for name in (
+        "node_access.py",
+        "node_api.py",
+        "node_console.py",
+        "node_devices.py",
+        "node_session.py",
+        "secret_values.py",
+    )
 ]
 _MAIN = b"""import sys
 
@@ -120,6 +137,7 @@ class HostStep(Construct):
         step: str,
         owns: Sequence[str],
         depends_on: Sequence[ITerraformDependable] = (),
+        made_for: TerraformResource | None = None,
     ) -> None:
         """Add the step.
 
@@ -130,6 +148,8 @@ class HostStep(Construct):
             step: The step's name, as ``pve_agents.host.program`` knows it.
             owns: The keys of the host's spec that are this step's business: a change elsewhere does not run it again.
             depends_on: The step before.
+            made_for: The container, where the step is in the same stack: another container gets it again, and a destroy of it
+                leaves nothing to take back. Defaults to none.
         """
         super().__init__(scope, id_)
         own = json.dumps({key: host.spec[key] for key in (*_IDENTITY, *owns) if key in host.spec}, sort_keys=True)
@@ -151,18 +171,25 @@ class HostStep(Construct):
                     command=f"{host.command} {step}",
                     environment={"HOST_STEP_SPEC": host.reference, "HOST_STEP_DEPLOY": "${plantimestamp()}"},
                 ),
-                LocalExecProvisioner(
-                    type="local-exec",
-                    when="destroy",
-                    command=f"{host.command} {step} --destroy",
-                    environment={
-                        "HOST_STEP_SPEC": literal(json.dumps(host.spec)),
-                        # A changed step is destroyed and created again. Only what has left the settings is then taken
-                        # back; for a mount that stays, nothing happens to a running container.
-                        "HOST_STEP_LEAVING": "${self.triggers.spec}",
-                        "HOST_STEP_REPLACED": f'${{self.triggers.revision == "{revision}" ? "no" : "yes"}}',
-                    },
-                ),
+                *([] if made_for else [self._takes_back(host, step, revision)]),
             ],
             depends_on=list(depends_on),
+        )
+        if made_for:
+            # Its id is known anew only when it was made anew.
+            self.resource.add_override("lifecycle.replace_triggered_by", [f"{address(made_for)}.id"])
+
+    @staticmethod
+    def _takes_back(host: Host, step: str, revision: str) -> LocalExecProvisioner:
+        return LocalExecProvisioner(
+            type="local-exec",
+            when="destroy",
+            command=f"{host.command} {step} --destroy",
+            environment={
+                "HOST_STEP_SPEC": literal(json.dumps(host.spec)),
+                # A changed step is destroyed and created again. Only what has left the settings is then taken
+                # back; for a mount that stays, nothing happens to a running container.
+                "HOST_STEP_LEAVING": "${self.triggers.spec}",
+                "HOST_STEP_REPLACED": f'${{self.triggers.revision == "{revision}" ? "no" : "yes"}}',
+            },
         )

@@ -13,10 +13,13 @@ from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit
 
-__all__ = ["TOKEN", "About", "Access", "NodeError", "access", "port_of"]
+__all__ = ["ROOT", "TOKEN", "About", "Access", "NodeError", "Ticket", "Where", "access", "port_of", "where"]
 
 TOKEN = "PROXMOX_VE_API_TOKEN"  # noqa: S105 - a name
 """The variable with the token of the token stacks."""
+
+ROOT = "root@pam"
+"""The one user whom Proxmox VE gives a node's shell without another question."""
 
 About = Literal["endpoint", "certificate", "token"]
 """What of the way to the node has to be put right."""
@@ -47,18 +50,24 @@ class NodeError(Exception):
 
 
 @dataclass(frozen=True)
-class Access:
-    """Where the API is, and as whom to ask."""
+class Where:
+    """Where the API is."""
 
     address: str
     """Scheme, host and port."""
+    verified: bool
+    """Whether the node's certificate must be one that this machine trusts."""
+    oldest_tls: ssl.TLSVersion
+
+
+@dataclass(frozen=True)
+class Access(Where):
+    """Where the API is, and the token with which to ask."""
+
     user: str
     token_name: str
     secret: str = field(repr=False)
     # No SecretStr: each apply of a token stack would wait longer for pydantic than for the node.
-    verified: bool
-    """Whether the node's certificate must be one that this machine trusts."""
-    oldest_tls: ssl.TLSVersion
     variable: str
     """The name of the variable with the token."""
 
@@ -66,6 +75,38 @@ class Access:
     def token_id(self) -> str:
         """The token's full name, without its secret."""
         return f"{self.user}!{self.token_name}"
+
+
+@dataclass(frozen=True)
+class Ticket(Where):
+    """Where the API is, and what a login there has given, for two hours."""
+
+    user: str
+    secret: str = field(repr=False)
+    csrf: str = field(repr=False)
+    """What each request that changes something has to name besides."""
+
+
+def where(environment: Mapping[str, str], *, token: str = TOKEN) -> Where:
+    """Read where the API is from the variables that the provider reads.
+
+    Args:
+        environment: The variables.
+        token: The name of the one with the token, which says in whose file they belong.
+
+    Raises:
+        NodeError: One of them is missing, or can lead nowhere.
+    """
+    if not environment.get("PROXMOX_VE_ENDPOINT"):
+        raise NodeError(f"PROXMOX_VE_ENDPOINT is not set{_how_to_set(environment, token, ['PROXMOX_VE_ENDPOINT'])}")
+    insecure = environment.get("PROXMOX_VE_INSECURE", "")
+    if insecure not in ("", "true", "1", "false", "0"):
+        raise NodeError("PROXMOX_VE_INSECURE must be true or false: the provider takes anything else for false")
+    oldest = environment.get("PROXMOX_VE_MIN_TLS", "").strip()
+    if oldest not in _TLS:
+        raise NodeError("PROXMOX_VE_MIN_TLS must be one of 1.0, 1.1, 1.2, 1.3")
+    address = _address(environment["PROXMOX_VE_ENDPOINT"])
+    return Where(address=address, verified=insecure not in ("true", "1"), oldest_tls=_TLS[oldest])
 
 
 def access(environment: Mapping[str, str], *, token: str = TOKEN) -> Access:
@@ -84,21 +125,15 @@ def access(environment: Mapping[str, str], *, token: str = TOKEN) -> Access:
         raise NodeError(
             f"{are}{_how_to_set(environment, token, missing)}", "token" if missing == [token] else "endpoint"
         )
-    insecure = environment.get("PROXMOX_VE_INSECURE", "")
-    if insecure not in ("", "true", "1", "false", "0"):
-        raise NodeError("PROXMOX_VE_INSECURE must be true or false: the provider takes anything else for false")
-    oldest = environment.get("PROXMOX_VE_MIN_TLS", "").strip()
-    if oldest not in _TLS:
-        raise NodeError("PROXMOX_VE_MIN_TLS must be one of 1.0, 1.1, 1.2, 1.3")
-    address = _address(environment["PROXMOX_VE_ENDPOINT"])
+    found = where(environment, token=token)
     parts = _token(token, environment[token])
     return Access(
-        address=address,
+        address=found.address,
+        verified=found.verified,
+        oldest_tls=found.oldest_tls,
         user=parts["user"],
         token_name=parts["name"],
         secret=parts["secret"],
-        verified=insecure not in ("true", "1"),
-        oldest_tls=_TLS[oldest],
         variable=token,
     )
 

@@ -11,14 +11,23 @@ import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from pve_agents.node_access import TOKEN, About, Access, NodeError, access, port_of
+from pve_agents.node_access import TOKEN, About, Access, NodeError, Ticket, Where, access, port_of
+from pve_agents.node_session import session_of
 
-if TYPE_CHECKING:
-    from requests import PreparedRequest, RequestException, Response, Session
-
-__all__ = ["SECONDS", "TOKEN", "Access", "Node", "NodeError", "RefusedError", "StatusError", "access", "within"]
+__all__ = [
+    "SECONDS",
+    "TOKEN",
+    "Access",
+    "Node",
+    "NodeError",
+    "RefusedError",
+    "StatusError",
+    "access",
+    "explained",
+    "within",
+]
 
 SECONDS = 10.0
 """How long somebody waits for the node's answers at most."""
@@ -37,12 +46,14 @@ class StatusError(NodeError):
 
     Attributes:
         words: What it said.
+        status: The HTTP status.
+        errors: What it said of each value.
     """
 
-    def __init__(self, sentence: str, about: About, words: str) -> None:
-        """Keep the sentence, what it is about, and what the API said."""
+    def __init__(self, sentence: str, about: About, words: str, status: int, errors: str = "") -> None:
+        """Keep the sentence, what it is about, what the API said, the status, and what was wrong with which value."""
         super().__init__(sentence, about)
-        self.words = words
+        self.words, self.status, self.errors = words, status, errors
 
 
 class RefusedError(StatusError):
@@ -50,9 +61,9 @@ class RefusedError(StatusError):
 
 
 class Node:
-    """The API, asked as the token."""
+    """The API, asked with a token or with a login."""
 
-    def __init__(self, access: Access, *, seconds: float = SECONDS) -> None:
+    def __init__(self, access: Access | Ticket, *, seconds: float = SECONDS) -> None:
         """Ask nothing yet.
 
         Args:
@@ -63,7 +74,7 @@ class Node:
         from proxmoxer.backends.https import JsonSerializer  # noqa: PLC0415
 
         self._access, self._seconds = access, seconds
-        session = _session(access, seconds)
+        session = session_of(access, seconds)
         self._api = ProxmoxResource(
             base_url=f"{access.address}/api2/json", session=session, serializer=JsonSerializer()
         )
@@ -79,6 +90,13 @@ class Node:
             if place == path or path.startswith(place.rstrip("/") + "/"):
                 held.update(name for name, propagates in privileges.items() if place == path or propagates)
         return held
+
+    def version(self) -> str:
+        """The version of Proxmox VE, which is pve-manager's."""
+        answer = self._get("version")
+        if not isinstance(answer, dict) or "version" not in answer:
+            raise self._foreign()
+        return str(answer["version"])
 
     def is_free(self, vmid: str) -> bool:
         """Whether no guest of the cluster has the VMID, seen or unseen."""
@@ -148,6 +166,17 @@ class Node:
             raise self._foreign()
         return "" if answer["status"] == "running" else str(answer.get("exitstatus"))
 
+    def terminal(self, path: str) -> dict[str, object]:
+        """Have a terminal opened, and return what its websocket asks for: user, ticket and port.
+
+        Args:
+            path: Whose: ``nodes/NODE``, or ``nodes/NODE/lxc/VMID``.
+        """
+        answer = self._ask("POST", f"{path}/termproxy", {})
+        if not isinstance(answer, dict) or not {"user", "ticket", "port"} <= answer.keys():
+            raise self._foreign()
+        return answer
+
     def _of_container(
         self, resource: str, always: str, parameters: Mapping[str, str] = MappingProxyType({})
     ) -> dict[str, Any] | None:
@@ -185,10 +214,11 @@ class Node:
                 return _REFUSED
             about: About = "token" if error.status_code == HTTPStatus.UNAUTHORIZED else "endpoint"
             words = self._shown(str(error.content))
-            if verb != "GET" and error.status_code not in (HTTPStatus.UNAUTHORIZED, *_UNREACHED_BEHIND):
+            status, errors = error.status_code, self._shown(str(error.errors))
+            if verb != "GET" and status not in (HTTPStatus.UNAUTHORIZED, *_UNREACHED_BEHIND):
                 why = "; ".join([words, *(f"{key}: {text}" for key, text in (error.errors or {}).items())])
-                raise RefusedError(f"Proxmox VE refuses it: {self._shown(why)}", about, words) from None
-            raise StatusError(self._explain_status(error.status_code, words), about, words) from None
+                raise RefusedError(f"Proxmox VE refuses it: {self._shown(why)}", about, words, status, errors) from None
+            raise StatusError(self._explain_status(status, words), about, words, status, errors) from None
         except requests.TooManyRedirects:
             raise NodeError(
                 f"{self._access.address} sends us somewhere else, where the token does not go: PROXMOX_VE_ENDPOINT must "
@@ -196,7 +226,8 @@ class Node:
             ) from None
         except requests.RequestException as error:
             is_distrusted = isinstance(_cause(error), ssl.SSLCertVerificationError)
-            raise NodeError(self._explain(error), "certificate" if is_distrusted else "endpoint") from None
+            sentence = explained(self._access, error, self._seconds)
+            raise NodeError(sentence, "certificate" if is_distrusted else "endpoint") from None
         except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
             # What proxmoxer makes of an answer that is JSON, and is not Proxmox VE's.
             raise self._foreign() from None
@@ -212,12 +243,17 @@ class Node:
 
     def _explain_status(self, status: int, words: str) -> str:
         """One sentence for an HTTP error."""
-        address, token = self._access.address, self._access.token_id
+        address, who = self._access.address, self._access
         said = f" ({words[:_LONGEST_QUOTE]})" if words else ""
+        token = who.token_id if isinstance(who, Access) else who.user
         if status == HTTPStatus.UNAUTHORIZED:
+            if isinstance(who, Ticket):
+                return (
+                    f"{address} does not accept the login of {who.user} any more{said}: run it again, and log in anew"
+                )
             return (
-                f"{address} does not accept token {token}{said}: `pveum user token list {self._access.user}` on the node "
-                f"shows which there are and until when; correct {self._access.variable}, or make a new one (docs/node.md)"
+                f"{address} does not accept token {token}{said}: `pveum user token list {who.user}` on the node "
+                f"shows which there are and until when; correct {who.variable}, or make a new one (docs/node.md)"
             )
         if status in _UNREACHED_BEHIND:
             return f"{address} cannot reach the node behind it (HTTP {status}): is every node of the cluster up?"
@@ -228,73 +264,34 @@ class Node:
             "status pveproxy pvedaemon` on the node, and at what is between it and here"
         )
 
-    def _explain(self, error: RequestException) -> str:
-        """One sentence for a connection that failed."""
-        address = self._access.address
-        cause = _cause(error)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return (
-                f"the certificate of {address} cannot be verified ({cause.verify_message}): "
-                "install its CA on this machine, or set PROXMOX_VE_INSECURE=true"
-            )
-        if isinstance(cause, ssl.SSLError):
-            if cause.reason in _OLD_TLS:
-                return (
-                    f"{address} speaks an older TLS than {self._access.oldest_tls.name[4:].replace('_', '.')}, which the "
-                    "provider asks for: set PROXMOX_VE_MIN_TLS=1.2, or see what stands between it and here"
-                )
-            return f"{address} does not speak TLS as it should ({cause.reason or 'handshake failed'})"
-        if isinstance(cause, TimeoutError):
-            return _too_late(self._access, self._seconds)
-        if not port_of(address):
-            remedy = "is the node on, and is PROXMOX_VE_ENDPOINT right?"
-        else:
-            remedy = f"PROXMOX_VE_ENDPOINT names no port, and Proxmox VE's is 8006: write {address}:8006"
-        return f"{address} cannot be reached ({_reason(cause)}): {remedy}"
-
 
 def _is_permission(place: object, privileges: object) -> bool:
     return isinstance(place, str) and place.startswith("/") and isinstance(privileges, dict)
 
 
-def _session(access: Access, seconds: float) -> Session:
-    """Requests with the token, verified as the provider verifies, that follow nobody elsewhere."""
-    from proxmoxer.backends.https import ProxmoxHTTPApiTokenAuth, ProxmoxHttpSession  # noqa: PLC0415
-    from requests.adapters import HTTPAdapter  # noqa: PLC0415
-
-    # The machine's own authorities, or SSL_CERT_FILE: what Go's programs trust, too. requests has others.
-    context = ssl.create_default_context()
-    context.minimum_version = access.oldest_tls
-    if not access.verified:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-
-    class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - as inherited
-            super().init_poolmanager(*args, **options, ssl_context=context)
-
-        def proxy_manager_for(self, proxy: str, **options: Any) -> Any:  # noqa: ANN401 - as inherited
-            return super().proxy_manager_for(proxy, **options, ssl_context=context)
-
-        def send(self, request: PreparedRequest, **options: Any) -> Response:  # type: ignore[override]  # noqa: ANN401
-            # Not what REQUESTS_CA_BUNDLE says.
-            return super().send(request, **{**options, "verify": access.verified})
-
-        def cert_verify(self, *_: object) -> None:
-            """Add no authorities to the context's."""
-
-    auth = ProxmoxHTTPApiTokenAuth(
-        access.user,
-        access.token_name,
-        access.secret,
-        verify_ssl=access.verified,
-        timeout=seconds,
-    )
-    session: Session = ProxmoxHttpSession()
-    session.auth = auth
-    session.max_redirects = 0
-    session.mount("https://", Adapter())
-    return session
+def explained(where: Where, error: BaseException, seconds: float = SECONDS) -> str:
+    """One sentence for a connection that failed."""
+    address = where.address
+    cause = _cause(error)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return (
+            f"the certificate of {address} cannot be verified ({cause.verify_message}): "
+            "install its CA on this machine, or set PROXMOX_VE_INSECURE=true"
+        )
+    if isinstance(cause, ssl.SSLError):
+        if cause.reason in _OLD_TLS:
+            return (
+                f"{address} speaks an older TLS than {where.oldest_tls.name[4:].replace('_', '.')}, which the "
+                "provider asks for: set PROXMOX_VE_MIN_TLS=1.2, or see what stands between it and here"
+            )
+        return f"{address} does not speak TLS as it should ({cause.reason or 'handshake failed'})"
+    if isinstance(cause, TimeoutError):
+        return _too_late(where, seconds)
+    if not port_of(address):
+        remedy = "is the node on, and is PROXMOX_VE_ENDPOINT right?"
+    else:
+        remedy = f"PROXMOX_VE_ENDPOINT names no port, and Proxmox VE's is 8006: write {address}:8006"
+    return f"{address} cannot be reached ({_reason(cause)}): {remedy}"
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -321,11 +318,11 @@ def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
 
 
-def _too_late(access: Access, seconds: float) -> str:
+def _too_late(access: Where, seconds: float) -> str:
     return f"{access.address} does not answer within {seconds:g} seconds: is the node on, and is PROXMOX_VE_ENDPOINT right?"
 
 
-def within(seconds: float, access: Access, ask: Callable[[], Answer]) -> Answer:
+def within(seconds: float, access: Where, ask: Callable[[], Answer]) -> Answer:
     """The answer of `ask`, or the sentence that it took too long.
 
     A name server, a node that sends a byte a second and a proxy each have time limits of their own, or none. This one is

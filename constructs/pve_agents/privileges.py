@@ -24,6 +24,9 @@ CONTAINER = (
     "VM.PowerMgmt",
 )
 
+CONSOLE = "VM.Console"
+"""What it takes besides to deliver through the container's own console."""
+
 _CONTAINER = "proxmox_virtual_environment_container"
 
 NETWORK_ROLE, NETWORK = "AgentNetwork", "SDN.Use"
@@ -48,6 +51,8 @@ class Wanted:
     """What its mounts need besides."""
     alone: str = ""
     """The command that destroys its container and leaves its template."""
+    console: bool = False
+    """Whether the token opens the container's console."""
 
     @classmethod
     def by(cls, agent: Agent) -> Wanted:
@@ -61,6 +66,7 @@ class Wanted:
             rootfs_datastore=agent.disk.datastore,
             template_datastore=agent.template.datastore if agent.template.url else None,
             pool=agent.pool,
+            console=agent.delivery == "console",
         )
 
     @classmethod
@@ -100,6 +106,7 @@ class Wanted:
             "template-datastore": self.template_datastore,
             "pool": self.pool,
             "mounts": " ".join(f"{it.path}={','.join((it.role, *it.privileges))}" for it in self.mounts) or None,
+            "console": "yes" if self.console else None,
         }
         return {name: value for name, value in values.items() if value is not None}
 
@@ -255,7 +262,8 @@ def _container(wanted: Wanted, held: Held) -> Need:
     if wanted.pool:
         path = grant_path = f"/pool/{wanted.pool}"
         privileges = privileges | held(path)
-    return Need(path, CONTAINER, _without(CONTAINER, privileges), grant_path, "AgentContainer")
+    wants = (*CONTAINER, CONSOLE) if wanted.console else CONTAINER
+    return Need(path, wants, _without(wants, privileges), grant_path, "AgentContainer")
 
 
 def _storage(held: Held, datastore: str, privileges: tuple[str, ...], role: str) -> Need:

@@ -17,6 +17,15 @@ STEPS = {
 }
 """The steps in their order, each with the keys of the spec that are its business."""
 
+_INSIDE = ("payload", "bootstrap")
+"""Those that concern nothing but what is in the container."""
+
+
+def steps_of(agent: Agent) -> dict[str, tuple[str, ...]]:
+    """The steps that an agent's delivery takes."""
+    return {name: keys for name, keys in STEPS.items() if agent.delivery == "root" or name in _INSIDE}
+
+
 # Without the time that models take.
 _BOOTSTRAP_SECONDS, _CHECKS_SECONDS = 1800, 240
 # Beside the time that the services take to stop.
@@ -59,6 +68,7 @@ def root_spec(agent: Agent, payload: Payload, *, archive: str) -> dict[str, obje
             {"key": key, "path": device.path, "options": device.options} for key, device in agent.devices.items()
         ],
         "features": _features(agent),
+        **({"delivery": agent.delivery} if agent.delivery != "root" else {}),
         "payload": {
             "directory": payload.directory,
             "archive": archive,
@@ -88,6 +98,6 @@ def _features(agent: Agent) -> dict[str, str]:
     Who needs no ``keyctl`` and states nothing leaves it to a container that has it: Docker may still run there, and has to
     start again where what is to take its place does not answer.
     """
-    if not agent.keyctl and "keyctl" not in agent.model_fields_set:
+    if agent.delivery != "root" or (not agent.keyctl and "keyctl" not in agent.model_fields_set):
         return {}
     return {"keyctl": "1" if agent.keyctl else "0"}

@@ -42,8 +42,10 @@ def serve(number: int) -> None:
     # As packed: without what the package itself imports.
     sys.modules[PACKAGE] = package = ModuleType(PACKAGE)
     package.__path__ = [str(LIBRARY / PACKAGE)]
-    for module in ("program", "paste"):
+    for module in ("program", "paste", "inside", "login"):
         import_module(f"{PACKAGE}.host.{module}")
+    for module in ("client", "exceptions", "frames", "uri"):
+        import_module(f"websockets.{module}")
     needed = {name.replace(".", "/") for name in sys.modules if name.startswith(f"{PACKAGE}.")}
 
     open_door(lambda words: run(words, needed), number, join_group)

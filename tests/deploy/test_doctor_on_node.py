@@ -33,7 +33,17 @@ NAMES = [
         "vmid",
         "disk",
     ),
-    *("template store", "template", "bridge", "root", "packages", "host directories", "container", "secrets"),
+    *(
+        "template store",
+        "template",
+        "bridge",
+        "credentials",
+        "root",
+        "packages",
+        "host directories",
+        "container",
+        "secrets",
+    ),
     *("model", "telegram"),
 ]
 
@@ -128,7 +138,7 @@ def test_a_line_each_for_people_and_how_many_there_were(doctor: Doctor) -> None:
     assert lines[at + 1] == (
         "    set agents.hermes.hermes.settings.model.default to a listed one, or add it to LiteLLM's model_list"
     )
-    assert end == "20 checks, 1 failed, 2 skipped"
+    assert end == "21 checks, 1 failed, 2 skipped"
 
 
 def test_after_the_deploy_all_is_well_as_before(doctor: Doctor, virtual_node: VirtualNode) -> None:
@@ -160,7 +170,7 @@ def test_our_container_may_get_another_name(doctor: Doctor) -> None:
 def test_a_wrong_endpoint_is_one_failure(doctor: Doctor) -> None:
     found = doctor(PROXMOX_VE_ENDPOINT="https://127.0.0.1:9")
     assert [name for name, it in found.items() if it["status"] == "failed"] == ["endpoint"]
-    skipped = NAMES[NAMES.index("certificate") : NAMES.index("root")]
+    skipped = NAMES[NAMES.index("certificate") : NAMES.index("credentials")]
     assert {it["status"] for name, it in found.items() if name in skipped} == {"skipped"}
     assert found["disk"]["detail"] == "the endpoint has to be well first"
 
@@ -331,3 +341,42 @@ def test_a_directory_needs_a_datastore_that_can_hold_one(doctor: Doctor, virtual
     virtual_node.grant("Datastore.AllocateSpace", "/storage/local")
     doctor.configure(mounts={"mp0": {**volume, "datastore": "local"}})
     assert doctor()["volumes"]["detail"] == "datastore local holds backup, iso, vztmpl, not rootdir"
+
+
+def test_without_root_the_token_is_all_that_is_looked_at(doctor: Doctor, virtual_node: VirtualNode) -> None:
+    doctor.configure(delivery="console", mounts={})
+    gone = {"PVE_SSH": "", "PVE_TRANSPORT": "", "PVE_READ_TOKEN": ""}
+    found = doctor(**gone)
+    assert found["privileges"]["detail"].endswith("lacks VM.Console on /vms/118")
+    doctor.mend("privileges")
+
+    found = doctor.is_well(**gone)
+
+    assert not {"root", "packages", "host directories", "container"} & found.keys()
+    assert found["credentials"]["detail"] == (
+        "the API token alone: files and secrets go through the container's console"
+    )
+    assert found["console"]["detail"].startswith("Proxmox VE 9.1.4;")
+    assert virtual_node.ssh_calls == []
+
+    virtual_node.pve.version = "9.0.9"
+    assert doctor.failed(**gone) == [
+        ("console", "Proxmox VE 9.0.9 opens no console for an API token, which 9.0.13 does")
+    ]
+
+
+def test_root_without_ssh_is_looked_for_in_the_nodes_console(
+    doctor: Doctor, virtual_node: VirtualNode, tmp_path: Path
+) -> None:
+    doctor.configure()
+    password = tmp_path / "password"
+    password.write_text(virtual_node._password)
+    password.chmod(0o600)
+    variables = {"PVE_TRANSPORT": "console", "PVE_SSH": "", "PVE_ROOT_PASSWORD_FILE": str(password)}
+    variables["XDG_RUNTIME_DIR"] = str(tmp_path)
+
+    found = doctor.is_well(**variables)
+
+    assert found["root"]["detail"] == "root@pam on gihyeon, in its own console"
+    assert found["credentials"]["detail"] == "the API token, and root on gihyeon by console"
+    assert virtual_node.ssh_calls == []

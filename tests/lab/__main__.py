@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.lab.sandbox import CACHE, ROOT, RUN, LabError, first_process, run_inside
 
 # Hermes goes last: at its end it is destroyed.
-CASES = tuple(f"tests/lab/test_{it}.py" for it in ("application", "storage", "gateway", "native", "lab"))
+CASES = tuple(f"tests/lab/test_{it}.py" for it in ("application", "storage", "console", "gateway", "native", "lab"))
 PID = CACHE / "pid"
 ENVIRONMENT = RUN / "environment.json"
 

@@ -65,6 +65,10 @@ class LabHost(VirtualHost):
             image.unlink()
         shutil.rmtree(place)
 
+    def terminal(self, vmid: str = "") -> list[str]:
+        """What runs in a terminal (pve-container, get_console_command): a shell of the container's root, or one here."""
+        return ["lxc-attach", "-n", vmid, "--clear-env"] if vmid else [str(self.bin / "bash"), "-l"]
+
 
 def show() -> None:
     """Show which guests there are, and how they are configured: `NODE'S-DIRECTORY`."""

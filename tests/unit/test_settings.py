@@ -1034,13 +1034,13 @@ IN_AN_AGENT = {
         ),
         "far": (
             "colour: blue",
-            "colour: there is no such setting; write one of node, vmid, hostname, description, tags, cpu, memory, disk, network, dns, template, os_type, start_on_boot, started, protect, pool, ssh_public_keys, startup, mounts, devices, compose, hermes, litellm, keyctl, secrets.",
+            "colour: there is no such setting; write one of node, vmid, hostname, description, tags, cpu, memory, disk, network, dns, template, os_type, start_on_boot, started, protect, pool, ssh_public_keys, startup, delivery, mounts, devices, compose, hermes, litellm, keyctl, secrets.",
         ),
         "nested-typo": ("network: {brigde: vmbr0}", "network.brigde: there is no such setting; did you mean bridge?"),
         "case": ("Node: pve1", "Node: there is no such setting; did you mean node?"),
         "space": (
             "'a key': 1",
-            '"a key": there is no such setting; write one of node, vmid, hostname, description, tags, cpu, memory, disk, network, dns, template, os_type, start_on_boot, started, protect, pool, ssh_public_keys, startup, mounts, devices, compose, hermes, litellm, keyctl, secrets.',
+            '"a key": there is no such setting; write one of node, vmid, hostname, description, tags, cpu, memory, disk, network, dns, template, os_type, start_on_boot, started, protect, pool, ssh_public_keys, startup, delivery, mounts, devices, compose, hermes, litellm, keyctl, secrets.',
         ),
         "startup": (
             "startup: {delay: 1}",
@@ -1692,6 +1692,7 @@ def test_without_a_file_the_settings_are_the_seed(tmp_path: Path) -> None:
             "pool": None,
             "ssh_public_keys": [],
             "startup": None,
+            "delivery": "root",
             "mounts": {
                 "mp0": {"host_path": "/mnt/pve/hdd/hermes", "guest_path": "/data", **MOUNT_DEFAULTS},
                 "mp1": {"host_path": "/media/2tb/hermes", "guest_path": "/fast", **MOUNT_DEFAULTS},

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 SOURCE = Path(__file__).resolve().parents[2]
 # Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
-HOST_TOOLS = ("base64", "bash", "cat", "cut", "grep", "head", "sha1sum", "timeout")
+HOST_TOOLS = ("base64", "bash", "cat", "cut", "grep", "head", "sha1sum", "sha256sum", "stty", "timeout")
 GUEST_TOOLS = (
     *(
         "base64",
@@ -59,7 +59,7 @@ GUEST_TOOLS = (
         "head",
         "id",
     ),
-    *("ls", "sh", "sha256sum", "sleep", "sync", "tail", "timeout", "true", "wc"),
+    *("ls", "sh", "sha256sum", "sleep", "stty", "sync", "tail", "timeout", "true", "wc"),
 )
 DISKS = ("/mnt/pve/hdd", "/media/2tb")
 # The host's ids of an unprivileged container's users (pve-container src/PVE/LXC.pm:801-802).
@@ -246,6 +246,33 @@ class VirtualHost(Records):
             command, is_short, [str(self.bin / "bash"), *arguments], script, sessions=self.sessions, **self._login()
         )
 
+    def terminal(self, vmid: str = "") -> list[str]:
+        """What runs a shell of root's in a terminal: of the host, or of a container."""
+        program = "from tests.virtual_node.host import in_terminal; in_terminal()"
+        return [sys.executable, "-P", "-c", program, str(self.node), vmid]
+
+    def in_terminal(self, vmid: str) -> int:
+        """Be that shell, below a server for its commands."""
+        # Its own, whatever that of who has started the node is.
+        os.umask(0o022)
+        from tests.virtual_node import pct, session  # noqa: F401, PLC0415 (what the session's commands need)
+
+        def command(words: Sequence[str]) -> int:
+            return outcome(lambda: _command(self, words[1], list(words[2:])))
+
+        if vmid:
+            _, name = _terminal_of(self, vmid)
+            path = f"{self._guest_bin(vmid)}-terminal:{self.guest_path(vmid)}"
+            login: dict[str, Any] = {"env": {"PATH": path, "HOSTNAME": name}, "cwd": self.guest(vmid)}
+        else:
+            login = self._login()
+            name = login["env"]["HOSTNAME"]
+            # Its `bash -s` is the one that knows where the virtual root is.
+            login["env"]["PATH"] = f"{self.local_bin}:{self.bin}"
+        login["env"] |= {"HOME": "/root", "LANG": "C.UTF-8", "TERM": os.environ["TERM"], "PS1": f"root@{name}:~# "}
+        shell = [str(self.bin / "bash"), "--norc", "--noprofile", "-i"]
+        return session.below_a_server(command, is_short, shell, stdin=0, sessions=self.sessions, **login)
+
     def _login(self) -> dict[str, Any]:
         self.show_etc_pve()
         environment = {
@@ -290,6 +317,20 @@ class VirtualHost(Records):
         if waiting or leaving:
             text += "\n[pve:pending]\n" + (f"delete: {','.join(leaving)}\n" if leaving else "") + format_config(waiting)
         return text
+
+
+def _terminal_of(host: VirtualHost, vmid: str) -> tuple[Host, str]:
+    """A running container, mounted and with the commands that only its terminal needs; and its name."""
+    machine = Host(host, "lxc-attach")
+    machine.api = host.client()
+    machine.lxc = f"/nodes/{machine.state['node']}/lxc/{vmid}"
+    machine._need_running(vmid, f"lxc-attach: {vmid}: Failed to get init pid")
+    config = machine.api.get(f"{machine.lxc}/config", current=1)
+    folder = Path(f"{host._guest_bin(vmid)}-terminal")
+    if not folder.exists():
+        # What starts a command there without anything of the environment, on the container's own files.
+        host.add_command(folder, "env", f"guest:{vmid}:env")
+    return machine, str(config["hostname"])
 
 
 def on_virtual_root(script: str, root: Path) -> str:
@@ -859,6 +900,12 @@ def main() -> None:
     os._exit(run(sys.argv[1:]))
 
 
+def in_terminal() -> None:
+    """Be a shell in a terminal: `DIRECTORY [VMID]`."""
+    directory, vmid = sys.argv[1:]
+    os._exit(outcome(lambda: VirtualHost(Path(directory)).in_terminal(vmid)))
+
+
 def run(words: Sequence[str]) -> int:
     """Run the command that the words name, in this process."""
     directory, name, *arguments = words
@@ -908,13 +955,21 @@ def _python(host: VirtualHost, vmid: str, arguments: list[str]) -> int:
     return fail(f"python3: the virtual node does not know {shlex.join(arguments)}")
 
 
+def _env(host: VirtualHost, vmid: str, arguments: list[str]) -> int:
+    return _terminal_of(host, vmid)[0]._exec(vmid, ["--keep-env", "0", "--", "env", *arguments])
+
+
+# Commands of a container that are none of its files.
+_OTHERS = {"env": _env, "python3": _python}
+
+
 def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
     if name in ("ssh", "bash"):
         return {"ssh": ssh, "bash": local}[name](host, arguments)
     if name.startswith("guest:"):
         _, vmid, command = name.split(":")
-        if command == "python3":
-            return _python(host, vmid, arguments)
+        if command in _OTHERS:
+            return _OTHERS[command](host, vmid, arguments)
         guest = Guest(host, vmid, command)
         guest.log("calls", arguments)
         with guest.held:

@@ -150,6 +150,7 @@ class VirtualNode:
         """Stop listening, and take the credentials off the disk."""
         self._plugins.close()
         try:
+            self._run(_call(self.pve.consoles.close))
             self._run(self.pve.stop())
         finally:
             self._stop()
@@ -244,6 +245,11 @@ class VirtualNode:
         """Owner, group and mode of a path of the host, such as `110000:110000 750`."""
         machine = Host(self.host, "stat")
         return f"{machine.owner(path)} {machine.mode(path):o}"
+
+    def stat_of_guest(self, vmid: int, path: str) -> str:
+        """The same of a path in a container, as the host sees it."""
+        machine, place = Host(self.host, "stat"), self.guest(vmid, path)
+        return f"{':'.join(map(str, machine.ids(place)))} {machine.bits(place):o}"
 
     def guest(self, vmid: int, path: str = "/") -> Path:
         """Where a path of a container really is, once something has run in it."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
+import os
 import posixpath
 import re
 import shutil
@@ -23,7 +25,8 @@ from fakepve.routing import die, param_error
 from fakepve.server import USER, ok
 
 from tests.virtual_node.access import AccessApi
-from tests.virtual_node.host import VirtualHost
+from tests.virtual_node.console import FOREIGN_USER, Consoles, Spawn
+from tests.virtual_node.host import SOURCE, VirtualHost
 from tests.virtual_node.volumes import VolumesApi, print_mount
 
 # PVE's schema prints Perl's regular expressions, which Python cannot compile, and what fakepve cannot compile it lets
@@ -84,6 +87,10 @@ class VirtualPve(AccessApi, VolumesApi, FakePve):  # type: ignore[misc]
         self.web: dict[str, bytes | None] = {}
         # Does a DHCP server answer on the bridges?
         self.dhcp = True
+        self.consoles = Consoles()
+        self.challenges: set[str] = set()
+        # What an authenticator app shows, where root has one.
+        self.totp = "123456"
         # Every request that changes something, as (method, path under /api2/json), oldest first.
         self.mutations: list[tuple[str, str]] = []
         # Which request from now on that changes a container is lost on its way, before or after it was done: as for somebody
@@ -92,7 +99,9 @@ class VirtualPve(AccessApi, VolumesApi, FakePve):  # type: ignore[misc]
 
     def _record(self, request: Any, body: bytes) -> None:
         super()._record(request, body)
-        if request.method not in ("GET", "HEAD") and not request.path.endswith(("/access/ticket", "/push_file")):
+        if request.method not in ("GET", "HEAD") and not request.path.endswith(
+            ("/access/ticket", "/push_file", "/termproxy")
+        ):
             self.mutations.append((request.method, request.path.removeprefix("/api2/json")))
 
     async def answer(self, request: Any, match: Any, values: Values, user: str, call: Any = None) -> Any:
@@ -302,6 +311,58 @@ class VirtualPve(AccessApi, VolumesApi, FakePve):  # type: ignore[misc]
         super()._lxc_routes(router, node)
         # Not Proxmox VE's: its `pct push` is a command of the host, and leaves a task without asking the API.
         router.add_post(f"{node}/lxc/{{vmid}}/push_file", self._push_file)
+        for path in (node, f"{node}/lxc/{{vmid}}"):
+            router.add_post(f"{path}/termproxy", self._open_terminal)
+            router.add_get(f"{path}/vncwebsocket", self._terminal)
+
+    def _terminal_named(self, request: Any) -> tuple[str, str]:
+        """VMID and path in the ACL of what a request for a terminal is about, once who asks may have it."""
+        node, vmid = request.match_info["node"], request.match_info.get("vmid", "")
+        if node not in self.nodes:
+            raise PveError(500, f"no such cluster node '{node}'")
+        path, privilege = (f"/vms/{vmid}", "VM.Console") if vmid else (f"/nodes/{node}", "Sys.Console")
+        self.require(request[USER], path, privilege)
+        if vmid and self.ct(int(vmid)) is None:
+            raise PveError(500, f"Configuration file 'nodes/{node}/lxc/{vmid}.conf' does not exist")
+        return vmid, path
+
+    async def _open_terminal(self, request: Any) -> Any:
+        vmid, path = self._terminal_named(request)
+        user = request[USER]
+        if "!" in user and self.consoles.faults.too_old:
+            raise PveError(500, "Result verification failed", {"user": FOREIGN_USER.format(user)})
+        key = vmid or request.match_info["node"]
+        return ok(self.consoles.open(user, path, key=key, spawn=lambda: self._spawn(vmid, user), shared=bool(vmid)))
+
+    async def _terminal(self, request: Any) -> Any:
+        _, path = self._terminal_named(request)
+        return await self.consoles.serve(request, request[USER], path)
+
+    def _spawn(self, vmid: str, user: str) -> Spawn:
+        """A shell of root's, or whoever asks who wants to log in (PVE::API2::Nodes, PVE::LXC::get_console_command)."""
+        cmode = self.ct(int(vmid)).config.get("cmode", "tty") if vmid else ""
+        if cmode == "shell" or (not vmid and user == "root@pam"):
+            argv = self.machine.terminal(vmid)
+        else:
+            argv = ["bash", "-c", f'read -rp "{vmid or NODE} login: "']
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SOURCE}:{SOURCE / 'constructs'}"}
+        return Spawn(argv, environment, self.machine.node)
+
+    async def _ticket(self, request: Any) -> Any:
+        """With a second factor: the first answer is a challenge, to which the next request has the answer."""
+        values = await params(request)
+        challenge = values.get("tfa-challenge")
+        if not challenge:
+            answer = await super()._ticket(request)
+            data = json.loads(answer.body)["data"]
+            if data.get("NeedTFA"):
+                self.challenges.add(data["ticket"])
+            return answer
+        if challenge not in self.challenges or values.get("password") != f"totp:{self.totp}":
+            raise PveError(401, "authentication failure")
+        self.challenges.discard(challenge)
+        ticket, csrf = self.issue_ticket(values["username"])
+        return ok({"ticket": ticket, "CSRFPreventionToken": csrf, "username": values["username"], "cap": {}})
 
     async def _push_file(self, request: Any) -> Any:
         if request[USER] != "root@pam":

@@ -110,7 +110,7 @@ def run(
         if writing is not None:
             os.close(writing)
         os.setsid()
-        os._exit(_below_a_server(command, is_short, shell, stdin=reading, sessions=sessions, **options))
+        os._exit(below_a_server(command, is_short, shell, stdin=reading, sessions=sessions, **options))
     if script is not None and writing is not None:
         os.close(reading)
         with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w") as pipe:
@@ -118,9 +118,10 @@ def run(
     return os.waitstatus_to_exitcode(os.waitpid(server, 0)[1])
 
 
-def _below_a_server(
+def below_a_server(
     command: Command, is_short: IsShort, shell: Sequence[str], *, stdin: int, sessions: Path, **options: Any
 ) -> int:
+    """Run a shell in this process's session, and be its server."""
     server = _Server(command, socket.create_server(("127.0.0.1", 0)), join_group, is_short)
     with server.known(sessions / str(os.getpid())), subprocess.Popen(shell, stdin=stdin, **options) as process:
         if stdin:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
 
-__all__ = ["ALLOWED", "LINE", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
+__all__ = ["ALLOWED", "ALLOWED_INSIDE", "LINE", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
 
 ALLOWED = frozenset(
     {("mkdir",), ("rmdir",), ("chown",), ("chmod",)}
@@ -18,6 +18,9 @@ ALLOWED = frozenset(
 )
 """The programs that a plan's command may be, with `pct` what it may be told to do. The list is complete; `push` is for a
 text that is pasted, to leave a trace."""
+
+ALLOWED_INSIDE = frozenset({("env", "-i")})
+"""The same for the shell in a container that its console is: no more than what starts a command there with nothing else."""
 
 # `run` says a command before it runs and its outcome after it; `within` runs one in a directory that is no link, where
 # no name is looked up any more that somebody could turn elsewhere. No end of a command is a terminal, whose is a pasted
@@ -89,11 +92,14 @@ class Command:
     """Whether it runs whatever was seen, so that it is wanted after it ran, too."""
     unless_directory: bool = False
     """Whether it runs only if its last argument is no directory: for a text that nobody has looked for."""
+    is_inside: bool = False
+    """Whether its shell is one in the container."""
 
     def __post_init__(self) -> None:
         """Refuse what is not on the list."""
+        allowed = ALLOWED_INSIDE if self.is_inside else ALLOWED
         for argv in filter(None, (self.argv or ("",), self.undo)):
-            if argv[:1] not in ALLOWED and argv[:2] not in ALLOWED:
+            if argv[:1] not in allowed and argv[:2] not in allowed:
                 raise ValueError(f"{shlex.join(argv[:2])} is not on the list of what may run as root")
 
     @property
@@ -158,7 +164,8 @@ def refused(*texts: str, step: str = "") -> Plan:
 
 def render(plan: Plan, wanted: Wanted) -> str:
     """Write a plan down for `bash -s` of root's on the node: as a function, so that nothing runs before all has arrived."""
-    lines = [f"# As root on {wanted.node}, for the agent {wanted.agent} in container {wanted.vmid}."]
+    where = "in its own console" if wanted.by_console else f"on {wanted.node}"
+    lines = [f"# As root {where}, for the agent {wanted.agent} in container {wanted.vmid}."]
     lines += [f"[[ {guard.condition} ]] || refuse {shlex.quote(guard.otherwise)}" for guard in plan.guards]
     for command in plan.commands:
         lines += ["", *(f"# {printable(line)}" for line in command.reason.splitlines()), _call(command)]

@@ -12,8 +12,20 @@ from types import MappingProxyType
 from pve_agents.host.properties import same
 from pve_agents.host.wanted import Wanted
 
-__all__ = ["Container", "Facts", "GuestFacts", "LookError", "PathFact", "look_at", "read_facts"]
+__all__ = [
+    "Container",
+    "Facts",
+    "GuestFacts",
+    "LookError",
+    "PathFact",
+    "look_at",
+    "look_inside",
+    "read_facts",
+    "read_guest",
+]
 
+CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
+"""What starts a command in the container without anything of an environment."""
 LONGEST_LOOK = 8 * 1024 * 1024
 """Bytes; nobody's node has more to say."""
 
@@ -120,6 +132,15 @@ def look_at(wanted: Wanted, more_paths: Iterable[str] = ()) -> str:
     return f"{_LOOK.read_text(encoding='utf-8')}\n{shlex.join(words)} 2>/dev/null\n"
 
 
+def look_inside(wanted: Wanted) -> str:
+    """The text for a shell in the container that looks at what is in it: what the look at the node asks it as well."""
+    found = re.search(r"^readonly inside='\n(.+?)'$", _LOOK.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    directory = wanted.payload.directory if wanted.payload else ""
+    secrets = wanted.secrets.path if wanted.secrets else ""
+    script = found[1] if found else ""
+    return f"timeout -k 5 20 {shlex.join([*CLEAN, 'sh', '-c', script, 'sh', directory, secrets])} </dev/null\n"
+
+
 def read_facts(output: bytes, vmid: int) -> Facts:
     """Read what the look printed.
 
@@ -162,7 +183,7 @@ def _plain(facts: Facts, kind: str, value: str) -> Facts:  # noqa: PLR0911 - one
         case "ha":
             return replace(facts, ha=frozenset(map(int, re.findall(r"^ct:\s*(\d{1,9})\s*$", value, re.MULTILINE))))
         case "inside":
-            return replace(facts, guest=_guest(value))
+            return replace(facts, guest=read_guest(value))
     raise LookError(f"the look at the node says {kind!r}, which is no fact")
 
 
@@ -192,7 +213,8 @@ def _path(value: str) -> PathFact:
     return PathFact(kind=kind, uid=int(uid), gid=int(gid), mode=int(mode, 8), mounted_at=mounted_at)
 
 
-def _guest(text: str) -> GuestFacts:
+def read_guest(text: str) -> GuestFacts:
+    """Read what a container says of itself."""
     lines = text.splitlines()
     values = dict(line.split(" ", 1) for line in lines if " " in line)
     payload = values.get("payload", "")

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TypeVar
 
+from pve_agents.host.api_look import SECONDS, seen_by_api
 from pve_agents.host.commands import Command, Guard, Plan, refused, render
-from pve_agents.host.facts import Container, Facts, GuestFacts, PathFact
+from pve_agents.host.facts import Facts, GuestFacts
 from pve_agents.host.parts import in_parts
 from pve_agents.host.plan_container import plan_config, why_not_ours
 from pve_agents.host.plan_directories import STEP as DIRECTORIES
@@ -37,7 +38,6 @@ console and its terminal write around a paste."""
 
 _RECEIPT = "/run/pve-agents.receipt"
 _READ_TOKEN = "PVE_READ_TOKEN"  # noqa: S105 - a name
-_UNSEEN = PathFact("directory")
 Answer = TypeVar("Answer")
 _BEGIN, _END = "# ---- begin {}: paste from here", "# ---- end: up to here, then Enter"
 _STILL = "the text has not come to its end"
@@ -122,32 +122,7 @@ class Paste:
         Raises:
             UnreachedError: It does not answer.
         """
-        node, vmid = self.wanted.node, str(self.wanted.vmid)
-        configured, running, state = self._ask(
-            lambda: (
-                self._api.container(node, vmid),
-                self._api.container(node, vmid, current=True),
-                self._api.state(node, vmid),
-            )
-        )
-        containers, digest = {}, ""
-        if configured is not None and running is not None:
-            digest = str(configured.get("digest", ""))
-            now, then = _texts(running), _texts(configured)
-            pending = {key: then.get(key) for key in {*now, *then} if now.get(key) != then.get(key)}
-            containers = {self.wanted.vmid: Container(self.wanted.vmid, now, pending)}
-        sources = {
-            it.source: _UNSEEN if it.place else PathFact("character special file") for it in self.wanted.attached
-        }
-        return Facts(
-            node=node,
-            pve_container="",
-            containers=containers,
-            digest=digest,
-            state=state,
-            paths=sources,
-            sees_paths=False,
-        )
+        return seen_by_api(self._access, self._api, self.wanted)
 
     def act(self, plan: Plan, is_there: Judge, deploy: str) -> None:
         """Show the text, and wait until it has taken effect.
@@ -214,7 +189,7 @@ class Paste:
 
     def _ask(self, ask: Callable[[], Answer]) -> Answer:
         try:
-            return within(20.0, self._access, ask)
+            return within(SECONDS, self._access, ask)
         except NodeError as error:
             raise UnreachedError(str(error)) from None
 
@@ -252,8 +227,3 @@ def how_to_give_secrets(wanted: Wanted) -> Iterator[str]:
     push += f"pct push {wanted.vmid} {wanted.agent}.env {shlex.quote(secrets.path)} --user {secrets.uid} --group {secrets.gid}"
     yield f"secrets … not in the text: write {', '.join(secrets.names)} as NAME=VALUE lines to a 0600 file {wanted.agent}.env on"
     yield f"  the node and run `{push} --perms 0600` there, before the text or again after it"
-
-
-def _texts(config: Mapping[str, object]) -> dict[str, str]:
-    # The raw lines of a container's file, which take effect as they stand, are a list of pairs.
-    return {key: str(value) for key, value in config.items() if key not in {"digest", "lxc"} and value is not None}

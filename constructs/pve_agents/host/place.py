@@ -1,29 +1,98 @@
-"""How an agent's node is reached: by root's shell, or by what a person pastes into it."""
+"""How an agent's node is reached: each way by its name, with all that others know of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pve_agents.host.shell import PASTE, shell_from
+from pve_agents.host.shell import local, ssh
+from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.step import Node, Say
 from pve_agents.host.wanted import Wanted
 
 if TYPE_CHECKING:
     from pve_agents.host.paste import Paste
 
-__all__ = ["place_of"]
+__all__ = ["Transport", "is_by_hand", "place_of", "transport_of"]
+
+Environment = Mapping[str, str]
 
 
-def place_of(wanted: Wanted, environment: Mapping[str, str], say: Say) -> Node | Paste:
-    """Return the place where a plan's commands run, as PVE_TRANSPORT names it.
+@dataclass(frozen=True)
+class Transport:
+    """A way to root's shell on a node."""
+
+    name: str
+    """What PVE_TRANSPORT says."""
+    enter: Callable[[Wanted, Environment, Say], Node | Paste]
+    """Returns the place where a plan's commands run; reaches nobody yet."""
+    login: Callable[[Environment, str], str]
+    """Says in words who one is, and how, on a node."""
+    seconds: float = 11.0
+    """How long the first answer may take. Defaults to what ssh gives up after, and a little."""
+    is_by_hand: bool = False
+    """Whether a person carries everything there, secrets included. Defaults to false."""
+
+
+def place_of(wanted: Wanted, environment: Environment, say: Say) -> Node | Paste:
+    """Return the place where a plan's commands run: the node, as PVE_TRANSPORT names the way, or the container's console.
 
     Raises:
         WrongSettingsError: The environment does not say how to get there.
     """
-    if environment.get("PVE_TRANSPORT") == PASTE:
+    if wanted.by_console:
         # Here, and with it what speaks to the API: a step over ssh is over sooner than this is imported.
-        from pve_agents.host.paste import Paste  # noqa: PLC0415
+        from pve_agents.host.inside import Inside  # noqa: PLC0415
 
-        return Paste(wanted, say, environment)
-    return Node(wanted, shell_from(environment, wanted.secret_names), say)
+        return Inside.entered(wanted, environment, say)
+    return transport_of(environment).enter(wanted, environment, say)
+
+
+def transport_of(environment: Environment) -> Transport:
+    """Return the way that PVE_TRANSPORT names.
+
+    Raises:
+        WrongSettingsError: There is none such.
+    """
+    name = environment.get("PVE_TRANSPORT") or "ssh"
+    if name not in _TRANSPORTS:
+        raise WrongSettingsError(f"PVE_TRANSPORT is {name!r}; write one of {', '.join(_TRANSPORTS)}")
+    return _TRANSPORTS[name]
+
+
+def is_by_hand(environment: Environment) -> bool:
+    """Tell whether a person carries everything to the node."""
+    found = _TRANSPORTS.get(environment.get("PVE_TRANSPORT", ""))
+    return found is not None and found.is_by_hand
+
+
+def _by_ssh(wanted: Wanted, environment: Environment, say: Say) -> Node:
+    return Node(wanted, ssh(environment, wanted.secret_names), say)
+
+
+def _here(wanted: Wanted, environment: Environment, say: Say) -> Node:
+    return Node(wanted, local(environment, wanted.secret_names), say)
+
+
+def _by_hand(wanted: Wanted, environment: Environment, say: Say) -> Paste:
+    from pve_agents.host.paste import Paste  # noqa: PLC0415 - as above
+
+    return Paste(wanted, say, environment)
+
+
+def _by_console(wanted: Wanted, environment: Environment, say: Say) -> Node:
+    from pve_agents.host.console import of_node  # noqa: PLC0415 - as above
+    from pve_agents.host.login import Login  # noqa: PLC0415
+
+    return Node(wanted, of_node(Login(environment), wanted.node), say)
+
+
+_ALL = (
+    Transport("ssh", _by_ssh, lambda it, node: f"{it.get('PVE_SSH', '')} on {node}, without a password"),
+    Transport("local", _here, lambda _, node: f"root on {node}, which this is"),
+    Transport("paste", _by_hand, lambda *_: "paste: the read-only token is answered", is_by_hand=True),
+    # Somebody types a password, and looks for a code.
+    Transport("console", _by_console, lambda _, node: f"root@pam on {node}, in its own console", seconds=120.0),
+)
+_TRANSPORTS: Mapping[str, Transport] = {it.name: it for it in _ALL}

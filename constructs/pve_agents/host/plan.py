@@ -20,6 +20,8 @@ def plan(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
         # Before the first deploy, a look says all the same what is to be done on the node, or what is in the way there.
         is_first = facts.node == wanted.node and wanted.vmid not in facts.containers and not facts.elsewhere
         return (plan_directories(wanted, facts) if is_first else Plan()) + refused(problem)
+    if wanted.by_console:
+        return plan_guest(wanted, facts, delivery)
     return plan_directories(wanted, facts) + plan_config(wanted, facts) + plan_guest(wanted, facts, delivery)
 
 

@@ -81,6 +81,10 @@ def carries_tag(wanted: Wanted, container: Container) -> bool:
 
 def guards(wanted: Wanted) -> tuple[Guard, ...]:
     """What must still hold of node and container when root acts."""
+    if wanted.by_console:
+        # Proxmox VE gives a container the first label of its name.
+        name = wanted.hostname.partition(".")[0]
+        return (Guard(f"${{HOSTNAME%%.*}} = {shlex.quote(name)}", f"this container is not called {name}"),)
     config = shlex.quote(f"/etc/pve/nodes/{wanted.node}/lxc/{wanted.vmid}.conf")
     return (
         Guard(f"${{HOSTNAME%%.*}} = {shlex.quote(wanted.node)}", f"this is not node {wanted.node}"),

@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pve_agents.host.commands import Command, Plan, refused
-from pve_agents.host.facts import Facts, GuestFacts
+from pve_agents.host.facts import CLEAN, Facts, GuestFacts
 from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
 from pve_agents.secret_values import secrets_variable
 
-__all__ = ["BOOTSTRAP", "CLEAN", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
+__all__ = ["BOOTSTRAP", "INSIDE", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
 
 PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
+INSIDE = (PAYLOAD, BOOTSTRAP)
+"""The steps that concern nothing but what is in the container."""
 
-CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
-"""What starts a command in the container without anything of the node's environment."""
 _DELIVERY_SECONDS = 300
 
 # The old directory stays until the new one has its name. Killed between the two renames, the next look finds none, and
@@ -96,7 +96,8 @@ class Delivery:
 
 def in_guest(wanted: Wanted, *words: str) -> tuple[str, ...]:
     """A command in the container, without anything of the node's environment."""
-    return ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--", *CLEAN, *words)
+    way = () if wanted.by_console else ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--")
+    return (*way, *CLEAN, *words)
 
 
 def deliver_part(wanted: Wanted, name: str, start: int, content: bytes) -> Command:
@@ -109,7 +110,15 @@ def deliver_part(wanted: Wanted, name: str, start: int, content: bytes) -> Comma
 def _delivery(wanted: Wanted, script: str, words: tuple[str, ...], reason: str, given: tuple[bytes, str]) -> Command:
     """A script that gets something on its standard input, which is given with what it is in words."""
     inside, (content, shown) = in_guest(wanted, "sh", "-c", script, "sh", *words), given
-    return Command(PAYLOAD, inside, reason, stdin=content, shown_stdin=shown, timeout_seconds=_DELIVERY_SECONDS)
+    return Command(
+        PAYLOAD,
+        inside,
+        reason,
+        stdin=content,
+        shown_stdin=shown,
+        timeout_seconds=_DELIVERY_SECONDS,
+        is_inside=wanted.by_console,
+    )
 
 
 def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
@@ -142,7 +151,9 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
         run = in_guest(wanted, "sh", "-c", _RUN, "sh", payload.directory, done)
         reason = "the container is to be what its payload and its secrets say"
         seconds = wanted.bootstrap.timeout_seconds
-        commands.append(Command(BOOTSTRAP, run, reason, timeout_seconds=seconds, always=not is_due))
+        commands.append(
+            Command(BOOTSTRAP, run, reason, timeout_seconds=seconds, always=not is_due, is_inside=wanted.by_console)
+        )
     notes = (f"{_how_to_give(wanted, delivery)}; those that are there stay",) if delivery.missing else ()
     return Plan(tuple(commands), notes=notes, guards=guards(wanted))
 
@@ -160,6 +171,12 @@ def _how_to_give(wanted: Wanted, delivery: Delivery) -> str:
 
 def _why_not_inside(wanted: Wanted, facts: Facts) -> str:
     vmid = wanted.vmid
+    if wanted.by_console:
+        return (
+            ""
+            if facts.state == "running" and facts.guest and facts.guest.is_whole
+            else _why_not_by_console(vmid, facts)
+        )
     if facts.state != "running":
         return f"container {vmid} is {facts.state or 'not there'}: run `pct start {vmid}` on {wanted.node}, then this again"
     if facts.guest is None or not facts.guest.is_whole:
@@ -168,3 +185,9 @@ def _why_not_inside(wanted: Wanted, facts: Facts) -> str:
             f"`pct reboot {vmid} --timeout {wanted.stop_seconds}` if that hangs, too"
         )
     return ""
+
+
+def _why_not_by_console(vmid: int, facts: Facts) -> str:
+    if facts.state != "running":
+        return f"container {vmid} is {facts.state or 'not there'}: start it in the web interface, then run this again"
+    return f"the console of container {vmid} gives no answer: look at it in the web interface, and reboot it if that hangs, too"

@@ -69,6 +69,7 @@ def plan_takeover(wanted: Wanted, facts: Facts, before: Before) -> Plan:
         f"{before.container} of before makes way, as {before.container}-before; {before.data} becomes {before.new_data}; "
         f"what belongs to root there, and in {' and '.join(before.workspaces) or 'no workspace'}, belongs to {before.owner}",
         timeout_seconds=before.stop_seconds + _MARGIN_SECONDS,
+        is_inside=wanted.by_console,
         always=True,
     )
     return Plan((command,), guards=guards(wanted))

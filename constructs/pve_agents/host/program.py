@@ -22,7 +22,7 @@ from pve_agents.host.given import Given, read_given
 from pve_agents.host.handed import HandedOn
 from pve_agents.host.place import place_of
 from pve_agents.host.plan import plan
-from pve_agents.host.plan_guest import Delivery
+from pve_agents.host.plan_guest import INSIDE, Delivery
 from pve_agents.host.plan_leaving import plan_leaving, plan_stop
 from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError, read_leaving, read_wanted
@@ -56,7 +56,8 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     node: Node | None = None
     try:
         wanted = read_wanted(environment.get("HOST_STEP_SPEC", ""))
-        title = f"[{wanted.agent} {list(STEPS).index(asked.step) + 1}/{len(STEPS)}] {title}"
+        steps = [it for it in STEPS if not wanted.by_console or it in INSIDE]
+        title = f"[{wanted.agent} {[*steps, asked.step].index(asked.step) + 1}/{len(steps)}] {title}"
         print(f"{title} …", flush=True)
         say = _say(wanted)
         place = place_of(wanted, environment, say)

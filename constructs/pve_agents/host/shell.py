@@ -1,4 +1,4 @@
-"""Root's shell on the node: how a text gets there, what comes back, and how much of it is listened to."""
+"""Root's shell on the node, as a command: how a text gets there, what comes back, and how much of it is listened to."""
 
 from __future__ import annotations
 
@@ -13,20 +13,29 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from pve_agents.host.facts import LONGEST_LOOK
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.words import printable
 
-__all__ = ["PASTE", "Shell", "UnreachedError", "private_directory", "shell_from"]
+__all__ = [
+    "LONGEST_ACT",
+    "LOOK_SECONDS",
+    "RootShell",
+    "Shell",
+    "UnreachedError",
+    "line_of",
+    "local",
+    "private_directory",
+    "ssh",
+]
 
 SSH_FAILED = 255
-PASTE = "paste"
-"""The value of PVE_TRANSPORT for those who reach root's shell by hand."""
-
-_LOOK_SECONDS = 60
-_LONGEST_LINE, _LONGEST_ACT = 4000, 16 * 1024 * 1024
+LOOK_SECONDS = 60
+LONGEST_ACT = 16 * 1024 * 1024
+"""Bytes that anybody listens to."""
+_LONGEST_LINE = 4000
 
 # What no child may inherit: ssh may be configured to send variables along, and a secret is for the container alone.
 _PRIVATE = re.compile(
@@ -36,6 +45,27 @@ _PRIVATE = re.compile(
 
 class UnreachedError(Exception):
     """The node was not reached, or did not answer to the end."""
+
+
+class RootShell(Protocol):
+    """A shell of root's, wherever it is."""
+
+    errors: IO[bytes] | None
+    """What gets what a look says on standard error, where that comes apart from the rest."""
+
+    def look(self, text: str) -> bytes:
+        """Run a text that only looks, and return what it prints."""
+        ...
+
+    def act(self, text: str, on_line: Callable[[str], None], *, tabs: bool = False) -> int:
+        """Run a text, hand out each line that it prints, and return its exit status."""
+        ...
+
+
+def line_of(line: bytes, *, tabs: bool) -> str:
+    """A line of what a text prints, as far as it can be printed; with its tabs, if they matter."""
+    words = line.decode("utf-8", "replace").rstrip("\n").split("\t")
+    return ("\t" if tabs else " ").join(map(printable, words))
 
 
 class Shell:
@@ -93,9 +123,8 @@ class Shell:
             try:
                 while stream and (line := stream.readline(_LONGEST_LINE)):
                     heard += len(line)
-                    if heard <= _LONGEST_ACT:
-                        words = line.decode("utf-8", "replace").rstrip("\n").split("\t")
-                        on_line(("\t" if tabs else " ").join(map(printable, words)))
+                    if heard <= LONGEST_ACT:
+                        on_line(line_of(line, tabs=tabs))
             except BaseException:
                 child.terminate()
                 raise
@@ -116,7 +145,7 @@ class Shell:
 
 def _read(child: subprocess.Popen[bytes]) -> bytes:
     """What it prints, so much and so long: what it has started may hold the pipe open after it is dead."""
-    output, end = b"", time.monotonic() + _LOOK_SECONDS
+    output, end = b"", time.monotonic() + LOOK_SECONDS
     descriptor = child.stdout.fileno() if child.stdout else -1
     while len(output) < LONGEST_LOOK and select.select([descriptor], [], [], max(0, end - time.monotonic()))[0]:
         part = os.read(descriptor, LONGEST_LOOK - len(output))
@@ -139,19 +168,12 @@ def _write(child: subprocess.Popen[bytes], text: str) -> threading.Thread:
     return thread
 
 
-def shell_from(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
-    """The shell that PVE_TRANSPORT names.
+def ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+    """The shell that ssh opens at the login that PVE_SSH names.
 
     Raises:
-        WrongSettingsError: There is none such, or it lacks something.
+        WrongSettingsError: It names none.
     """
-    name = environment.get("PVE_TRANSPORT") or "ssh"
-    if name not in _SHELLS:
-        raise WrongSettingsError(f"PVE_TRANSPORT is {name!r}; write one of {', '.join([*_SHELLS, PASTE])}")
-    return _SHELLS[name](environment, secret_names)
-
-
-def _ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
     host = environment.get("PVE_SSH", "")
     if not host:
         raise WrongSettingsError(
@@ -174,15 +196,17 @@ def _ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
     return Shell(["ssh", *flags, "--", host, "bash", "-s"], secret_names=secret_names, failed=failed)
 
 
-def _local(_: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+def local(_: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+    """A shell of this machine, which is the node.
+
+    Raises:
+        WrongSettingsError: Whoever runs this is not root.
+    """
     if os.geteuid() != 0:
         raise WrongSettingsError(
             "PVE_TRANSPORT=local works only as root on the node: run it there with sudo, or use ssh"
         )
     return Shell(["bash", "-s"], secret_names=secret_names)
-
-
-_SHELLS: Mapping[str, Callable[[Mapping[str, str], Sequence[str]], Shell]] = {"ssh": _ssh, "local": _local}
 
 
 def private_directory() -> Path:

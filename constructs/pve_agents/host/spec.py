@@ -216,6 +216,7 @@ _WANTED = _object(
     features=_mapping(_text(), _FEATURE, "a feature"),
     payload=_optional(_PAYLOAD),
     secrets=_optional(_SECRETS),
+    delivery=lambda value, where: _text(r"root|console", "root or console")(value or "root", where),
     bootstrap=_optional(_object(Bootstrap, command=_path, timeout_seconds=_SECONDS, stop_seconds=_SECONDS)),
 )
 _LEAVING = _object(

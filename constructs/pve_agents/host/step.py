@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pve_agents.host.commands import Plan, render, written
 from pve_agents.host.facts import Facts, LookError, look_at, read_facts
-from pve_agents.host.shell import Shell, UnreachedError
+from pve_agents.host.shell import RootShell, UnreachedError
 from pve_agents.host.wanted import Wanted
 
 __all__ = [
@@ -41,7 +41,7 @@ class Node:
     """The node, through root's shell."""
 
     wanted: Wanted
-    shell: Shell
+    shell: RootShell
     say: Say
     doing: str = field(default="", init=False)
     """The command that was begun last."""
@@ -72,6 +72,10 @@ class Node:
             seen = b""
             time.sleep(pause)
         return facts
+
+    def enter(self, words: str) -> str:
+        """The words that run others in the container, as `pct exec` does it."""
+        return f"lxc-attach -n {self.wanted.vmid} --clear-env -- {words}"
 
     def obey(self, plan: Plan) -> int:
         """Let the commands run."""

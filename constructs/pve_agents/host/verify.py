@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pve_agents.host.commands import Plan
-from pve_agents.host.facts import Facts
+from pve_agents.host.facts import CLEAN, Facts
 from pve_agents.host.plan_container import plan_config, reboot_words, why_not_ours
 from pve_agents.host.plan_directories import plan_directories
-from pve_agents.host.plan_guest import CLEAN
 from pve_agents.host.step import Node
 from pve_agents.host.wanted import Attached, Wanted
 from pve_agents.host.words import printable, quoted
 
-__all__ = ["Check", "verify"]
+__all__ = ["UNSEEN", "Check", "verify"]
+
+UNSEEN = "the API does not show it; another PVE_TRANSPORT would look"
 
 _PROBE_SECONDS = 60
 _MOST_LINES, _LONGEST_DETAIL, _LONGEST_NAME = 500, 500, 60
@@ -103,7 +104,7 @@ def verify(place: Place, *, chat: bool, on_check: Callable[[Check], None], on_te
             *(f"workspace {it.place}" for it, _ in wanted.workspaces),
         )
         for name in unseen:
-            report(name, "skipped", "the API does not show it; PVE_TRANSPORT=ssh or local would look")
+            report(name, "skipped", UNSEEN)
         return report.failed == 0
     if wanted.directories:
         paths = ", ".join(directory.path for directory in wanted.directories)
@@ -123,7 +124,7 @@ def _container(node: Place, facts: Facts, foreign: str, report: _Report) -> str:
         return f"container {vmid} is not as declared"
     if facts.state != "running":
         why = f"container {vmid} is {facts.state or 'in no known state'}"
-        report("container", "failed", why, f"run `pct start {vmid}` on {facts.node}")
+        report("container", "failed", why, _start(node))
         return why
     report("container", "ok", f"running on {facts.node}")
     return ""
@@ -165,7 +166,15 @@ def _payload(node: Node, facts: Facts, outside: str, report: _Report) -> None:
         report("payload", "ok", payload.directory)
 
 
+def _start(place: Place) -> str:
+    if place.wanted.by_console:
+        return "start it in the web interface"
+    return f"run `pct start {place.wanted.vmid}` on {place.wanted.node}"
+
+
 def _reboot(node: Node) -> str:
+    if node.wanted.by_console:
+        return "reboot it in the web interface"
     return f"run `{shlex.join(reboot_words(node.wanted))}` on {node.wanted.node}"
 
 
@@ -178,7 +187,7 @@ def _listen(node: Node, seconds: int, words: tuple[str, ...], on_line: Callable[
     Its exit status: 124 if it did not end in time, 125 if it said too much.
     """
     inside = (*CLEAN, "timeout", "-k", "10", str(seconds))
-    attach = shlex.join(["lxc-attach", "-n", str(node.wanted.vmid), "--clear-env", "--", *inside, *words])
+    attach = node.enter(shlex.join([*inside, *words]))
     limit = seconds + _PATIENCE_SECONDS
     text = (
         "export LC_ALL=C PATH=$PATH:/usr/sbin:/sbin\n"

@@ -102,6 +102,13 @@ class Wanted:
     payload: Payload | None = None
     secrets: Secrets | None = None
     bootstrap: Bootstrap | None = None
+    delivery: str = "root"
+    """By whom payload, secrets and bootstrap are delivered: ``root`` on the node, or through the container's ``console``."""
+
+    @property
+    def by_console(self) -> bool:
+        """Whether nobody is root on the node."""
+        return self.delivery == "console"
 
     @property
     def attached(self) -> tuple[Attached, ...]:

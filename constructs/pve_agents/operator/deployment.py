@@ -1,4 +1,4 @@
-"""What a deploy of an agent would do: to its two stacks, and as root on its node."""
+"""What a deploy of an agent would do: to its stacks, and as root on its node or in its container."""
 
 from __future__ import annotations
 
@@ -50,14 +50,15 @@ class Deployment:
 
     agent: Agent
     token: Stack
-    root: Stack
+    root: Stack | None
+    """None where the token delivers, too."""
     look: Look
     volumes: Volumes
     by_token: Planned = field(init=False)
-    by_root: Planned = field(init=False)
+    by_root: Planned | None = field(default=None, init=False)
 
     def plan(self, *, volumes: bool = True) -> None:
-        """Plan both stacks and look at the node, all at once.
+        """Plan the stacks and look at the node, all at once.
 
         Args:
             volumes: Whether to look at the container's volumes, too.
@@ -66,12 +67,13 @@ class Deployment:
             Stopped: One of them cannot be planned. Each says why.
         """
         with ThreadPoolExecutor(max_workers=3) as pool:
-            by_token, by_root = pool.submit(self.token.plan), pool.submit(self.root.plan)
+            by_token = pool.submit(self.token.plan)
+            by_root = pool.submit(self.root.plan) if self.root else None
             seen = pool.submit(self.look.see)
-        self.by_token, self.by_root = by_token.result(), by_root.result()
+        self.by_token, self.by_root = by_token.result(), by_root.result() if by_root else None
         problems = [
             line
-            for stack, planned in ((self.token, self.by_token), (self.root, self.by_root))
+            for stack, planned in self.planned_stacks
             for line in (explained(stack.name, planned.diagnostics) if planned.is_refused else [])
         ]
         if problems:
@@ -85,6 +87,18 @@ class Deployment:
             raise Stopped(str(error), status=UNREACHED) from None
         except WrongSettingsError as error:
             raise Stopped(str(error)) from None
+
+    @property
+    def planned_stacks(self) -> list[tuple[Stack, Planned]]:
+        """The stacks in the order in which they are deployed, each with what its plan found."""
+        by_root = [(self.root, self.by_root)] if self.root and self.by_root else []
+        return [(self.token, self.by_token), *by_root]
+
+    @property
+    def where(self) -> str:
+        """Where root's commands run."""
+        vmid, node = self.agent.vmid, self.agent.node
+        return f"in container {vmid}, through its console" if self.root is None else f"on {node}"
 
     @property
     def _is_protected(self) -> bool:
@@ -118,7 +132,9 @@ class Deployment:
 
     def _leaving(self) -> Iterator[Plan]:
         node = self.look.node
-        if node is None or not any(it.action in ("replace", "delete") for it in self.by_root.changes):
+        if node is None or self.root is None or self.by_root is None:
+            return
+        if not any(it.action in ("replace", "delete") for it in self.by_root.changes):
             return
         for change in self.root.show().get("resource_changes", ()):
             held = _held(change)
@@ -143,7 +159,7 @@ class Deployment:
 
     def by_shell(self) -> Iterator[tuple[str, str]]:
         """Say in the same way what would run as root; ``agents plan`` shows all of each command, and why it runs."""
-        yield "", f"{self.agent.name}, as root on {self.agent.node}:"
+        yield "", f"{self.agent.name}, as root {self.where}:"
         yield from (("", f"    {note}") for note in dict.fromkeys(self.as_root.notes))
         for command in self.as_root.commands:
             first, _, more = command.line.partition("\n")
@@ -166,9 +182,11 @@ class Deployment:
     def is_nothing(self) -> bool:
         """Whether all is as the settings want it."""
         return not (
-            self.by_token.is_change
-            or self.volumes.plan.actions
-            or (self.agent.started and (self.by_root.is_change or self.as_root.commands))
+            self.volumes.plan.actions
+            or any(
+                planned.is_change for stack, planned in self.planned_stacks if stack is self.token or self.agent.started
+            )
+            or (self.agent.started and self.as_root.commands)
         )
 
 
@@ -220,9 +238,9 @@ def _deployment_of(project: Project, agent: Agent, stacks: Mapping[str, Synthesi
     return Deployment(
         agent,
         Stack(agent.name, stacks[agent.name], project.of_the_token),
-        Stack(by_root, stacks[by_root], project.of_root),
-        # As the steps of the root stack say it.
-        Look(agent, project.of_root, lambda text: out.line(f"  [{agent.name}] {text}")),
+        Stack(by_root, stacks[by_root], project.of_root) if by_root in stacks else None,
+        # As the steps of a stack say it.
+        Look(agent, project.of(agent), lambda text: out.line(f"  [{agent.name}] {text}")),
         Volumes(agent, project.homelab.storage, project.of_the_token),
     )
 
@@ -253,7 +271,7 @@ def planned(project: Project, out: Output, agents: Sequence[Agent], synthesis: S
     deployments = tuple(_deployment_of(project, agent, written, out) for agent in agents)
     for deployment in deployments:
         deployment.plan(volumes=not (foundation and foundation.found.is_change))
-        stacks = ((deployment.token, deployment.by_token), (deployment.root, deployment.by_root))
+        stacks = deployment.planned_stacks
         for sentence in (line for stack, found in stacks for line in (*stack.synthesized.warnings, *found.warnings)):
             out.line(f"{out.mark('warning')} {sentence}")
     return Deployments(deployments, foundation)

@@ -16,9 +16,10 @@ from pve_agents.host.plan_guest import Delivery
 from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.step import AS_WANTED, Node, act, interrupted
+from pve_agents.operator.project import Project
 from pve_agents.operator.stopped import INTERRUPTED, UNREACHED, WRONG_INPUT, Stopped
 from pve_agents.operator.wants import wanted_of
-from pve_agents.root_spec import STEPS, payload_of
+from pve_agents.root_spec import STEPS, payload_of, steps_of
 from pve_agents.settings import Agent
 
 __all__ = ["Look", "each", "only"]
@@ -42,6 +43,7 @@ class Look:
         self._payload = payload_of(agent)
         self._variables = variables
         self.wanted = wanted_of(agent, self._payload)
+        self._steps = tuple(steps_of(agent))
         self.place = place_of(self.wanted, variables, say)
         self.plan = Plan()
 
@@ -88,7 +90,7 @@ class Look:
         def judge(facts: Facts) -> Plan:
             return plan(self.wanted, facts, delivery)
 
-        for step in steps or STEPS:
+        for step in steps or self._steps:
             # What a later step needs was refused: it would only say the same once more.
             if status := act(self.node, facts, judge, step):
                 return status
@@ -104,9 +106,9 @@ class Look:
         return seen + Plan(notes=("directories, payload and bootstrap are not looked at: the API does not show them",))
 
 
-def each(agents: Iterable[Agent], variables: Mapping[str, str], do: Callable[[Look], int]) -> int:
+def each(agents: Iterable[Agent], project: Project, do: Callable[[Look], int]) -> int:
     """Look at one agent after the other, and do something with it; the worst status is the answer."""
-    return max([_one(agent, variables, do) for agent in agents])
+    return max([_one(agent, project.of(agent), do) for agent in agents])
 
 
 def _one(agent: Agent, variables: Mapping[str, str], do: Callable[[Look], int]) -> int:

@@ -57,7 +57,17 @@ class Project:
     @cached_property
     def of_the_token(self) -> dict[str, str]:
         """For the stacks of the API token, and for who asks the API."""
-        return for_stacks(self.variables, token=True, root=False, secrets=self._secrets)
+        agents = self.homelab.agents.values()
+        delivered = {name for agent in agents for name in agent.delivery_variables}
+        return for_stacks(self.variables, token=True, root=False, secrets=self._secrets, delivered=delivered)
+
+    def of(self, agent: Agent) -> dict[str, str]:
+        """For who delivers to an agent's container, or looks into it: root, or the token through its console.
+
+        Raises:
+            Stopped: Others can read root's file.
+        """
+        return self.of_root if agent.delivery == "root" else self.of_the_token
 
     @cached_property
     def of_root(self) -> dict[str, str]:

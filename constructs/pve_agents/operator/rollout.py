@@ -10,7 +10,7 @@ from pve_agents.operator.deployment import Deployment
 from pve_agents.operator.output import Output
 from pve_agents.operator.stopped import REFUSED, Stopped
 
-__all__ = ["deploy", "deploy_as_root", "reachable", "refuse_what_is_lost"]
+__all__ = ["deploy", "deploy_into_a_new_one", "reachable", "refuse_what_is_lost"]
 
 
 def refuse_what_is_lost(deployments: Sequence[Deployment], allowed: Sequence[str]) -> None:
@@ -30,7 +30,7 @@ def refuse_what_is_lost(deployments: Sequence[Deployment], allowed: Sequence[str
 
 
 def deploy(deployment: Deployment, out: Output) -> None:
-    """Deploy an agent's two stacks, one after the other.
+    """Deploy an agent's stacks, one after the other.
 
     Raises:
         Stopped: One of them failed.
@@ -42,21 +42,22 @@ def deploy(deployment: Deployment, out: Output) -> None:
     # In a container that is to be stopped, root can do nothing.
     if not deployment.agent.started:
         return
-    if deployment.by_root.is_change:
+    if deployment.root and deployment.by_root and deployment.by_root.is_change:
         apply(deployment.root, out, "deployed")
         return
     # A container that has just been started was seen from outside alone.
     _mend(deployment, again=deployment.by_token.is_change or bool(deployment.volumes.plan.actions))
 
 
-def deploy_as_root(deployment: Deployment, out: Output) -> None:
-    """Deploy into a container that was just made, of which the state of the root stack knows nothing.
+def deploy_into_a_new_one(deployment: Deployment, out: Output) -> None:
+    """Deploy into a container that was just made, of which the state of the stack that delivers may know nothing.
 
     Raises:
         Stopped: It failed.
     """
-    if deployment.root.plan().is_change:
-        apply(deployment.root, out, "deployed")
+    stack = deployment.root or deployment.token
+    if stack.plan().is_change:
+        apply(stack, out, "deployed")
     _mend(deployment, again=True)
 
 

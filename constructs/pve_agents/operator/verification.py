@@ -12,6 +12,7 @@ from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.verify import Check, verify
 from pve_agents.operator.output import Output
+from pve_agents.operator.project import Project
 from pve_agents.operator.stopped import DONE, FAILED, UNREACHED, WRONG_INPUT
 from pve_agents.operator.wants import wanted_of
 from pve_agents.settings import Agent
@@ -39,7 +40,7 @@ class _Verification:
 
 def verify_all(
     agents: Iterable[Agent],
-    variables: Mapping[str, str],
+    project: Project,
     *,
     chat: bool = True,
     as_json: bool = False,
@@ -49,7 +50,7 @@ def verify_all(
 
     Args:
         agents: The agents.
-        variables: Root's own.
+        project: The project, with the variables of whoever looks.
         chat: Whether each shall have a turn with its model.
         as_json: Print one document for machines, and not a line for each check.
         quiet: Print only what failed.
@@ -67,7 +68,11 @@ def verify_all(
     for agent in agents:
         texts: list[str] = []
         results[agent.name] = found = _verify(
-            agent, variables, chat=chat, on_check=print_check, on_text=texts.append if as_json or quiet else out.line
+            agent,
+            project.of(agent),
+            chat=chat,
+            on_check=print_check,
+            on_text=texts.append if as_json or quiet else out.line,
         )
         if not as_json and (found.count("failed") or not quiet):
             out.line(found.end(agent.name))

@@ -17,6 +17,7 @@ from pydantic import (
 from pve_agents.agents.kind import Container, Kind, KindOf, Neighbour, OneSection, Sections, default_of, kinds
 from pve_agents.model import Flag, Model, distinct, listed
 from pve_agents.problems import Key, Problem, ProblemsError, checked, few, placed
+from pve_agents.secret_values import secrets_variable
 from pve_agents.settings.container import Cpu, Disk, Dns, Memory, Network, Startup, Template
 from pve_agents.settings.storage import BindMount, Devices, Mounts, binds_of
 from pve_agents.stopping import Stopping
@@ -128,6 +129,10 @@ class Agent(Model):
     startup: Startup | None = None
     """Place among the guests that the node starts. Defaults to none; one in which nothing is stated is none."""
 
+    delivery: Literal["root", "console"] = "root"
+    """How files, secrets and bootstrap get into the container. Defaults to root, by the stack of root. With console they go through
+    the container's own console with the API token alone: there is no stack of root, nor anything that takes one."""
+
     mounts: Mounts = Field(default={}, validate_default=True, json_schema_extra={"additionalProperties": False})
     """Directories of the node and volumes in the container, by mp0 to mp255. Defaults to none, or to those that its kind has."""
 
@@ -137,8 +142,12 @@ class Agent(Model):
     section: Annotated[Kind | None, OneSection()] = None
     """What runs in the container; stated under the name of its kind. Defaults to nothing."""
 
-    keyctl: Flag = Field(default_factory=lambda data: not data["section"] or data["section"].needs_keyctl)
-    """Whether the container may use the kernel's keyring, as Docker in it wants. Defaults to true; without Docker to false, and one that has it keeps it until that is written."""
+    keyctl: Flag = Field(
+        default_factory=lambda data: (
+            data.get("delivery") != "console" and (not data["section"] or data["section"].needs_keyctl)
+        )
+    )
+    """Whether the container may use the kernel's keyring, as Docker in it wants. Defaults to true; without Docker to false, and one that has it keeps it until that is written. With delivery: console it is false, since only root can let it."""
 
     secrets: Annotated[tuple[EnvName, ...], BeforeValidator(listed), AfterValidator(distinct)] = Field(
         default_factory=lambda data: data["section"].secret_names(data["name"]) if data["section"] else ()
@@ -192,6 +201,30 @@ class Agent(Model):
         return None if startup == Startup() else startup
 
     @model_validator(mode="after")
+    def _nothing_is_left_for_root(self) -> Self:
+        if self.delivery == "root":
+            return self
+        without = "with delivery: console nobody is root on the node; write {} , or write delivery: root"
+        binds = ", ".join(key for key, mount in self.mounts.items() if not mount.is_volume)
+        found = (
+            (
+                ("mounts",),
+                binds,
+                f"{binds} would be a directory of the node, which only root mounts, and",
+                "mounts: {} or others",
+            ),
+            (("devices",), self.devices, "only root passes a device on, and", "devices: {}"),
+            (("keyctl",), self.keyctl, "only root lets a container use the kernel's keyring, and", "keyctl: false"),
+        )
+        if problems := [
+            Problem(key, f"{why} {without.replace('{} ,', f'{instead},')}")
+            for key, is_there, why, instead in found
+            if is_there
+        ]:
+            raise ProblemsError(problems)
+        return self
+
+    @model_validator(mode="after")
     def _the_node_waits_for_the_agent(self) -> Self:
         down, needed = self.startup.down_delay_seconds if self.startup else None, self.stopping.container
         if self.section and down is not None and down < needed:
@@ -209,6 +242,13 @@ class Agent(Model):
         """Names of all secrets that are to be delivered, those that its kind needs first."""
         needed = self.section.secret_names(self.name) if self.section else ()
         return tuple(dict.fromkeys([*needed, *self.secrets]))
+
+    @property
+    def delivery_variables(self) -> frozenset[str]:
+        """Names of the variables that its token stack needs besides the token's own; none where root delivers."""
+        if self.delivery == "root":
+            return frozenset()
+        return frozenset({*self.secret_names, secrets_variable(self.name)})
 
     @property
     def stopping(self) -> Stopping:
@@ -264,5 +304,6 @@ def _container(agent: Mapping[str, Any]) -> Container:
         cores=agent["cpu"].cores,
         devices={device.path: device.is_open_to for device in agent["devices"].values()},
         disk_gib=disk.size_gib if disk else 0,
-        keyctl=agent.get("keyctl", True),
+        # Where nobody can let it, no sentence about it helps.
+        keyctl=agent.get("keyctl", True) or agent.get("delivery") == "console",
     )

@@ -13,7 +13,8 @@ import pytest
 from pve_agents.host import step
 from pve_agents.host.facts import Container, GuestFacts, PathFact
 from pve_agents.host.plan import plan
-from pve_agents.host.shell import Shell, UnreachedError, shell_from
+from pve_agents.host.shell import Shell, UnreachedError
+from pve_agents.host.shell import ssh as ssh_shell
 from pve_agents.host.step import Node as Place
 from pve_agents.host.verify import Check, verify
 from pve_agents.host.wanted import Attached, Directory, Wanted
@@ -111,7 +112,7 @@ def heard(deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with serving(tmp_path / "operator", deployed.root) as ssh:
         for name, value in ssh.variables(PVE_SSH="root@pve1").items():
             monkeypatch.setenv(name, value)
-        deployed.shell = shell_from(ssh.variables(PVE_SSH="root@pve1"), ())
+        deployed.shell = ssh_shell(ssh.variables(PVE_SSH="root@pve1"), ())
         yield deployed
 
 

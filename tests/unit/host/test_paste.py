@@ -868,7 +868,7 @@ def test_the_token_is_all_that_goes_to_the_node(console: Console) -> None:
 
 # --- a verification
 
-UNSEEN = "the API does not show it; PVE_TRANSPORT=ssh or local would look"
+UNSEEN = "the API does not show it; another PVE_TRANSPORT would look"
 
 
 def found(console: Console, wanted: Wanted = WANTED) -> list[tuple[str, str, str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from pve_agents.environment import ROOT_FILE
 from pve_agents.host import shell as module
 from pve_agents.host.commands import Plan, render
 from pve_agents.host.facts import look_at
-from pve_agents.host.shell import Shell, UnreachedError, private_directory, shell_from
+from pve_agents.host.place import place_of
+from pve_agents.host.shell import Shell, UnreachedError, private_directory
 from pve_agents.host.spec import WrongSettingsError
+from pve_agents.host.step import Node as Place
 from tests.unit.host.model import WANTED, Node
 from tests.unit.host.ssh import Root, Ssh, serving
 
@@ -36,7 +39,11 @@ def use(monkeypatch: pytest.MonkeyPatch, variables: Mapping[str, str]) -> None:
 
 
 def shell(*, names: tuple[str, ...] = ()) -> Shell:
-    return shell_from(os.environ, names)
+    secrets = replace(WANTED.secrets, names=names) if WANTED.secrets else None
+    place = place_of(replace(WANTED, secrets=secrets), os.environ, print)
+    assert isinstance(place, Place)
+    assert isinstance(place.shell, Shell)
+    return place.shell
 
 
 def saying(script: str) -> Shell:
@@ -130,7 +137,7 @@ def test_another_transport_is_said_with_those_that_there_are(monkeypatch: pytest
     monkeypatch.setenv("PVE_TRANSPORT", "telnet")
     with pytest.raises(WrongSettingsError) as error:
         shell()
-    assert str(error.value) == "PVE_TRANSPORT is 'telnet'; write one of ssh, local, paste"
+    assert str(error.value) == "PVE_TRANSPORT is 'telnet'; write one of ssh, local, paste, console"
 
 
 def test_local_is_a_bash_of_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +193,7 @@ def test_a_command_of_root_may_end_with_255_too_where_no_ssh_is_between() -> Non
     "silent", ["exec sleep 5", "sleep 5 & wait", "sleep 5 & disown", "printf half; sleep 5 & wait"]
 )
 def test_a_look_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, silent: str) -> None:
-    monkeypatch.setattr(module, "_LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
     assert saying(silent).look("") in {b"", b"half"}
 
 
@@ -210,7 +217,7 @@ def test_each_line_is_handed_out_as_it_can_be_printed() -> None:
 
 
 def test_of_what_goes_on_and_on_only_the_first_part_is_handed_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LONGEST_ACT", 100)
+    monkeypatch.setattr(module, "LONGEST_ACT", 100)
     heard: list[str] = []
     assert saying("yes 123456789 | head -n 5000; exit 7").act("", heard.append) == 7
     assert heard == ["123456789"] * 10

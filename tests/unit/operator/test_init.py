@@ -506,3 +506,15 @@ def test_the_script_gives_what_volumes_need(tmp_path: Path) -> None:
         ("AgentRootfs /storage/hdd", "Datastore.AllocateSpace"),
         ("AgentRootfs /storage/safe", "Datastore.AllocateSpace"),
     ]
+
+
+def test_for_an_agent_that_nobody_is_root_for_nothing_of_roots_is_written(init: Init) -> None:
+    settings = "agents: {hermes: {delivery: console, mounts: {}}}\n"
+    (init.project / "homelab.yaml").write_text(settings)
+
+    assert init.written(*ADDRESS) == [".env", f"~/{OWN}/hermes.env", "build/token.sh"]
+
+    assert dotenv_values(init.project / ".env")["HERMES_ENV_FILE"] == f"~/{OWN}/hermes.env"
+    assert not (init.home / OWN / "root.env").exists()
+    script = (init.project / "build" / "token.sh").read_text()
+    assert "VM.Console" in script.partition("give AgentContainer /vms")[2].partition("\n")[0]

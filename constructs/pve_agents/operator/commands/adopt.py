@@ -48,7 +48,7 @@ def command(name: str, *, file: Path | None, container: str | None, data: str | 
     out.digest(deployment.by_api())
     out.digest(deployment.by_shell())
     if takeover.commands:
-        out.line(f"{name}, as root on {agent.node}, before that:")
+        out.line(f"{name}, as root {deployment.where}, before that:")
         for line in written(takeover.commands):
             out.line(f"    {line}")
     approve("Do it?", auto_approve=auto_approve)

@@ -40,22 +40,25 @@ def command(name: str, *, auto_approve: bool, template: bool) -> int:
         if template and (why := why_keep_template(access(project.of_the_token), Wanted.by(agent))):
             raise Stopped(why, status=REFUSED)
         stacks = synthesis.stacks()
-    root = Stack(f"{name}-root", stacks[f"{name}-root"], project.of_root)
+    by_name = f"{name}-root"
+    root = Stack(by_name, stacks[by_name], project.of_root) if by_name in stacks else None
     token = Stack(name, stacks[name], project.of_the_token)
-    by_root, by_token = root.plan("-destroy"), token.plan("-destroy", *([] if template else _without_template(token)))
-    if problems := [*explained(root.name, by_root.diagnostics), *explained(name, by_token.diagnostics)]:
+    # What root has attached is taken back before its container goes.
+    found = [(root, root.plan("-destroy"), "taken back")] if root else []
+    options = [] if template else _without_template(token)
+    found.append((token, token.plan("-destroy", *options), "destroyed"))
+    if problems := [line for stack, planned, _ in found for line in explained(stack.name, planned.diagnostics)]:
         raise Stopped(*problems, status=REFUSED)
-    if not (by_root.is_change or by_token.is_change):
+    changing = [(stack, did) for stack, planned, did in found if planned.is_change]
+    if not changing:
         out.line(f"{name} is not there: nothing to destroy")
         return 0
-    out.digest(describe(it) for it in (*by_root.changes, *by_token.changes))
+    out.digest(describe(it) for _, planned, _ in found for it in planned.changes)
     for line in _stays(agent, template=template):
         out.line(f"    {line}")
     approve(f"Type the agent's name to destroy it ({name})", auto_approve=auto_approve, word=name)
-    if by_root.is_change:
-        apply(root, out, "taken back")
-    if by_token.is_change:
-        apply(token, out, "destroyed")
+    for stack, did in changing:
+        apply(stack, out, did)
     return 0
 
 

@@ -26,4 +26,4 @@ def command(names: tuple[str, ...], steps: tuple[str, ...]) -> int:
         look.say(summary(found))
         return status
 
-    return each(project.chosen(names), project.of_root, report)
+    return each(project.chosen(names), project, report)

@@ -56,12 +56,13 @@ def command(*, yes: bool, **given: str | None) -> int:
     agents = _agents(asking, settings)
     address = asking.answers[ADDRESS]
     values = {} if yes else _ask_for_secrets(agents)
-    new = [
-        NewFile(settings, asking.text()),
-        NewFile(project.token_file(), token_text(address)),
-        NewFile(project.root_file(), root_text(address, [it.name for it in agents if it.secret_names])),
-        *_secrets(agents, values),
-    ]
+    by_root, by_token = (
+        [it.name for it in agents if it.delivery == delivery and it.secret_names] for delivery in ("root", "console")
+    )
+    new = [NewFile(settings, asking.text()), NewFile(project.token_file(), token_text(address, by_token))]
+    if any(it.delivery == "root" for it in agents):
+        new.append(NewFile(project.root_file(), root_text(address, by_root)))
+    new += _secrets(agents, values)
     storage = load_settings(project.DIRECTORY).storage if settings.exists() else None
     script = project.DIRECTORY / "build" / "token.sh"
     login = _existing(project.root_file()).get("PVE_SSH") or f"root@{host_of(address)}"
@@ -125,9 +126,13 @@ def _notes(agent: Agent) -> Mapping[str, SecretNote]:
 
 
 def _secrets_path(agent: Agent) -> Path:
-    """The agent's secrets file, where root.env says, or will say, that it is."""
-    stated = _existing(project.root_file())
+    """The agent's secrets file, where its file of variables says, or will say, that it is."""
+    stated = _existing(_variables_file(agent))
     return Path(stated.get(secrets_variable(agent.name)) or secrets_file(agent.name)).expanduser()
+
+
+def _variables_file(agent: Agent) -> Path:
+    return project.root_file() if agent.delivery == "root" else project.token_file()
 
 
 def _secrets(agents: list[Agent], values: Mapping[str, SecretStr]) -> list[NewFile]:
@@ -160,7 +165,6 @@ def _shown(path: Path) -> str:
 
 
 def _say_what_is_next(run: str, agents: list[Agent]) -> None:
-    stated = _existing(project.root_file())
     click.echo("\nNext:")
     click.echo(f"  {run}")
     click.echo(
@@ -168,11 +172,11 @@ def _say_what_is_next(run: str, agents: list[Agent]) -> None:
     )
     for agent in agents:
         if agent.secret_names:
-            variable = secrets_variable(agent.name)
+            variable, stated = secrets_variable(agent.name), _existing(_variables_file(agent))
             file = _existing(_secrets_path(agent))
             if variable in stated:
                 if lacking := [name for name in agent.secret_names if not file.get(name)]:
                     click.echo(f"  write {' and '.join(lacking)} into {stated[variable]}")
             else:
-                click.echo(f"  add {variable}={secrets_file(agent.name)} to ~/.config/pve-agents/root.env")
+                click.echo(f"  add {variable}={secrets_file(agent.name)} to {_shown(_variables_file(agent))}")
     click.echo("  pipenv run agents doctor")

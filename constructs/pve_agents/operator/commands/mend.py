@@ -18,4 +18,4 @@ def command(names: tuple[str, ...], steps: tuple[str, ...]) -> int:
     Each command is said before it runs. Exit status: 0 as wanted, 2 wrong settings, 3 refused or failed, 4 not reached.
     """
     project = open_project()
-    return each(project.chosen(names), project.of_root, lambda look: look.mend(*steps))
+    return each(project.chosen(names), project, lambda look: look.mend(*steps))

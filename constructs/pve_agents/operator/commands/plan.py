@@ -27,14 +27,14 @@ def command(names: tuple[str, ...], steps: tuple[str, ...], *, root: bool) -> in
     """
     project, out = open_project(), Output()
     if root or steps:
-        return each(project.chosen(names), project.of_root, lambda look: _show(look.plan.of(*only(steps)), look.say))
+        return each(project.chosen(names), project, lambda look: _show(look.plan.of(*only(steps)), look.say))
     with Synthesis(project) as synthesis:
         found = planned(project, out, project.chosen(names), synthesis)
     out.digest(found.digest())
     status = AS_WANTED
     for it in found.agents:
         out.digest(it.by_api())
-        out.line(f"{it.agent.name}, as root on {it.agent.node}:")
+        out.line(f"{it.agent.name}, as root {it.where}:")
         status = max(status, _show(it.as_root, lambda line: out.line(f"    {line}")))
     return status
 

@@ -11,7 +11,7 @@ from pve_agents.operator.losses import kept_mounts, losses
 from pve_agents.operator.output import Output
 from pve_agents.operator.phases import Phases
 from pve_agents.operator.project import open_project
-from pve_agents.operator.rollout import deploy_as_root, reachable
+from pve_agents.operator.rollout import deploy_into_a_new_one, reachable
 from pve_agents.operator.stack import Planned
 from pve_agents.operator.stopped import DONE, REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
@@ -58,15 +58,18 @@ def command(name: str, *, auto_approve: bool, lose_rootfs: bool, no_verify: bool
         if _planned(deployment, f"-target={address}").is_change:
             apply(deployment.token, out, "created")
     with phases.phase("volumes attached"):
-        if _planned(deployment).is_change:
+        # What the token delivers itself belongs to the next phase.
+        volumes = [f"-target={it}" for it in deployment.token.synthesized.addresses if it.endswith("_volumes")]
+        only = volumes if deployment.root is None else []
+        if (deployment.root or only) and _planned(deployment, *only).is_change:
             apply(deployment.token, out, "attached")
     status = DONE
     if agent.started:
         with phases.phase("deployed into it"):
-            deploy_as_root(deployment, out)
+            deploy_into_a_new_one(deployment, out)
         if not no_verify:
             with phases.phase("verified"):
-                status = verify_all([agent], project.of_root)
+                status = verify_all([agent], project)
     phases.summary()
     for line in reachable(deployment) if status == DONE else ():
         out.line(line)

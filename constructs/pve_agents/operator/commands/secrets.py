@@ -14,4 +14,4 @@ from pve_agents.operator.project import open_project
 def command(names: tuple[str, ...]) -> int:
     """Deliver the agents' secrets again, and restart what uses a changed one."""
     project = open_project()
-    return each(project.chosen(names), project.of_root, lambda look: look.mend("payload", "bootstrap"))
+    return each(project.chosen(names), project, lambda look: look.mend("payload", "bootstrap"))

@@ -69,7 +69,7 @@ def command(
     for deployment in wanted:
         deploy(deployment, out)
     running = [it.agent for it in wanted if it.agent.started]
-    status = DONE if no_verify or not running else verify_all(running, project.of_root)
+    status = DONE if no_verify or not running else verify_all(running, project)
     if status == DONE:
         for line in (it for deployment in wanted for it in reachable(deployment)):
             out.line(line)

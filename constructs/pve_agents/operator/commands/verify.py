@@ -30,6 +30,6 @@ def command(names: tuple[str, ...], *, as_json: bool, quiet: bool, no_chat: bool
         # What it has written to workspaces is removed on the way out.
         with ending_on(signal.SIGTERM, signal.SIGHUP):
             project = open_project()
-            return verify_all(project.chosen(names), project.of_root, chat=not no_chat, as_json=as_json, quiet=quiet)
+            return verify_all(project.chosen(names), project, chat=not no_chat, as_json=as_json, quiet=quiet)
     except KeyboardInterrupt:
         raise Stopped("interrupted; nothing was changed, and it can be run again", status=INTERRUPTED) from None

@@ -13,6 +13,7 @@ from pve_agents.operator.doctor.judging import (
     CORRECT,
     judge_bridge,
     judge_certificate,
+    judge_console,
     judge_disk,
     judge_download,
     judge_endpoint,
@@ -108,6 +109,11 @@ def _of_agent(agent: Agent, api: _Api, token: Check) -> list[Check]:
             "bridge",
             lambda: judge_bridge(agent.node, agent.network.bridge, api.stock.bridges(agent.node), api.access),
             node,
+        ),
+        *(
+            [new("console", lambda: judge_console(api.stock.version()), privileges)]
+            if agent.delivery == "console"
+            else []
         ),
     ]
 

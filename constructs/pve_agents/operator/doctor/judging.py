@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from pve_agents.findings import Outcome, failed, ok, parted, skipped, warning
+from pve_agents.host.plan_container import at_least
 from pve_agents.node_access import Access, NodeError
+from pve_agents.node_console import OLDEST_VERSION
 from pve_agents.node_stock import Datastore
 from pve_agents.privileges import network_commands
 from pve_agents.settings import Disk, Template
@@ -16,6 +18,7 @@ __all__ = [
     "CORRECT",
     "judge_bridge",
     "judge_certificate",
+    "judge_console",
     "judge_disk",
     "judge_download",
     "judge_endpoint",
@@ -68,6 +71,17 @@ def judge_node(name: str, nodes: Mapping[str, bool]) -> Outcome:
     if not nodes[name]:
         return failed(f"node {name} is offline", f"start {name}, and look at `pvecm status` on another node")
     return ok(name)
+
+
+def judge_console(version: str) -> Outcome:
+    """Whether the node is new enough to let a token open a console."""
+    if not at_least(version, OLDEST_VERSION):
+        return failed(
+            f"Proxmox VE {version} opens no console for an API token, which {OLDEST_VERSION} does",
+            "run `apt-get update && apt-get dist-upgrade` on the node, or write delivery: root",
+        )
+    # Their versions are shown to auditors alone; the first deploy says it in the same words.
+    return ok(f"Proxmox VE {version}; it takes pve-container 6.1.3 and termproxy 2.0.3, too")
 
 
 def judge_vmid(number: int, found: Holder) -> Outcome:

@@ -8,15 +8,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from pve_agents.findings import Check, Outcome, failed, ok, parted, skipped, warning
+from pve_agents.findings import SECONDS, Check, Outcome, failed, ok, parted, skipped, warning
 from pve_agents.host.facts import Facts, LookError, look_at, read_facts
-from pve_agents.host.place import place_of
+from pve_agents.host.place import place_of, transport_of
 from pve_agents.host.plan import foreseen
 from pve_agents.host.plan_container import at_least, carries_tag, plan_config, too_new, why_not_ours
 from pve_agents.host.plan_directories import plan_directories
 from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.step import Node
+from pve_agents.host.verify import UNSEEN
 from pve_agents.host.wanted import Wanted
 from pve_agents.operator.project import Project
 from pve_agents.operator.stopped import Stopped
@@ -24,8 +25,6 @@ from pve_agents.settings import Agent
 
 __all__ = ["checks", "judge_container", "judge_devices", "judge_directories", "judge_packages", "judge_ssh"]
 
-# ssh gives up after 10, with a better sentence than ours.
-_SECONDS = 11.0
 # Older ones refuse what runc sets up since 1.3.3, and no container of Docker's starts (opencontainers/runc 4968).
 _LXC_FOR_DOCKER = "6.0.5-2"
 _LONGEST_WORDS = 4000
@@ -33,7 +32,6 @@ _COMPARE = (
     "run `ssh {host} true` once, and compare the fingerprint with what the node's own console shows for "
     "`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`"
 )
-_UNSEEN = "the API does not show it; PVE_TRANSPORT=ssh or local would look"
 _CORRECT = "correct it in root.env"
 _OTHERS = "choose another vmid in homelab.yaml"
 
@@ -47,6 +45,14 @@ class _Root:
         self.wanted = replace(wanted, payload=None, bootstrap=None)
         self.facts = Facts(node="")
 
+    @property
+    def seconds(self) -> float:
+        """How long the first answer may take: as long as the way there says."""
+        try:
+            return transport_of(self._project.of_root).seconds
+        except (Stopped, WrongSettingsError):
+            return SECONDS
+
     def reach(self) -> Outcome:
         """Look at the node."""
         try:
@@ -57,7 +63,7 @@ class _Root:
             self.facts = place.look()
         except (Stopped, WrongSettingsError, UnreachedError) as error:
             return failed(*parted(str(error), _CORRECT))
-        return ok("paste: the read-only token is answered")
+        return ok(transport_of(variables).login(variables, self.wanted.node))
 
     def _look(self, place: Node, variables: Mapping[str, str]) -> Outcome:
         host = variables.get("PVE_SSH", "")
@@ -76,7 +82,7 @@ class _Root:
                 f"this is node {self.facts.node}, and the agent belongs to {self.wanted.node}",
                 "correct PVE_SSH in root.env, or node in homelab.yaml",
             )
-        return ok(f"{host or 'root'} on {self.facts.node}, without a password")
+        return ok(transport_of(variables).login(variables, self.facts.node))
 
 
 def checks(project: Project, agent: Agent, wanted: Wanted, *, docker: str = "") -> list[Check]:
@@ -89,7 +95,7 @@ def checks(project: Project, agent: Agent, wanted: Wanted, *, docker: str = "") 
         docker: Where the Docker in its container comes from. Defaults to nowhere: there is none.
     """
     root = _Root(project, wanted)
-    reach = Check("root", root.reach, seconds=_SECONDS, agent=agent.name)
+    reach = Check("root", root.reach, seconds=root.seconds, agent=agent.name)
 
     def new(name: str, judge: Callable[[Wanted, Facts], Outcome]) -> Check:
         return Check(name, lambda: judge(root.wanted, root.facts), after=(reach,), agent=agent.name)
@@ -146,7 +152,7 @@ _SSH = (
 def judge_packages(wanted: Wanted, facts: Facts, *, docker: str = "") -> Outcome:
     """Whether the node's own packages are new enough."""
     if not facts.sees_paths:
-        return skipped(_UNSEEN)
+        return skipped(UNSEEN)
     upgrade = f"run `apt-get update && apt-get install -y {{}}` on {facts.node}"
     if old := [sentence for it in wanted.mounts for sentence in too_new(it, facts)]:
         return failed("; ".join(old), f"{upgrade.format('pve-container')}, or leave the option out")
@@ -164,7 +170,7 @@ def judge_packages(wanted: Wanted, facts: Facts, *, docker: str = "") -> Outcome
 def judge_directories(wanted: Wanted, facts: Facts) -> Outcome:
     """Whether the host directories can be made, and lie on a disk that is mounted."""
     if not facts.sees_paths:
-        return skipped(_UNSEEN)
+        return skipped(UNSEEN)
     plan = plan_directories(wanted, facts)
     if plan.refusals:
         said = [parted(it.text, "") for it in plan.refusals]
@@ -181,7 +187,7 @@ def judge_directories(wanted: Wanted, facts: Facts) -> Outcome:
 def judge_devices(wanted: Wanted, facts: Facts) -> Outcome:
     """Whether the devices are there."""
     if not facts.sees_paths:
-        return skipped(_UNSEEN)
+        return skipped(UNSEEN)
     missing = [it for it in wanted.devices if facts.path(it.source).kind != "character special file"]
     if missing:
         names = ", ".join(f"{it.source} ({it.key})" for it in missing)

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from pve_agents.agents.doctor import checks_of
 from pve_agents.findings import Check, Outcome, failed, ok, parted, skipped
 from pve_agents.host.given import Given, read_given
-from pve_agents.host.shell import PASTE
+from pve_agents.host.place import is_by_hand
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Wanted
 from pve_agents.operator.project import Project
@@ -33,15 +33,15 @@ class _Secrets:
     @cached_property
     def given(self) -> Given:
         """Those that are at hand."""
-        return read_given(self._wanted.secrets, self._project.of_root, agent=self._agent.name)
+        return read_given(self._wanted.secrets, self._project.of(self._agent), agent=self._agent.name)
 
     def look(self) -> Outcome:
         """Tell whether all are there."""
         try:
-            variables = self._project.of_root
+            variables = self._project.of(self._agent)
             file = variables.get(secrets_variable(self._agent.name), "")
-            if variables.get("PVE_TRANSPORT") == PASTE and not file:
-                return skipped("with PVE_TRANSPORT=paste you push them by hand")
+            if not self._wanted.by_console and not file and is_by_hand(variables):
+                return skipped(f"with PVE_TRANSPORT={variables['PVE_TRANSPORT']} you push them by hand")
             return judge_given(self._agent.name, self.given, file)
         except (Stopped, WrongSettingsError) as error:
             return failed(*parted(str(error), "correct it in the agent's secrets file"))

@@ -24,26 +24,36 @@ def secrets_file(agent: str) -> str:
     return f"{_DIRECTORY}/{agent}.env"
 
 
-def token_text(address: str) -> str:
-    """Return ``.env``."""
+def token_text(address: str, agents: Iterable[str] = ()) -> str:
+    """Return ``.env``.
+
+    Args:
+        address: The node's.
+        agents: Those whose secrets the token's stacks deliver. Defaults to none.
+    """
+    files = _files(agents)
+    delivered = f"\n# Secrets that go through a container's console (delivery: console).\n{files}" if files else ""
     return f"""\
 # For the stacks that use the API token. Nothing of root's belongs here: that is in {_DIRECTORY}/root.env.
 PROXMOX_VE_ENDPOINT={endpoint_of(address)}
 
 # true: the node's certificate is not verified. Better: install /etc/pve/pve-root-ca.pem of the node here, and say false.
 PROXMOX_VE_INSECURE=true
-
+{delivered}
 # Below comes the line that build/token.sh prints: {TOKEN}=USER@REALM!NAME=SECRET
 """
 
 
 def root_text(address: str, agents: Iterable[str]) -> str:
     """Return ``root.env``."""
-    files = "".join(f"{secrets_variable(it)}={secrets_file(it)}\n" for it in agents)
     return f"""\
 # For the stacks of root. Nobody is asked for a password: the key is in your ssh agent, the host key known.
 PVE_SSH=root@{host_of(address)}
-{files}"""
+{_files(agents)}"""
+
+
+def _files(agents: Iterable[str]) -> str:
+    return "".join(f"{secrets_variable(it)}={secrets_file(it)}\n" for it in agents)
 
 
 def secrets_text(
