@@ -159,6 +159,7 @@ def test_the_example_is_deployed_verified_and_destroyed_with_a_token_and_nothing
     project: Project, virtual_node: VirtualNode, tmp_path: Path
 ) -> None:
     without_root(project, tmp_path)
+    virtual_node.grant("Datastore.Audit", "/storage/local-lvm")
     project.settings.write_text((ROOT / "examples" / "hermes-no-root.yaml").read_text())
     secrets = tmp_path / "hermes.env"
     names = ("API_SERVER_KEY", "LITELLM_API_KEY", "TELEGRAM_BOT_TOKEN")
@@ -172,7 +173,16 @@ def test_the_example_is_deployed_verified_and_destroyed_with_a_token_and_nothing
     assert project.agents("verify").code == 0
     assert project.agents("drift").code == 0
     assert "nothing to do" in project.agents("up", "--auto-approve", "--no-doctor").text
+    # Another container around the same volumes, with what the agent has written there.
     project.env["HOMELAB_AGENTS__HERMES__PROTECT"] = "false"
+    volume = str(virtual_node.container_config(118)["mp1"]).partition(",")[0]
+    diary = virtual_node.pve.volume_content(volume) / "workspace" / "diary"
+    diary.write_text("before\n")
+    recreated = project.agents("recreate", "hermes", "--auto-approve").text
+    assert "hermes runs in container 118 on gihyeon" in recreated
+    assert str(virtual_node.container_config(118)["mp1"]).partition(",")[0] == volume
+    assert diary.read_text() == "before\n"
+    assert "nothing to do" in project.agents("up", "--auto-approve", "--no-doctor").text
     project.agents("down", "hermes", "--auto-approve")
     assert CONTAINER not in project.addresses()
     # What root would have done, nobody did.
