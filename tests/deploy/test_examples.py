@@ -51,7 +51,8 @@ def give_secrets(project: Project, name: str, names: tuple[str, ...]) -> Path:
     return file
 
 
-@pytest.mark.parametrize("example", NAMES)
+# What is deployed without root is so in test_console_delivery.py, where there is none.
+@pytest.mark.parametrize("example", [it for it in NAMES if it != "hermes-no-root"])
 def test_an_example_is_deployed_is_well_and_has_nothing_to_do_the_second_time(
     example: str, project: Project, virtual_node: VirtualNode
 ) -> None:
@@ -60,8 +61,6 @@ def test_an_example_is_deployed_is_well_and_has_nothing_to_do_the_second_time(
         agents, project.storage = here(settings["agents"], fake), settings.get("storage")
         # Beside others, Hermes itself is what most of the other tests deploy.
         wanted = [name for name, agent in agents.items() if "hermes" not in agent] or list(agents)
-        if all(agents[name].get("delivery") == "console" for name in wanted):
-            pytest.skip("who is without root has a test of its own: test_console_delivery.py")
         project.configure({name: agents[name] for name in wanted})
         homelab = load_settings(project.directory)
         for name in wanted:
