@@ -209,8 +209,7 @@ def test_after_a_reboot_and_after_a_power_cut_it_answers_with_its_data(agent: Na
     agent.inside("sh", "-c", "sync /opt/data/state.db*")
     agent.lab.services.other_telegram.send(ALLOWED_USER, "run: sleep 2; echo interrupted")
     time.sleep(secrets.randbelow(3000) / 1000)
-    agent.lab.node.lose_power(VMID)
-    agent.lab.node.start(VMID)
+    agent.lose_power()
 
     agent.wait_until_it_answers()
     assert "before the cut" in agent.chat("run: cat /data/workspace/diary")
@@ -308,8 +307,7 @@ def test_a_change_of_runtime_that_is_killed_or_loses_power_leaves_one_answering(
 
     agent.deliver()
     kill_bootstrap(agent.container, NAME, UNITS_STEP, secrets.randbelow(4000) / 1000)
-    agent.lab.node.lose_power(VMID)
-    agent.lab.node.start(VMID)
+    agent.lose_power()
     agent.wait_until_it_answers(180)
     assert len(agent.runs()) == 1
     assert "first answer … ok" in agent.bootstrap()
