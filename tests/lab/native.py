@@ -20,7 +20,7 @@ from pve_agents.agents.hermes.units import packages_of
 from tests.lab.cache import HERMES_VERSION, TAGS
 from tests.lab.container import Container
 from tests.lab.lab import ALLOWED_USER, ANSWER_SECONDS, Lab, Phases, Verified
-from tests.lab.sandbox import GATEWAY, ROOT, LabError
+from tests.lab.sandbox import GATEWAY, NODE, ROOT, LabError
 from tests.lab.services import REGISTRY_PORT
 
 NAME, VMID, UNIT = "native", 121, "pve-agent-native"
@@ -131,6 +131,15 @@ class NativeAgent:
             raise LabError(f"verify printed no JSON: {ran.raw}")
         checks = json.loads(found[0])["agents"][NAME]["checks"]
         return Verified(ran.code, {check["name"]: check for check in checks})
+
+    def lose_power(self) -> None:
+        """Let the power fail, and come back."""
+        node = self.lab.node
+        # The other one holds the same disks, which come back only when nobody does.
+        node.api("POST", f"/nodes/{NODE}/lxc/118/status/stop")
+        node.lose_power(VMID)
+        node.start(118)
+        node.start(VMID)
 
     # What it is made of ----------------------------------------------------------------------------------------------
 
