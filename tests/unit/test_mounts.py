@@ -112,7 +112,7 @@ def test_each_kind_says_what_the_token_must_be_allowed_to_do(load: Load) -> None
             ["host_path: a volume is no directory of the node; leave it out, or write kind: bind."],
         ),
         ({**VOLUME, "size_gib": 0}, ["size_gib: 0 is not a disk size in GiB; write a whole number from 1 to 1048576."]),
-        ({**VOLUME, "quota": True}, ["quota: there is no such setting; write one of kind, guest_path, datastore,"]),
+        ({**VOLUME, "quota": True}, ["quota: there is no such setting; write one of kind, guest_path, uid, gid,"]),
         (
             {**PET, "backup": True},
             [

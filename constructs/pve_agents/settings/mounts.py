@@ -53,17 +53,54 @@ class Mount(Model):
 class _TokensMount(Mount):
     """What the kinds that a token makes have in common."""
 
+    kind: str
+    """Which kind it is."""
+
+    guest_path: GuestPath
+    """Where it shows in the container."""
+
+    uid: GuestId = 10000
+    """Owner of its top directory as the container sees it, 0 to 65535. Defaults to 10000, the user that agents run as."""
+
+    gid: GuestId = 10000
+    """Group of its top directory as the container sees it, 0 to 65535. Defaults to 10000."""
+
+    mode: FileMode = "0750"
+    """Permissions of its top directory in octal digits, in quotes. Defaults to "0750"."""
+
+    read_only: Flag = False
+    """Whether the container may only read. Defaults to false."""
+
     @property
     def options(self) -> dict[str, str]:
         """Options of the mount as Proxmox VE spells them, without those that only repeat its defaults."""
-        flags = {"backup": getattr(self, "backup", False), "ro": self.read_only}
-        return {name: "1" for name, is_set in flags.items() if is_set}
+        return {"ro": "1"} if self.read_only else {}
 
 
-class VolumeMount(_TokensMount):
-    """Volume of a datastore that the container owns, made by its token stack; it goes when the container goes."""
+class _OwnedMount(_TokensMount):
+    """What the kinds that the container owns have in common."""
 
     survives: ClassVar[bool] = False
+
+    if TYPE_CHECKING:
+        datastore: str
+
+    backup: Flag = True
+    """Whether a backup of the container has it. Defaults to true."""
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Options of the mount as Proxmox VE spells them, without those that only repeat its defaults."""
+        return {**({"backup": "1"} if self.backup else {}), **super().options}
+
+    def requirements(self) -> Iterator[Requirement]:
+        """Find what the token must be allowed to do for it, beside what every container takes."""
+        yield Requirement(f"/storage/{self.datastore}", ("Datastore.AllocateSpace",), "AgentRootfs")
+
+
+class VolumeMount(_OwnedMount):
+    """Volume of a datastore that the container owns, made by its token stack; it goes when the container goes."""
+
     synonyms: ClassVar[Mapping[str, str]] = {
         "mp": "guest_path",
         "path": "guest_path",
@@ -84,47 +121,24 @@ class VolumeMount(_TokensMount):
     kind: Literal["volume"] = "volume"
     """A volume that the container owns, made with the API token. It goes when the container goes."""
 
-    guest_path: GuestPath
-    """Where the volume shows in the container."""
-
     datastore: DatastoreId = "local-lvm"
     """Datastore of the volume. Another one only counts for a volume that is not there yet. Defaults to local-lvm."""
 
     size_gib: DiskGibibytes
     """Size in GiB. It can only grow."""
 
-    uid: GuestId = 10000
-    """Owner of its top directory as the container sees it, 0 to 65535. Defaults to 10000, the user that agents run as."""
-
-    gid: GuestId = 10000
-    """Group of its top directory as the container sees it, 0 to 65535. Defaults to 10000."""
-
-    mode: FileMode = "0750"
-    """Permissions of its top directory in octal digits, in quotes. Defaults to "0750"."""
-
-    read_only: Flag = False
-    """Whether the container may only read. Defaults to false."""
-
-    backup: Flag = True
-    """Whether a backup of the container has it. Defaults to true."""
-
     def attached(self, key: str) -> AttachedVolume:
         """Return what the token attaches."""
         return AttachedVolume(self.guest_path, NewVolume(self.datastore, self.size_gib), key, self.options)
-
-    def requirements(self) -> Iterator[Requirement]:
-        """Find what the token must be allowed to do for it, beside what every container takes."""
-        yield Requirement(f"/storage/{self.datastore}", ("Datastore.AllocateSpace",), "AgentRootfs")
 
     def at_destroy(self, key: str, node: str) -> str:
         """Say what becomes of it when the container is destroyed, in words without a full stop."""
         return f"{key}, the volume at {self.guest_path}, goes with all that is in it: the container owns it ({node})"
 
 
-class DirectoryMount(_TokensMount):
+class DirectoryMount(_OwnedMount):
     """Plain directory on a datastore of the type dir, owned by the container, made by its token stack; it goes with it."""
 
-    survives: ClassVar[bool] = False
     synonyms: ClassVar[Mapping[str, str]] = {
         "mp": "guest_path",
         "path": "guest_path",
@@ -144,34 +158,12 @@ class DirectoryMount(_TokensMount):
     kind: Literal["directory"] = "directory"
     """A plain directory on a datastore of the type dir, made with the API token. It goes when the container goes."""
 
-    guest_path: GuestPath
-    """Where the directory shows in the container."""
-
     datastore: DatastoreId
     """Datastore of the type dir, with the content rootdir."""
-
-    uid: GuestId = 10000
-    """Owner of the directory as the container sees it, 0 to 65535. Defaults to 10000, the user that agents run as."""
-
-    gid: GuestId = 10000
-    """Group of the directory as the container sees it, 0 to 65535. Defaults to 10000."""
-
-    mode: FileMode = "0750"
-    """Permissions of the directory in octal digits, in quotes. Defaults to "0750"."""
-
-    read_only: Flag = False
-    """Whether the container may only read. Defaults to false."""
-
-    backup: Flag = True
-    """Whether a backup of the container has it. Defaults to true."""
 
     def attached(self, key: str) -> AttachedVolume:
         """Return what the token attaches."""
         return AttachedVolume(self.guest_path, NewVolume(self.datastore, 0), key, self.options)
-
-    def requirements(self) -> Iterator[Requirement]:
-        """Find what the token must be allowed to do for it, beside what every container takes."""
-        yield Requirement(f"/storage/{self.datastore}", ("Datastore.AllocateSpace",), "AgentRootfs")
 
     def at_destroy(self, key: str, node: str) -> str:
         """Say what becomes of it when the container is destroyed, in words without a full stop."""
@@ -206,21 +198,6 @@ class PetMount(_TokensMount):
 
     volume: VolumeName
     """Name of the volume in the section storage."""
-
-    guest_path: GuestPath
-    """Where the volume shows in the container."""
-
-    uid: GuestId = 10000
-    """Owner of its top directory as the container sees it, 0 to 65535. Defaults to 10000, the user that agents run as."""
-
-    gid: GuestId = 10000
-    """Group of its top directory as the container sees it, 0 to 65535. Defaults to 10000."""
-
-    mode: FileMode = "0750"
-    """Permissions of its top directory in octal digits, in quotes. Defaults to "0750"."""
-
-    read_only: Flag = False
-    """Whether the container may only read. Defaults to false."""
 
     _storage: Storage | None = PrivateAttr(default=None)
 
