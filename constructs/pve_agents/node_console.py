@@ -8,6 +8,7 @@ pve-access-control (a ticket is good for 40 seconds).
 from __future__ import annotations
 
 import contextlib
+import secrets
 import socket
 import time
 from http import HTTPStatus
@@ -30,6 +31,7 @@ PING_SECONDS = 20.0
 _SECONDS = 10.0
 _SEND_SECONDS = 30.0
 _LONGEST_ANSWER = 4 * 1024 * 1024
+_FEWEST_COLUMNS, _SIZES, _ROWS = 100, 100, 50
 # Of a frame, for `0:LENGTH:`.
 _HEAD = 16
 _TOO_OLD = (
@@ -72,6 +74,7 @@ class Console:
         self._socket = self._connected(path, opened)
         self._spoke = time.monotonic()
         self._early = b""
+        self._columns = secrets.randbelow(_SIZES)
         try:
             self._introduce(opened)
         except BaseException:
@@ -89,13 +92,15 @@ class Console:
             part = data[start : start + longest]
             self._say(b"0:%d:%s" % (len(part), part))
 
-    def resize(self, columns: int, rows: int) -> None:
-        """Say how large it is.
+    def refresh(self) -> None:
+        """Have a shell show its prompt once more: only where the size is a new one it does.
 
         Raises:
             ConsoleError: The terminal is gone.
         """
-        self._say(b"1:%d:%d:" % (columns, rows))
+        # Which one it has had is not known: the one of this time, or the next one, is another.
+        self._columns = _FEWEST_COLUMNS + (self._columns + 1) % _SIZES
+        self._say(b"1:%d:%d:" % (self._columns, _ROWS))
 
     def receive(self, seconds: float) -> bytes:
         """Return what it shows next; nothing if that is nothing within so many seconds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -67,7 +68,7 @@ def test_a_frame_is_never_larger_than_the_node_takes(who: Access, virtual_node: 
     console = Console(who, PATH, privilege=PRIVILEGE)
     console.receive(2)
     console.send(b"x" * (2 * LONGEST_FRAME))
-    console.resize(132, 50)
+    console.refresh()
     console.send(b"\n")
     # The node would have closed the connection.
     assert console.receive(5)
@@ -194,6 +195,20 @@ def test_a_connection_that_breaks_off_while_something_is_shown(
     said: list[str] = []
     assert shell.act("echo again", said.append) == 0
     assert said == ["again"]
+
+
+def test_a_terminal_that_has_the_size_already_shows_its_prompt_all_the_same(
+    shell: ConsoleShell, virtual_node: VirtualNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell that was there before shows its prompt once more when its terminal gets another size, and only then."""
+    monkeypatch.setattr(secrets, "randbelow", lambda _: 7)
+    monkeypatch.setattr(terminal, "_REFRESH_SECONDS", 0.5)
+    monkeypatch.setattr(terminal, "_PROMPT_SECONDS", 20.0)
+    virtual_node.pve.consoles.faults.drop_after_shown = 1
+    assert "run it again" in unreached(shell)
+    virtual_node.pve.consoles.faults.drop_after_shown = None
+    assert virtual_node.pve.consoles.shared
+    assert shell.act("exit 3", lambda _: None) == 3
 
 
 @pytest.mark.parametrize("after", [2, 3, 4])

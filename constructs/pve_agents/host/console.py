@@ -95,8 +95,7 @@ class ConsoleShell:
                 terminal: Terminal | None = None
                 try:
                     with contextlib.closing(self._enter()) as console:
-                        # Only a new size lets a shell that was there before show its prompt once more.
-                        console.resize(100 + secrets.randbelow(100), 50)
+                        console.refresh()
                         terminal = Terminal(console, self._name)
                         return terminal.run(text.encode(), on_line, plain=plain, **limits)
                 except TerminalError as error:

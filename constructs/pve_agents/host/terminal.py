@@ -26,7 +26,7 @@ LINE = 1000
 _WINDOW = 3
 """Lines that are typed before the reader has to say that they arrived."""
 
-_PROMPT_SECONDS, _QUIET_SECONDS = 90.0, 0.3
+_PROMPT_SECONDS, _QUIET_SECONDS, _REFRESH_SECONDS = 90.0, 0.3, 5.0
 _READER_SECONDS = 30.0
 _PATIENCE_SECONDS = 20
 """How long the reader waits for a line; then somebody has left."""
@@ -82,6 +82,10 @@ class Line(Protocol):
 
     def receive(self, seconds: float) -> bytes:
         """Return what is shown next; nothing if that is nothing within so many seconds."""
+        ...
+
+    def refresh(self) -> None:
+        """Have a shell that was there before show its prompt once more."""
         ...
 
 
@@ -151,6 +155,10 @@ class Terminal:
                     )
                 if _PROMPT.search(shown):
                     return
+            elif not seen and time.monotonic() - last >= _REFRESH_SECONDS:
+                # It may have had the size that it was told.
+                self._line.refresh()
+                last = time.monotonic()
         what = "says nothing" if not seen else "shows no prompt of a shell that waits"
         raise TerminalError(
             f"{self._name} {what}: somebody has it open, or what an earlier run began there goes on. Leave it in the web "

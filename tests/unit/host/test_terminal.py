@@ -43,6 +43,7 @@ class Pty:
         self.before_typing: Callable[[bytes], bytes] = lambda data: data
         self.echoes = False
         self.early = b""
+        self.refreshed = 0
 
     def send(self, data: bytes) -> None:
         self.typed += data
@@ -59,6 +60,9 @@ class Pty:
                 raise GoneError from None
         self.shown += data
         return data
+
+    def refresh(self) -> None:
+        self.refreshed += 1
 
     def close(self) -> None:
         os.close(self.master)
