@@ -132,6 +132,7 @@ class Units:
             "NRestarts": str(unit.get("restarts", 0)),
             "UnitFileState": "enabled" if unit.get("enabled") else "disabled",
             "NeedDaemonReload": "yes" if unit and unit["loaded"] != self.text(names[-1]) else "no",
+            "Job": "0",
             "ActiveEnterTimestamp": "Thu 2026-01-01 00:00:00 UTC",
             "InvocationID": str(unit.get("run", "")),
             "ExecMainExitTimestampMonotonic": str(unit.get("ended", "")),

@@ -36,7 +36,14 @@ _LOG_LINES, _LINE_BYTES = 5, 300
 _MOST_RESTARTS = 5
 _FIELDS = (
     *("LoadState", "ActiveState", "SubState", "Result", "ExecMainCode", "ExecMainStatus", "MainPID", "NRestarts"),
-    *("UnitFileState", "NeedDaemonReload", "ActiveEnterTimestamp", "InvocationID", "ExecMainExitTimestampMonotonic"),
+    *(
+        "UnitFileState",
+        "NeedDaemonReload",
+        "Job",
+        "ActiveEnterTimestamp",
+        "InvocationID",
+        "ExecMainExitTimestampMonotonic",
+    ),
 )
 _SIGNALLED = ("2", "3")
 _WHY = {
@@ -86,6 +93,9 @@ class UnitState:
     @property
     def is_over(self) -> bool:
         """Whether it does not come up by itself, or ends again and again."""
+        # What systemd was told and has not done yet may be its start.
+        if self.values.get("Job", "0") not in ("", "0"):
+            return False
         return self.active in ("failed", "inactive") or (not self.is_running and self.restarts >= _MOST_RESTARTS)
 
     @property
