@@ -13,7 +13,7 @@ from pve_agents.guest.native_verify import look_at_units
 from pve_agents.guest.releases import current_release, is_whole, keep_two_releases, link_release, want_release
 from pve_agents.guest.runtime import Facts, Holding, Runtime, Step
 from pve_agents.guest.services import Workspace
-from pve_agents.guest.systemd import environment_of, log_of, state_of, unit_fault, units_of
+from pve_agents.guest.systemd import environment_of, log_of, state_of, unit_fault, unit_remedy, units_of
 from pve_agents.guest.units import (
     deliver_native_files,
     is_as_wanted,
@@ -86,13 +86,8 @@ class BySystemd(Runtime):
             is_over=state.is_over,
             detail=f"{what} is {state.active}",
             fault=unit_fault(state),
-            remedy=self._remedy(unit.name, is_out_of_memory=state.values.get("Result") == "oom-kill"),
+            remedy=unit_remedy(self._work, state),
         )
-
-    def _remedy(self, unit: str, *, is_out_of_memory: bool) -> str:
-        if is_out_of_memory:
-            return self._work.more_memory
-        return f"look at `journalctl -u {unit} -n 50` in the container, then start it with `systemctl restart {unit}`"
 
     def memory_fault(self, service: str) -> str:
         """Return whether the kernel has ended processes of a running unit, or nothing."""

@@ -10,7 +10,7 @@ from pve_agents.guest.files import managed
 from pve_agents.guest.plan import Unit
 from pve_agents.guest.releases import current_release, is_whole
 from pve_agents.guest.services import Service
-from pve_agents.guest.systemd import UNIT_FILES, UnitState, state_of, unit_fault
+from pve_agents.guest.systemd import UNIT_FILES, UnitState, state_of, unit_fault, unit_remedy
 from pve_agents.guest.units import is_as_wanted
 from pve_agents.guest.work import NativeWork
 
@@ -60,8 +60,7 @@ def _check_unit(work: NativeWork, service: Service, unit: Unit, state: UnitState
     if not state.is_there:
         return Check(name, "failed", f"there is no unit {unit.name}", work.mend)
     if fault := unit_fault(state):
-        remedy = f"look at `journalctl -u {unit.name} -n 50` in the container, then start it with `systemctl restart {unit.name}`"
-        return Check(name, "failed", fault, work.more_memory if "memory" in fault else remedy)
+        return Check(name, "failed", fault, unit_remedy(work, state))
     if not state.is_running:
         return Check(name, "failed", f"unit {unit.name} is {state.active}", "wait a moment, and look again")
     problem = ""

@@ -19,6 +19,7 @@ __all__ = [
     "log_of",
     "state_of",
     "unit_fault",
+    "unit_remedy",
     "units_of",
     "unlink_units",
 ]
@@ -138,6 +139,14 @@ def unit_fault(state: UnitState) -> str:
         case _:
             what = f"ends again and again ({state.restarts} restarts)"
     return f"unit {state.name} {what}{_why(state)}"
+
+
+def unit_remedy(work: Work, state: UnitState) -> str:
+    """Return what to do about a unit that is not up."""
+    if state.values.get("Result") == "oom-kill":
+        return work.more_memory
+    name = state.name
+    return f"look at `journalctl -u {name} -n 50` in the container, then start it with `systemctl restart {name}`"
 
 
 def _why(state: UnitState) -> str:
