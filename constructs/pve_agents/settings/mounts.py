@@ -53,6 +53,13 @@ class Mount(Model):
 class _TokensMount(Mount):
     """What the kinds that a token makes have in common."""
 
+    synonyms: ClassVar[Mapping[str, str]] = {
+        "mp": "guest_path",
+        "path": "guest_path",
+        "ro": "read_only",
+        "target": "guest_path",
+    }
+
     kind: str
     """Which kind it is."""
 
@@ -81,6 +88,7 @@ class _OwnedMount(_TokensMount):
     """What the kinds that the container owns have in common."""
 
     survives: ClassVar[bool] = False
+    synonyms: ClassVar[Mapping[str, str]] = {**_TokensMount.synonyms, "storage": "datastore"}
 
     if TYPE_CHECKING:
         datastore: str
@@ -101,14 +109,7 @@ class _OwnedMount(_TokensMount):
 class VolumeMount(_OwnedMount):
     """Volume of a datastore that the container owns, made by its token stack; it goes when the container goes."""
 
-    synonyms: ClassVar[Mapping[str, str]] = {
-        "mp": "guest_path",
-        "path": "guest_path",
-        "ro": "read_only",
-        "size": "size_gib",
-        "storage": "datastore",
-        "target": "guest_path",
-    }
+    synonyms: ClassVar[Mapping[str, str]] = {**_OwnedMount.synonyms, "size": "size_gib"}
     not_here: ClassVar[Mapping[str, str]] = {
         "host_path": "a volume is no directory of the node; leave it out, or write kind: bind",
         "volume": "Proxmox VE names the volume itself; leave it out, or write kind: pet for one that has a name",
@@ -139,13 +140,6 @@ class VolumeMount(_OwnedMount):
 class DirectoryMount(_OwnedMount):
     """Plain directory on a datastore of the type dir, owned by the container, made by its token stack; it goes with it."""
 
-    synonyms: ClassVar[Mapping[str, str]] = {
-        "mp": "guest_path",
-        "path": "guest_path",
-        "ro": "read_only",
-        "storage": "datastore",
-        "target": "guest_path",
-    }
     not_here: ClassVar[Mapping[str, str]] = {
         "host_path": "Proxmox VE says where in the datastore it is; leave it out, or write kind: bind",
         "size_gib": "a directory has no size; leave it out, or write kind: volume",
@@ -174,14 +168,7 @@ class PetMount(_TokensMount):
     """Volume of the section ``storage``, which the pet container owns, attached by the token stack; it stays."""
 
     survives: ClassVar[bool] = True
-    synonyms: ClassVar[Mapping[str, str]] = {
-        "mp": "guest_path",
-        "name": "volume",
-        "path": "guest_path",
-        "ro": "read_only",
-        "source": "volume",
-        "target": "guest_path",
-    }
+    synonyms: ClassVar[Mapping[str, str]] = {**_TokensMount.synonyms, "name": "volume", "source": "volume"}
     not_here: ClassVar[Mapping[str, str]] = {
         "backup": "it is backed up with the container that owns it; write storage.volumes.<name>.backup",
         "datastore": "the volume has one already; write storage.volumes.<name>.datastore",
