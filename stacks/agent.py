@@ -15,6 +15,7 @@ from pve_agents.settings import Agent, Backend, LocalBackend, Storage
 from pve_agents.state_guard import StateGuard
 from pve_agents.terraform import command
 from pve_agents.volume_spec import wanted_volumes
+from pve_agents.volumes.wanted import resource_name
 from stacks.backend import store_state, warn_of_a_state_of_roots
 from stacks.delivery import deliver
 
@@ -105,7 +106,7 @@ class AgentStack(TerraformStack):
         volumes = (
             VolumeMounts(
                 self,
-                f"{agent.name}_volumes",
+                resource_name(agent.name),
                 script=_ATTACH_VOLUMES,
                 wanted=wanted_volumes(agent, storage),
                 container=container.resource,

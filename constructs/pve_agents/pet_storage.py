@@ -24,7 +24,7 @@ from pve_agents.token_check import TokenCheck
 from pve_agents.types import DatastoreId, Tag
 from pve_agents.vmid_guard import VmidGuard
 from pve_agents.volume_mounts import VolumeMounts
-from pve_agents.volumes.wanted import PetVolume, Wanted, pet_place
+from pve_agents.volumes.wanted import PetVolume, Wanted, pet_place, resource_name
 
 _CORES, _MEMORY_MIB, _DISK_GIB = 1, 256, 2
 _NOTES = "Owns volumes that outlive the agents which use them. It need not run, and must not be destroyed."
@@ -121,7 +121,7 @@ class PetStorage(Construct):
             postcondition=guard.postconditions,
         )
         self.volumes = VolumeMounts(self, "volumes", script=script, wanted=wanted, container=self.resource)
-        self.volumes.resource.override_logical_id(f"{self.resource.friendly_unique_id}_volumes")
+        self.volumes.resource.override_logical_id(resource_name(self.resource.friendly_unique_id))
 
     def volume(self, name: str) -> PetVolume:
         """Return a volume, to be attached to an agent's container: ``AttachedVolume("/data", storage.volume("agent-home"))``.

@@ -26,6 +26,7 @@ from pve_agents.root_spec import STEPS
 from pve_agents.settings import Agent, PetMount
 from pve_agents.settings.homelab import STORAGE_STACK
 from pve_agents.state_guard import CONTAINER
+from pve_agents.volumes.wanted import attaches_volumes
 
 __all__ = ["Deployment", "Deployments", "describe", "planned"]
 
@@ -79,7 +80,7 @@ class Deployment:
         if problems:
             raise Stopped(*problems, status=REFUSED if self._is_protected else FAILED)
         # Where Terraform attaches them anyway, or the container they come from is to change, it is the program's to look.
-        if volumes and not any(it.type == CONTAINER or it.address.endswith("_volumes") for it in self.by_token.changes):
+        if volumes and not any(it.type == CONTAINER or attaches_volumes(it.address) for it in self.by_token.changes):
             self.volumes.see()
         try:
             seen.result()
@@ -127,7 +128,7 @@ class Deployment:
     @property
     def _volumes_are_to_come(self) -> bool:
         """Whether the container, as root looks at it, has not yet the volumes that the token attaches."""
-        by_terraform = any(it.address.endswith("_volumes") and it.action != "delete" for it in self.by_token.changes)
+        by_terraform = any(attaches_volumes(it.address) and it.action != "delete" for it in self.by_token.changes)
         return by_terraform or bool(self.volumes.plan.actions)
 
     def _leaving(self) -> Iterator[Plan]:

@@ -6,7 +6,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-__all__ = ["AttachedVolume", "NewVolume", "PetVolume", "Requirement", "Wanted", "pet_place", "read_wanted"]
+__all__ = [
+    "AttachedVolume",
+    "NewVolume",
+    "PetVolume",
+    "Requirement",
+    "Wanted",
+    "attaches_volumes",
+    "pet_place",
+    "read_wanted",
+    "resource_name",
+]
+
+_RESOURCE = "_volumes"
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,16 @@ class Wanted:
     def to_json(self) -> str:
         """Return it as text."""
         return json.dumps(asdict(self), sort_keys=True)
+
+
+def resource_name(container: str) -> str:
+    """Return what the resource is called that attaches the volumes of a container, by the name of that one's."""
+    return f"{container}{_RESOURCE}"
+
+
+def attaches_volumes(address: str) -> bool:
+    """Tell whether a resource of this address attaches a container's volumes."""
+    return address.endswith(_RESOURCE)
 
 
 def pet_place(name: str) -> str:

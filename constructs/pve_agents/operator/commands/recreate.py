@@ -19,6 +19,7 @@ from pve_agents.operator.verification import verify_all
 from pve_agents.operator.words import explained
 from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
+from pve_agents.volumes.wanted import attaches_volumes
 
 
 @click.command
@@ -59,7 +60,7 @@ def command(name: str, *, auto_approve: bool, lose_rootfs: bool, no_verify: bool
             apply(deployment.token, out, "created")
     with phases.phase("volumes attached"):
         # What the token delivers itself belongs to the next phase.
-        volumes = [f"-target={it}" for it in deployment.token.synthesized.addresses if it.endswith("_volumes")]
+        volumes = [f"-target={it}" for it in deployment.token.synthesized.addresses if attaches_volumes(it)]
         only = volumes if deployment.root is None else []
         if (deployment.root or only) and _planned(deployment, *only).is_change:
             apply(deployment.token, out, "attached")
