@@ -342,9 +342,10 @@ def test_one_interrupt_ends_it_in_good_order(terraform: Terraform, pipe: Path, n
 
 def test_ctrl_c_while_it_works_ends_it_in_good_order(terraform: Terraform, pipe: Path) -> None:
     # What the provisioner runs is no process of the terminal's: it ends when Terraform has it end, and not before that.
-    terraform.write(before={}, during=local_exec(f"echo $$ >'{pipe}'; exec setsid sleep infinity"), after={})
-    terraform.program("sleep")
-    terraform.program("setsid")
+    command = f"exec setsid sh -c 'echo $$ >\"{pipe}\"; exec sleep infinity'"
+    terraform.write(before={}, during=local_exec(command), after={})
+    for name in ("setsid", "sh", "sleep"):
+        terraform.program(name)
     terminal = terraform.on_a_terminal("apply", "-auto-approve")
     provisioner = int(pipe.read_text())
     terminal.type("\x03")
