@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pve_agents.node_access import Access, Ticket, Where
@@ -15,10 +17,16 @@ __all__ = ["headers_of", "session_of", "tls_of"]
 
 def tls_of(where: Where) -> ssl.SSLContext:
     """What TLS with the node has to be like."""
+    return _context(where.oldest_tls, where.verified, *map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))
+
+
+# To read a machine's authorities takes 20 ms, and several ask at once.
+@cache
+def _context(oldest: ssl.TLSVersion, verified: bool, *_: str | None) -> ssl.SSLContext:  # noqa: FBT001
     # The machine's own authorities, or SSL_CERT_FILE: what Go's programs trust, too. requests has others.
     context = ssl.create_default_context()
-    context.minimum_version = where.oldest_tls
-    if not where.verified:
+    context.minimum_version = oldest
+    if not verified:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context

@@ -50,12 +50,21 @@ def test_so_is_it_in_a_step_that_terraform_starts(tmp_path: Path) -> None:
     assert pressed(tmp_path / "host", "pve_agents.host.given", "payload") == (130, "", said)
 
 
-def test_so_is_it_in_agents() -> None:
+@pytest.mark.parametrize(
+    ("module", "arguments", "said"),
+    [
+        ("click", [], "interrupted; nothing was started\n"),
+        # While main.py writes the stacks already.
+        ("pve_agents.operator.bring_up", ["up", "hermes"], "\ninterrupted; nothing was changed\n"),
+    ],
+)
+def test_so_is_it_in_agents(tmp_path: Path, module: str, arguments: list[str], said: str) -> None:
     entry = PROJECT / "constructs" / "pve_agents" / "operator" / "entry.py"
     program = f"{PRESSED}main()".replace(
         'runpy.run_path({path!r}, run_name="__main__")', "from pve_agents.operator.entry import main"
     )
-    code = program.format(module="pve_agents.node_api", argv=["agents"], path=str(entry))
-    environment = {"PATH": os.defpath, "HOMELAB_FILE": "/nowhere"}
+    argv = ["agents", "--output", str(tmp_path / "cdktf.out"), *arguments]
+    code = program.format(module=module, argv=argv, path=str(entry))
+    environment = {"PATH": os.defpath, "HOMELAB_FILE": "/nowhere", "PIPENV_DONT_LOAD_ENV": "1"}
     run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stdout, run.stderr) == (130, "", "interrupted; nothing was started\n")
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", said)

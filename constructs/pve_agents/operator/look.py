@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from pve_agents.host.commands import Plan
@@ -19,10 +19,10 @@ from pve_agents.host.step import AS_WANTED, Node, act, interrupted
 from pve_agents.operator.project import Project
 from pve_agents.operator.stopped import INTERRUPTED, UNREACHED, WRONG_INPUT, Stopped
 from pve_agents.operator.wants import wanted_of
-from pve_agents.root_spec import STEPS, payload_of, steps_of
+from pve_agents.root_spec import payload_of, steps_of
 from pve_agents.settings import Agent
 
-__all__ = ["Look", "each", "only"]
+__all__ = ["Look", "each"]
 
 
 class Look:
@@ -128,8 +128,3 @@ def _one(agent: Agent, variables: Mapping[str, str], do: Callable[[Look], int]) 
 def _said(agent: Agent, error: Exception, status: int) -> int:
     print(f"[{agent.name}] {error}", file=sys.stderr)  # noqa: T201
     return status
-
-
-def only(steps: Sequence[str]) -> tuple[str, ...]:
-    """Return the chosen steps, or all."""
-    return tuple(steps or STEPS)

@@ -6,18 +6,13 @@ import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import click
 
-from pve_agents.agents.kind import commands_of_kinds, fault_of_own_kind
-from pve_agents.host.shell import UnreachedError
-from pve_agents.host.spec import WrongSettingsError
-from pve_agents.node_api import NodeError
 from pve_agents.operator import commands
 from pve_agents.operator.stopped import INTERRUPTED, UNREACHED, WRONG_INPUT, Stopped
-from pve_agents.problems import SettingsError
 
 __all__ = ["main"]
 
@@ -27,20 +22,25 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - as inherited
         """Return the names of all."""
-        return sorted(_modules())
+        return sorted({*_own(), *_of_kinds()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as inherited
         """Return one."""
-        module = _modules().get(cmd_name)
+        module = _own().get(cmd_name) or _of_kinds().get(cmd_name)
         if module is None:
             return None
         command: click.Command = importlib.import_module(module).command
         return command
 
 
-def _modules() -> dict[str, str]:
-    own = {it.name: f"{commands.__name__}.{it.name}" for it in pkgutil.iter_modules(commands.__path__)}
-    return {**commands_of_kinds(), **own}
+def _own() -> dict[str, str]:
+    return {it.name: f"{commands.__name__}.{it.name}" for it in pkgutil.iter_modules(commands.__path__)}
+
+
+def _of_kinds() -> Mapping[str, str]:
+    from pve_agents.agents.kind import commands_of_kinds  # noqa: PLC0415 - takes longer to import than most of the rest
+
+    return commands_of_kinds()
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -66,16 +66,28 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _end(f"{error.format_message().rstrip('.')} (see {where} --help)", error.exit_code)
     except Stopped as error:
         _end(str(error), error.status)
-    except (SettingsError, WrongSettingsError, NodeError) as error:
-        _end(str(error), WRONG_INPUT)
-    except UnreachedError as error:
-        _end(str(error), UNREACHED)
     except KeyboardInterrupt:
         _end("interrupted", INTERRUPTED)
     except Exception as error:
-        if not (fault := fault_of_own_kind(error)):
+        if not (end := _known(error)):
             raise
-        _end(fault, WRONG_INPUT)
+        _end(*end)
+
+
+def _known(error: Exception) -> tuple[str, int] | None:
+    """The sentence and the exit status of an error that somebody can do something about."""
+    from pve_agents.agents.kind import fault_of_own_kind  # noqa: PLC0415 - as above
+    from pve_agents.host.shell import UnreachedError  # noqa: PLC0415
+    from pve_agents.host.spec import WrongSettingsError  # noqa: PLC0415
+    from pve_agents.node_api import NodeError  # noqa: PLC0415
+    from pve_agents.problems import SettingsError  # noqa: PLC0415
+
+    if isinstance(error, SettingsError | WrongSettingsError | NodeError):
+        return str(error), WRONG_INPUT
+    if isinstance(error, UnreachedError):
+        return str(error), UNREACHED
+    fault = fault_of_own_kind(error)
+    return (fault, WRONG_INPUT) if fault else None
 
 
 def _end(sentence: str, status: int) -> NoReturn:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from dotenv import dotenv_values
@@ -15,7 +16,9 @@ from dotenv import dotenv_values
 from pve_agents.environment import ROOT_FILE, as_root, for_stacks, judged, without_credentials
 from pve_agents.operator.stopped import Stopped
 from pve_agents.private_files import exposed, for_the_owner_alone
-from pve_agents.settings import Agent, Homelab, load_settings
+
+if TYPE_CHECKING:
+    from pve_agents.settings import Agent, Homelab
 
 __all__ = ["DIRECTORY", "Project", "open_project", "root_file", "token_file"]
 
@@ -39,6 +42,8 @@ class Project:
         Raises:
             SettingsError: They are wrong.
         """
+        from pve_agents.settings import load_settings  # noqa: PLC0415 - the stacks are begun to be written before
+
         return load_settings(DIRECTORY)
 
     def chosen(self, names: Sequence[str]) -> list[Agent]:

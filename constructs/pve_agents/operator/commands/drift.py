@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from pve_agents.host.step import show, summary
-from pve_agents.operator.arguments import AGENTS, ONLY
-from pve_agents.operator.look import Look, each, only
+from pve_agents.operator.arguments import AGENTS
+from pve_agents.operator.chosen_steps import ONLY, only
+from pve_agents.operator.look import Look, each
 from pve_agents.operator.project import open_project
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from pve_agents.operator.arguments import AGENTS, ONLY
+from pve_agents.operator.arguments import AGENTS
+from pve_agents.operator.chosen_steps import ONLY
 from pve_agents.operator.look import each
 from pve_agents.operator.project import open_project
 

@@ -8,9 +8,10 @@ import click
 
 from pve_agents.host.commands import Plan
 from pve_agents.host.step import AS_WANTED, WOULD_CHANGE, show
-from pve_agents.operator.arguments import AGENTS, ONLY
+from pve_agents.operator.arguments import AGENTS
+from pve_agents.operator.chosen_steps import ONLY, only
 from pve_agents.operator.deployment import planned
-from pve_agents.operator.look import each, only
+from pve_agents.operator.look import each
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import open_project
 from pve_agents.operator.synth import Synthesis
