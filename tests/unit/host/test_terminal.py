@@ -64,8 +64,13 @@ class Pty:
     def refresh(self) -> None:
         self.refreshed += 1
 
-    def close(self) -> None:
+    def hang_up(self) -> None:
         os.close(self.master)
+        self.master = -1
+
+    def close(self) -> None:
+        if self.master >= 0:
+            self.hang_up()
         self.process.kill()
         self.process.wait()
 
@@ -311,3 +316,64 @@ def test_where_nobody_types_any_more_it_ends_by_itself() -> None:
         check=False,
     )
     assert b"ab garbled" in done.stdout
+
+
+# --- where it breaks off
+
+
+class Cut:
+    """A line that breaks off at a frame, which was still typed, or not any more; at none, it does not."""
+
+    def __init__(self, line: Pty, frame: int = 0, *, arrives: bool = True) -> None:
+        self._line, self._frame, self._arrives = line, frame, arrives
+        self.frames = 0
+        self.receive, self.refresh = line.receive, line.refresh
+
+    def send(self, data: bytes) -> None:
+        self.frames += 1
+        is_last = self.frames == self._frame
+        if self._arrives or not is_last:
+            self._line.send(data)
+        if is_last:
+            raise GoneError
+
+
+# As large as what Hermes gets.
+FRAMES = 2 + 60
+
+
+def text_of_all_frames(ran: Path) -> str:
+    return f"echo begun >>{ran}; : {'x' * (LINE * 3 // 4 * 59 + 200)}; echo ended >>{ran}"
+
+
+def test_the_reader_and_what_it_is_to_expect_are_a_frame_each(shells: Callable[..., Pty], tmp_path: Path) -> None:
+    line = Cut(shells())
+    assert Terminal(line, NAME).run(text_of_all_frames(tmp_path / "ran").encode(), print, plain=True) == 0
+    assert line.frames == FRAMES
+
+
+@pytest.mark.parametrize("stays", [True, False], ids=["a shell that stays", "a shell that is hung up on"])
+@pytest.mark.parametrize("arrives", [True, False], ids=["after the frame", "before the frame"])
+def test_wherever_it_breaks_off_nothing_ran_or_all_of_it(
+    shells: Callable[..., Pty], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, arrives: bool, stays: bool
+) -> None:
+    monkeypatch.setattr(module, "_QUIET_SECONDS", 0.01)
+    monkeypatch.setattr(module, "_PATIENCE_SECONDS", 1)
+    left: list[Pty] = []
+    for frame in range(1, FRAMES + 1):
+        line = shells()
+        text = text_of_all_frames(tmp_path / f"{frame}").encode()
+        with pytest.raises(GoneError):
+            Terminal(Cut(line, frame, arrives=arrives), NAME).run(text, print, plain=True)
+        if not stays:
+            line.hang_up()
+        left.append(line)
+    # The first one, with nothing typed, is a shell like any other.
+    for line in left if arrives or not stays else left[1:]:
+        line.process.wait(30)
+    ran = {int(it.name): it.read_text() for it in tmp_path.iterdir()}
+    # Whoever is hung up on may have got as far as the last one.
+    if arrives and stays:
+        assert ran == {FRAMES: "begun\nended\n"}
+    else:
+        assert ran.keys() <= ({FRAMES} if arrives else set())
