@@ -81,6 +81,23 @@ def test_what_lies_in_the_container_alone_is_named_and_nothing_is_done(up: Proje
     assert node.mutations == []
 
 
+def test_a_volume_that_left_the_settings_is_named_when_it_leaves_and_before_it_would_go(
+    project: Project, node: VirtualNode
+) -> None:
+    project.configure({"scribe": {"vmid": 120, "protect": False, "mounts": {"mp0": VOLUME}}})
+    project.agents("up", "--auto-approve", "--no-doctor")
+    # The last one, and there is no section storage.
+    project.configure({"scribe": {"vmid": 120, "protect": False}})
+    said = project.agents("up", "--auto-approve", "--no-doctor").text
+    left = "mp0 (local-lvm:vm-120-disk-1)"
+    assert f"{left} stays where it is: the settings do not want it any more" in said
+    node.mutations.clear()
+    gone = f"{left}, which the settings do not know, goes with all that is in it"
+    assert gone in project.agents("recreate", "scribe", "--auto-approve", ok=False).text
+    assert node.mutations == []
+    assert gone in project.agents("down", "scribe", ok=False).text
+
+
 def test_a_protected_agent_is_not_made_anew(up: Project, node: VirtualNode) -> None:
     configure(up, PET, protect=True)
     refused = up.agents("recreate", "scribe", "--auto-approve", "--lose-rootfs", ok=False)

@@ -79,9 +79,10 @@ class Deployment:
         ]
         if problems:
             raise Stopped(*problems, status=REFUSED if self._is_protected else FAILED)
+        changes = [it for it in self.by_token.changes if it.type == CONTAINER or attaches_volumes(it.address)]
         # Where Terraform attaches them anyway, or the container they come from is to change, it is the program's to look.
-        if volumes and not any(it.type == CONTAINER or attaches_volumes(it.address) for it in self.by_token.changes):
-            self.volumes.see()
+        if volumes and all(it.type != CONTAINER and it.action == "delete" for it in changes):
+            self.volumes.see(had=bool(changes))
         try:
             seen.result()
         except UnreachedError as error:

@@ -10,7 +10,7 @@ from pve_agents.operator.stopped import FAILED, Stopped
 from pve_agents.settings import Agent, Storage
 from pve_agents.volume_spec import wanted_volumes
 from pve_agents.volumes.act import attach, look
-from pve_agents.volumes.plan import Plan, plan
+from pve_agents.volumes.plan import Plan, Seen, plan, unknown_volumes
 from pve_agents.volumes.wanted import NewVolume
 
 __all__ = ["Volumes"]
@@ -54,20 +54,34 @@ class Volumes:
                     what = f"the volume {pet.name} of container {pet.vmid}"
             yield f"{it.key} at {it.place}: {what}"
 
-    def see(self) -> Plan:
+    def see(self, *, had: bool = False) -> Plan:
         """Look, and judge what was seen; nothing is changed.
+
+        Args:
+            had: Whether there have been any until now. Defaults to what the settings want.
 
         Raises:
             Stopped: The node could not be asked.
         """
-        if self.is_any:
-            try:
-                token = access(self._variables)
-                seen = within(_LOOK_SECONDS, token, lambda: look(Node(token, seconds=_LOOK_SECONDS), self._wanted))
-            except NodeError as error:
-                raise Stopped(str(error), status=FAILED) from None
-            self.plan = plan(self._wanted, seen)
+        if self.is_any or had:
+            self.plan = plan(self._wanted, self._look())
         return self.plan
+
+    def unknown(self) -> tuple[str, ...]:
+        """Return what goes with the container though the settings say nothing of it, a phrase each.
+
+        Raises:
+            Stopped: The node could not be asked.
+        """
+        found = unknown_volumes(self._wanted, self._look().config or {})
+        return tuple(f"{it}, which the settings do not know, goes with all that is in it" for it in found)
+
+    def _look(self) -> Seen:
+        try:
+            token = access(self._variables)
+            return within(_LOOK_SECONDS, token, lambda: look(Node(token, seconds=_LOOK_SECONDS), self._wanted))
+        except NodeError as error:
+            raise Stopped(str(error), status=FAILED) from None
 
     def attach(self, say: Callable[[str], None]) -> None:
         """Do what is planned, where Terraform knows of nothing to do.

@@ -11,7 +11,7 @@ from pve_agents.host.properties import place_of, same, source_of
 from pve_agents.host.words import quoted
 from pve_agents.volumes.wanted import AttachedVolume, NewVolume, PetVolume, Wanted, pet_place
 
-__all__ = ["Action", "Plan", "Seen", "is_volume", "owner_of", "plan", "volume_of_pet"]
+__all__ = ["Action", "Plan", "Seen", "is_volume", "owner_of", "plan", "unknown_volumes", "volume_of_pet"]
 
 _MOUNT, _UNUSED = re.compile(r"mp(\d+)"), re.compile(r"unused\d+")
 _KEYS = 256
@@ -217,6 +217,10 @@ class _Work:
                 f"{key} ({source}) stays where it is: the settings do not want it any more, and what is in it nobody can "
                 "bring back"
             )
+        elif owner:
+            self.notes.append(
+                f"{key} ({source}) stays where it is: container {owner} owns it, of which the settings say nothing"
+            )
 
     def _key_at(self, place: str) -> str:
         mounts = ((key, value) for key, value in self.config.items() if _MOUNT.fullmatch(key))
@@ -299,6 +303,18 @@ def volume_of_pet(config: Mapping[str, str], name: str) -> str:
     """Return the volume of this name in the configuration of the container that owns it; empty where there is none."""
     mounts = (value for key, value in config.items() if _MOUNT.fullmatch(key))
     return next((source_of(value) for value in mounts if place_of(value) == pet_place(name)), "")
+
+
+def unknown_volumes(wanted: Wanted, config: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what the container owns and the settings do not know, mounted or not: it goes when the container goes."""
+    places = {it.place for it in wanted.volumes}
+    return tuple(
+        f"{key} ({source_of(value)})"
+        for key, value in sorted(config.items())
+        if (_UNUSED.fullmatch(key) or (_MOUNT.fullmatch(key) and place_of(value) not in places))
+        and is_volume(value)
+        and owner_of(value) == wanted.vmid
+    )
 
 
 def is_volume(value: str) -> bool:

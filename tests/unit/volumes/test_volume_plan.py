@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pve_agents.host.properties import source_of
-from pve_agents.volumes.plan import Action, Plan, Seen, owner_of, plan
+from pve_agents.volumes.plan import Action, Plan, Seen, owner_of, plan, unknown_volumes
 from pve_agents.volumes.wanted import AttachedVolume, NewVolume, PetVolume, Wanted, pet_place, read_wanted
 
 OURS = {"hostname": "scribe", "tags": "ai;pve-agents-scribe", "rootfs": "local-lvm:vm-120-disk-0,size=8G"}
@@ -117,6 +117,21 @@ def test_a_detached_volume_of_the_pets_is_taken_out_and_one_of_our_own_is_kept()
     assert config.parameters == {"delete": "unused0,mp2", "digest": "d1"}
     assert reboot.path == "status/reboot"
     assert [it.partition(" ")[0] for it in found.notes] == ["mp0", "mp1"]
+
+
+def test_a_volume_of_a_container_that_the_settings_forgot_stays_and_is_named() -> None:
+    found = plan(replace(WANTED, volumes=(), pet=0), seen({"mp2": MADE["mp2"], "mp3": "/mnt/pve/hdd/media,mp=/media"}))
+    assert found == Plan(
+        notes=(f"mp2 ({HOME}) stays where it is: container 999 owns it, of which the settings say nothing",)
+    )
+
+
+def test_what_goes_with_the_container_and_is_not_in_the_settings_is_known() -> None:
+    config = {**OURS, **MADE, "mp4": "local-lvm:vm-120-disk-7,mp=/old,size=8G", "unused1": "local-lvm:vm-120-disk-4"}
+    assert unknown_volumes(WANTED, {**config, "mp5": "/mnt/pve/hdd/media,mp=/media", "unused0": HOME}) == (
+        "mp4 (local-lvm:vm-120-disk-7)",
+        "unused1 (local-lvm:vm-120-disk-4)",
+    )
 
 
 def test_a_container_that_is_stopped_needs_no_reboot() -> None:

@@ -13,6 +13,7 @@ from pve_agents.operator.project import open_project
 from pve_agents.operator.stack import Stack
 from pve_agents.operator.stopped import REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
+from pve_agents.operator.volumes import Volumes
 from pve_agents.operator.words import explained
 from pve_agents.privileges import Wanted, why_keep_template
 from pve_agents.settings import Agent
@@ -54,7 +55,8 @@ def command(name: str, *, auto_approve: bool, template: bool) -> int:
         out.line(f"{name} is not there: nothing to destroy")
         return 0
     out.digest(describe(it) for _, planned, _ in found for it in planned.changes)
-    for line in _stays(agent, template=template):
+    unknown = Volumes(agent, project.homelab.storage, project.of_the_token).unknown()
+    for line in (*unknown, *_stays(agent, template=template)):
         out.line(f"    {line}")
     approve(f"Type the agent's name to destroy it ({name})", auto_approve=auto_approve, word=name)
     for stack, did in changing:

@@ -17,7 +17,6 @@ from pve_agents.operator.stopped import DONE, REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
 from pve_agents.operator.verification import verify_all
 from pve_agents.operator.words import explained
-from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
 from pve_agents.volumes.wanted import attaches_volumes
 
@@ -36,15 +35,18 @@ def command(name: str, *, auto_approve: bool, lose_rootfs: bool, no_verify: bool
     project, out = open_project(), Output()
     with Synthesis(project) as synthesis:
         (agent,) = project.chosen([name])
-        _refuse(agent, lose_rootfs=lose_rootfs)
+        if agent.protect:
+            sentence = f"agents.{name}.protect is true: write protect: false into homelab.yaml, and run this again"
+            raise Stopped(sentence, status=REFUSED)
         # Before anything goes: that all can be planned, and root's way to the node is open.
         (deployment,) = planned(project, out, [agent], synthesis).agents
+    lost = _lost(deployment, lose_rootfs=lose_rootfs)
     if deployment.refusals:
         raise Stopped(*(f"{name}: {it}" for it in deployment.refusals), status=REFUSED)
     address = next(it for it in deployment.token.synthesized.addresses if it.startswith(f"{CONTAINER}."))
     going = _planned(deployment, "-destroy", f"-target={address}")
     out.digest(describe(it) for it in going.changes)
-    for line in (*losses(agent), *kept_mounts(agent)):
+    for line in (*lost, *kept_mounts(agent)):
         out.line(f"    {line}")
     approve(f"Type the agent's name to make it anew ({name})", auto_approve=auto_approve, word=name)
     phases = Phases(out, 3 + (2 if agent.started else 0) - (1 if agent.started and no_verify else 0))
@@ -77,23 +79,23 @@ def command(name: str, *, auto_approve: bool, lose_rootfs: bool, no_verify: bool
     return status
 
 
-def _refuse(agent: Agent, *, lose_rootfs: bool) -> None:
-    """Stop where the container is protected, or something would be lost that nobody can bring back.
+def _lost(deployment: Deployment, *, lose_rootfs: bool) -> list[str]:
+    """Return what is gone for good when the container is, and nobody can bring back.
 
     Raises:
-        Stopped: It is, or would.
+        Stopped: There is something, and it is not to go.
     """
-    if agent.protect:
-        sentence = f"agents.{agent.name}.protect is true: write protect: false into homelab.yaml, and run this again"
-        raise Stopped(sentence, status=REFUSED)
-    if (lost := losses(agent)) and not lose_rootfs:
+    name = deployment.agent.name
+    lost = [*losses(deployment.agent), *deployment.volumes.unknown()]
+    if lost and not lose_rootfs:
         raise Stopped(
-            f"{agent.name} would lose what lies in its container alone; nothing was done:",
+            f"{name} would lose what lies in its container alone; nothing was done:",
             *(f"    {it}" for it in lost),
             "put it on a mount of kind pet or bind (docs/storage.md), or, if it may go, "
-            f"`agents recreate {agent.name} --lose-rootfs`",
+            f"`agents recreate {name} --lose-rootfs`",
             status=REFUSED,
         )
+    return lost
 
 
 def _planned(deployment: Deployment, *options: str) -> Planned:
