@@ -338,7 +338,7 @@ class Cut:
             raise GoneError
 
 
-# As large as what Hermes gets.
+# Half of what Hermes gets: from the fourth line on, one is like another.
 FRAMES = 2 + 60
 
 
