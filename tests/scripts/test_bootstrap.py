@@ -828,6 +828,15 @@ def test_the_agents_links_lead_nobody_astray(deployed: Guest) -> None:
     assert all(call[-1] == "as 10000:10000" for call in moved)
 
 
+def test_a_link_in_the_place_of_its_environment_is_replaced_by_a_file(deployed: Guest) -> None:
+    file = deployed.root / "var/lib/pve-agents/hermes/services/hermes/managed/.env"
+    kept = file.rename(deployed.root / "etc/elsewhere")
+    file.symlink_to(kept)
+    deployed.run()
+    assert (file.is_symlink(), file.read_text()) == (False, kept.read_text())
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_document_in_a_place_that_is_not_to_be_written(deployed: Guest) -> None:
     (deployed.root / SOUL[1:]).mkdir()
     (deployed.root / f"{SOUL}.previous"[1:]).write_text("")

@@ -127,7 +127,7 @@ def put_secrets(work: Work, path: str, lines: list[str], owner: tuple[int, int])
     content = "".join(f"{line}\n" for line in lines).encode(errors="surrogateescape")
     status = work.machine.status(path)
     is_private = status is not None and (status.uid, status.gid, status.mode) == (*owner, _PRIVATE)
-    if is_private and not work.machine.is_link(path) and work.machine.read(path) == content:
+    if is_private and work.machine.read(path) == content:
         return
     work.machine.write(path, content, _PRIVATE, owner if owner != (0, 0) else None)
     _did(work, path)
