@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pve_agents.host.commands import Command, Guard, Plan, refused
 from pve_agents.host.facts import Facts
 from pve_agents.host.plan_container import carries_tag, guards, reboot, unchangeable
-from pve_agents.host.plan_guest import BOOTSTRAP, in_guest
+from pve_agents.host.plan_guest import in_guest
 from pve_agents.host.properties import source_of
 from pve_agents.host.wanted import Leaving, Wanted
 
@@ -85,10 +87,7 @@ def plan_stop(wanted: Wanted, facts: Facts) -> Plan:
         return Plan(notes=(why,))
     if facts.state != "running" or facts.guest is None or "bootstrap" not in facts.guest.executables:
         return Plan(notes=(f"nothing of {wanted.agent} runs in container {wanted.vmid}",))
-    stop = in_guest(wanted, wanted.bootstrap.command, "--stop")
+    words, seconds = (wanted.bootstrap.command, "--stop"), wanted.bootstrap.stop_seconds
+    stop = in_guest(wanted, words, "its mounts are about to leave; its data stays", seconds=seconds)
     # Whoever wants to be rid of it must not be held up by it.
-    reason = "its mounts are about to leave; its data stays"
-    command = Command(
-        BOOTSTRAP, stop, reason, timeout_seconds=wanted.bootstrap.stop_seconds, may_fail=True, always=True
-    )
-    return Plan((command,), guards=_guards(wanted, facts))
+    return Plan((replace(stop, may_fail=True, always=True),), guards=_guards(wanted, facts))
