@@ -17,6 +17,7 @@ from typing import IO, Protocol
 
 from pve_agents.host.facts import LONGEST_LOOK
 from pve_agents.host.spec import WrongSettingsError
+from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
 
 __all__ = [
@@ -168,7 +169,7 @@ def _write(child: subprocess.Popen[bytes], text: str) -> threading.Thread:
     return thread
 
 
-def ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+def ssh(wanted: Wanted, environment: Mapping[str, str]) -> Shell:
     """The shell that ssh opens at the login that PVE_SSH names.
 
     Raises:
@@ -193,10 +194,10 @@ def ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
     }
     flags = [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
     failed = f"ssh to {host} failed: try `ssh {host} true`, or another PVE_TRANSPORT"
-    return Shell(["ssh", *flags, "--", host, "bash", "-s"], secret_names=secret_names, failed=failed)
+    return Shell(["ssh", *flags, "--", host, "bash", "-s"], secret_names=wanted.secret_names, failed=failed)
 
 
-def local(_: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+def local(wanted: Wanted, _: Mapping[str, str]) -> Shell:
     """A shell of this machine, which is the node.
 
     Raises:
@@ -206,7 +207,7 @@ def local(_: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
         raise WrongSettingsError(
             "PVE_TRANSPORT=local works only as root on the node: run it there with sudo, or use ssh"
         )
-    return Shell(["bash", "-s"], secret_names=secret_names)
+    return Shell(["bash", "-s"], secret_names=wanted.secret_names)
 
 
 def private_directory() -> Path:
