@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from pve_agents.host.properties import same
 from pve_agents.host.wanted import Wanted
@@ -73,7 +72,7 @@ class Container:
     vmid: int
     running: Mapping[str, str]
     """What it has now, by the keys of its configuration."""
-    pending: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    pending: Mapping[str, str | None] = field(default_factory=dict)
     """What waits for its next start; none: the key goes."""
 
     @property
@@ -102,7 +101,7 @@ class Facts:
     """Version of the package; empty if that is unknown."""
     lxc_pve: str = ""
     """The same of LXC's own."""
-    containers: Mapping[int, Container] = field(default_factory=lambda: MappingProxyType({}))
+    containers: Mapping[int, Container] = field(default_factory=dict)
     """The containers of this node."""
     elsewhere: tuple[str, ...] = ()
     """Where our VMID is besides: `NODE/lxc` or `NODE/qemu-server`, this node's virtual machines among them."""
@@ -112,7 +111,7 @@ class Facts:
     """Our container's: running, stopped, …; empty if there is none."""
     ha: frozenset[int] = frozenset()
     """VMIDs of containers that HA manages."""
-    paths: Mapping[str, PathFact] = field(default_factory=lambda: MappingProxyType({}))
+    paths: Mapping[str, PathFact] = field(default_factory=dict)
     guest: GuestFacts | None = None
     """None: it does not run, or was not asked."""
     sees_paths: bool = True

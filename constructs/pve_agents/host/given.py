@@ -39,11 +39,9 @@ class Given:
 
         None if one of them is missing: a file with half of them would take the others away from a working agent.
         """
-        return (
-            None
-            if self.missing
-            else "".join(secret_line(name, self.values[name]) for name in sorted(self.values)).encode()
-        )
+        if self.missing:
+            return None
+        return "".join(secret_line(name, value) for name, value in sorted(self.values.items())).encode()
 
     def with_payload(self, archive: bytes) -> Delivery:
         """Return what this side has to give, with the packed payload."""

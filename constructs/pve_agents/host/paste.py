@@ -17,7 +17,6 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from pve_agents.host.api_look import asked, seen_by_api
 from pve_agents.host.commands import LINE, Command, Guard, Plan, refused, render
@@ -235,8 +234,8 @@ def how_to_give_secrets(wanted: Wanted) -> Iterator[str]:
     """Say how secrets get there, which are in no text that is pasted."""
     if wanted.secrets is None or not wanted.secrets.names:
         return
-    secrets, directory = wanted.secrets, PurePosixPath(wanted.secrets.path).parent
-    push = f"pct exec {wanted.vmid} -- mkdir -p {shlex.quote(str(directory))} && "
-    push += f"pct push {wanted.vmid} {wanted.agent}.env {shlex.quote(secrets.path)} --user {secrets.uid} --group {secrets.gid}"
-    yield f"secrets … not in the text: write {', '.join(secrets.names)} as NAME=VALUE lines to a 0600 file {wanted.agent}.env on"
+    file = wanted.secrets
+    push = f"pct exec {wanted.vmid} -- mkdir -p {shlex.quote(above(file.path)[0])} && "
+    push += f"pct push {wanted.vmid} {wanted.agent}.env {shlex.quote(file.path)} --user {file.uid} --group {file.gid}"
+    yield f"secrets … not in the text: write {', '.join(file.names)} as NAME=VALUE lines to a 0600 file {wanted.agent}.env on"
     yield f"  the node and run `{push} --perms 0600` there, before the text or again after it"

@@ -42,14 +42,11 @@ def plan_leaving(wanted: Wanted, facts: Facts, leaving: Leaving, *, is_replaced:
         step: The step that goes.
     """
     if leaving.vmid != wanted.vmid:
-        return Plan(
-            notes=(
-                (
-                    f"what the agent had in container {leaving.vmid} stays there, since the settings name {wanted.vmid} now: "
-                    f"look at it with `pct config {leaving.vmid}`"
-                ),
-            )
+        note = (
+            f"what the agent had in container {leaving.vmid} stays there, since the settings name {wanted.vmid} now: "
+            f"look at it with `pct config {leaving.vmid}`"
         )
+        return Plan(notes=(note,))
     if why := _is_ours(wanted, facts):
         return Plan(notes=(why,))
     container = facts.containers[wanted.vmid]
@@ -57,11 +54,11 @@ def plan_leaving(wanted: Wanted, facts: Facts, leaving: Leaving, *, is_replaced:
     keys, notes = [], []
     for key, source in leaving.held.items():
         has = container.configured.get(key, "")
-        if (key, source) in stays:
+        if not has or (key, source) in stays:
             continue
-        if has and source_of(has) == source:
+        if source_of(has) == source:
             keys.append(key)
-        elif has:
+        else:
             notes.append(f"{key} is left alone: it does not hold {source} any more")
     commands: tuple[Command, ...] = ()
     if keys:

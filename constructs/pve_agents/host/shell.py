@@ -130,10 +130,9 @@ class Shell:
                 child.terminate()
                 raise
             writer.join()
-        status = child.returncode
-        if status == SSH_FAILED and self._failed:
+        if child.returncode == SSH_FAILED and self._failed:
             raise UnreachedError(self._failed)
-        return status
+        return child.returncode
 
     def _start(self, stdout: int, stderr: int | IO[bytes] | None) -> subprocess.Popen[bytes]:
         try:
@@ -158,11 +157,8 @@ def _read(child: subprocess.Popen[bytes]) -> bytes:
 
 def _write(child: subprocess.Popen[bytes], text: str) -> threading.Thread:
     def write() -> None:
-        try:
-            with child.stdin or open(os.devnull, "wb") as stream:  # noqa: PTH123 - for the type checker
-                stream.write(text.encode())
-        except BrokenPipeError:
-            pass
+        with contextlib.suppress(BrokenPipeError), child.stdin or open(os.devnull, "wb") as stream:  # noqa: PTH123 - for the type checker
+            stream.write(text.encode())
 
     thread = threading.Thread(target=write, daemon=True)
     thread.start()

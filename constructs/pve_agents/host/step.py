@@ -106,11 +106,9 @@ def act(node: Node, facts: Facts, judge: Judge, *steps: str) -> int:
         The exit status.
     """
     plan = judge(facts).of(*steps)
-    status = begin(plan, node.say, "all is as wanted")
-    if status is not None:
+    if (status := begin(plan, node.say, "all is as wanted")) is not None:
         return status
-    status = node.obey(plan)
-    if status:
+    if node.obey(plan):
         node.say(f"stopped at: {node.doing}; run this again when its cause is gone: it goes on from there")
         node.look()
         return REFUSED
