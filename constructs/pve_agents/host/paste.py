@@ -32,7 +32,7 @@ from pve_agents.host.wanted import Wanted
 from pve_agents.node_api import Node as Api
 from pve_agents.node_api import NodeError, access
 
-__all__ = ["Paste", "how_to_stop", "in_parts", "paste_away", "plan_paste"]
+__all__ = ["Paste", "in_parts", "plan_paste"]
 
 LONGEST_PASTE = 131_072 - 64
 """Bytes of a text that is pasted: 131,072 of one frame, above which the web console closes its connection, without what the
@@ -108,22 +108,6 @@ def in_parts(plan: Plan, wanted: Wanted) -> list[Plan]:
     return [*parts, replace(plan, commands=tuple(last if it is whole else it for it in plan.commands))]
 
 
-def paste_away(paste: Paste, plan: Plan, deploy: str, is_there: Judge | None = None) -> int:
-    """Have a plan pasted, if there is anything in it, until `is_there` finds no more to do in what the API shows."""
-    status = begin(plan, paste.say, "the API shows everything as wanted: nothing to paste")
-    if status is not None:
-        return status
-    paste.act(plan, is_there or (lambda facts: plan_config(paste.wanted, facts)), deploy)
-    return AS_WANTED
-
-
-def how_to_stop(wanted: Wanted) -> Iterator[str]:
-    """Say how the agent is stopped before its mounts leave."""
-    if wanted.bootstrap:
-        yield "the agent runs on without its mounts: to stop it, run this on the node"
-        yield f"  pct exec {wanted.vmid} -- {shlex.quote(wanted.bootstrap.command)} --stop"
-
-
 @dataclass
 class Paste:
     """The node, through a token that may only read and a person with the web console."""
@@ -148,22 +132,28 @@ class Paste:
         """
         return seen_by_api(self._access, self._api, self.wanted)
 
-    def act(self, plan: Plan, is_there: Judge, deploy: str) -> None:
-        """Show the text, and wait until it has taken effect.
+    def act(self, plan: Plan, deploy: str, is_there: Judge | None = None) -> int:
+        """Show the text of a plan, if there is anything in it, and wait until it has taken effect.
 
         Args:
             plan: What is to be pasted.
-            is_there: Says of what the API shows what is still to be done.
             deploy: What is the same for all steps of one deploy: a text that was pasted for it is not asked for again.
+            is_there: Says of what the API shows what is still to be done. Defaults to what the container is to have.
+
+        Returns:
+            The exit status.
 
         Raises:
             UnreachedError: There was no effect in time.
         """
+        status = begin(plan, self.say, "the API shows everything as wanted: nothing to paste")
+        if status is not None:
+            return status
         note = private_directory() / f"pasted-{self.wanted.agent}"
         key = hashlib.sha256(f"{deploy}\0{self.wanted}".encode()).hexdigest()
         if deploy and note.exists() and note.read_text() == key:
             self.say("was part of the text that you pasted for this deploy: nothing to paste")
-            return
+            return AS_WANTED
         texts = [_text(it, self.wanted) for it in in_parts(plan, self.wanted)]
         if (length := len(texts[-1].encode())) > LONGEST_PASTE:
             raise WrongSettingsError(
@@ -172,13 +162,15 @@ class Paste:
             )
         for line in how_to_give_secrets(self.wanted):
             self.say(line)
+        judge = is_there or (lambda facts: plan_config(self.wanted, facts))
         leaves_receipt, count = _receipt(self.wanted) in plan.commands, len(texts)
         for number, text in enumerate(texts, 1):
             before = self._receipts() if leaves_receipt else None
             seconds = self._deadline()
             self._show(text, *((f"-{number}", f", text {number} of {count}") if count > 1 else ("", "")))
-            self._wait(seconds, before, is_there if number == count else None)
+            self._wait(seconds, before, judge if number == count else None)
         note.write_text(key)
+        return AS_WANTED
 
     def _wait(self, seconds: int, before: set[str] | None, is_there: Judge | None) -> None:
         """Wait until a text has taken effect, and has left a receipt that was not there before."""
@@ -208,6 +200,12 @@ class Paste:
                 f"{_READ_TOKEN} may not see tasks: give it the role PVEAuditor (Sys.Audit) on {path}"
             )
         return asked(self._access, lambda: self._api.ended_well(node, str(self.wanted.vmid), "push_file"))
+
+    def say_how_to_stop(self) -> None:
+        """Say how the agent is stopped before its mounts leave."""
+        if self.wanted.bootstrap:
+            self.say("the agent runs on without its mounts: to stop it, run this on the node")
+            self.say(f"  pct exec {self.wanted.vmid} -- {shlex.quote(self.wanted.bootstrap.command)} --stop")
 
     def _deadline(self) -> int:
         text = self.environment.get("PVE_PASTE_DEADLINE_SECONDS", "")

@@ -110,9 +110,8 @@ def deliver_part(wanted: Wanted, name: str, start: int, content: bytes) -> Comma
     """A part of an archive that this name tells from all others, to be put behind what has arrived of it."""
     directory = wanted.payload.directory if wanted.payload else ""
     reason = f"{len(content)} bytes of the packed payload, from byte {start} on"
-    return _deliver(
-        wanted, _PART, (directory, name, str(start)), reason, content=content, shown="a part of the payload"
-    )
+    words = (directory, name, str(start))
+    return _deliver(wanted, _PART, words, reason, content=content, shown="a part of the payload")
 
 
 def _deliver(
@@ -150,10 +149,8 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
     done = f"{payload.sha256} {secrets_sha256}"
     is_due = bool(commands) or guest.done != done
     if wanted.bootstrap and (is_due or delivery.run_again):
-        reason, seconds = (
-            "the container is to be what its payload and its secrets say",
-            wanted.bootstrap.timeout_seconds,
-        )
+        reason = "the container is to be what its payload and its secrets say"
+        seconds = wanted.bootstrap.timeout_seconds
         run = script_in_guest(wanted, _RUN, (payload.directory, done), reason, seconds=seconds)
         commands.append(replace(run, always=not is_due))
     notes = (f"{_how_to_give(wanted, delivery)}; those that are there stay",) if delivery.missing else ()

@@ -98,11 +98,11 @@ def delivery_of(wanted: Wanted, given: Given) -> Delivery:
 def _apply(step: str, place: Node | Paste, environment: Mapping[str, str]) -> int:
     wanted, deploy = place.wanted, environment.get("HOST_STEP_DEPLOY", "")
     if not isinstance(place, Node):
-        from pve_agents.host.paste import paste_away, plan_paste  # noqa: PLC0415 - imports what speaks to the API
+        from pve_agents.host.paste import plan_paste  # noqa: PLC0415 - imports what speaks to the API
 
         # All steps at once: they can all be repeated.
         delivery = delivery_of(wanted, Given({}, ()))
-        return paste_away(place, plan_paste(wanted, place.look(), delivery), deploy)
+        return place.act(plan_paste(wanted, place.look(), delivery), deploy)
     delivery = delivery_of(wanted, read_given(wanted.secrets, environment, agent=wanted.agent))
     handed_on = HandedOn(deploy, wanted)
     facts = place.look(seen=handed_on.take())
@@ -121,13 +121,10 @@ def _destroy(step: str, place: Node | Paste, environment: Mapping[str, str]) -> 
         return AS_WANTED
     if isinstance(place, Node):
         return act(place, place.look(), judge, step)
-    from pve_agents.host.paste import how_to_stop, paste_away  # noqa: PLC0415 - as above
-
-    if step != "bootstrap":
-        return paste_away(place, judge(place.look()), "", judge)
-    for line in how_to_stop(place.wanted):
-        place.say(line)
-    return AS_WANTED
+    if step == "bootstrap":
+        place.say_how_to_stop()
+        return AS_WANTED
+    return place.act(judge(place.look()), "", judge)
 
 
 def _leaving(step: str, wanted: Wanted, say: Say, environment: Mapping[str, str]) -> Judge | None:

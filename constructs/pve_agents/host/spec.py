@@ -43,8 +43,7 @@ def wanted_from(values: object) -> Wanted:
     wanted = _WANTED(values, "spec")
     keys, places = [it.key for it in wanted.attached], [it.place for it in wanted.mounts]
     for what, found in (("key", keys), ("place in the container", places)):
-        twice = [it for it in found if found.count(it) > 1]
-        if twice:
+        if twice := [it for it in found if found.count(it) > 1]:
             raise WrongSettingsError(f"{twice[0]} is the {what} of two mounts or devices; give each its own")
     return wanted
 
@@ -119,9 +118,9 @@ def _mode(value: object, where: str) -> int:
 
 def _each(check: _Check[_T]) -> _Check[tuple[_T, ...]]:
     def checks(values: object, where: str) -> tuple[_T, ...]:
-        if values and not isinstance(values, list):
+        found = values or []
+        if not isinstance(found, list):
             raise WrongSettingsError(f"{where} is no list{_AGAIN}")
-        found = values if isinstance(values, list) else []
         return tuple(check(value, f"{where}.{number}") for number, value in enumerate(found))
 
     return checks
