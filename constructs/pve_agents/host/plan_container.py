@@ -109,9 +109,8 @@ def plan_config(wanted: Wanted, facts: Facts) -> Plan:
 def reboot(wanted: Wanted, facts: Facts, waiting: tuple[str, ...], step: str = STEP) -> Plan:
     """Restart the container if something of ours waits for a start."""
     if facts.state != "running":
-        return Plan(
-            notes=(f"container {wanted.vmid} is {facts.state}: its next start uses all this",) if waiting else ()
-        )
+        note = f"container {wanted.vmid} is {facts.state}: its next start uses all this"
+        return Plan(notes=(note,) if waiting else ())
     if not waiting:
         # Whoever set the rest knows when. Where that was a deploy whose reboot got lost, nobody else says so.
         others = facts.containers[wanted.vmid].others_waiting()

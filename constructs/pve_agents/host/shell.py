@@ -83,7 +83,7 @@ class Shell:
         Raises:
             UnreachedError: It did not end, or not in time.
         """
-        with self._start(subprocess.PIPE, self.errors) as child:
+        with self._start(self.errors) as child:
             writer = _write(child, text)
             try:
                 output = _read(child)
@@ -106,7 +106,7 @@ class Shell:
             UnreachedError: The node was not reached.
         """
         heard = 0
-        with self._start(subprocess.PIPE, subprocess.STDOUT) as child:
+        with self._start(subprocess.STDOUT) as child:
             writer = _write(child, text)
             stream = child.stdout
             try:
@@ -122,11 +122,10 @@ class Shell:
             raise UnreachedError(self._failed)
         return child.returncode
 
-    def _start(self, stdout: int, stderr: int | IO[bytes] | None) -> subprocess.Popen[bytes]:
+    def _start(self, stderr: int | IO[bytes] | None) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
         try:
-            return subprocess.Popen(
-                self._argv, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=self._environment
-            )
+            return subprocess.Popen(self._argv, stdin=pipe, stdout=pipe, stderr=stderr, env=self._environment)
         except OSError as error:
             raise UnreachedError(f"cannot run {self._argv[0]}: {error.strerror}") from None
 
