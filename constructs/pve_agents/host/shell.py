@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -83,13 +83,9 @@ class Shell:
         Raises:
             UnreachedError: It did not end, or not in time.
         """
-        with self._start(self.errors) as child:
-            writer = _write(child, text)
-            try:
-                output = _read(child)
-            finally:
-                child.kill()
-                writer.join()
+        with self._running(text, self.errors) as child:
+            output = _read(child)
+            child.kill()
         if child.returncode == SSH_FAILED and not output:
             raise UnreachedError(self._failed)
         return output
@@ -106,28 +102,33 @@ class Shell:
             UnreachedError: The node was not reached.
         """
         heard = 0
-        with self._start(subprocess.STDOUT) as child:
-            writer = _write(child, text)
+        with self._running(text, subprocess.STDOUT) as child:
             stream = child.stdout
-            try:
-                while stream and (line := stream.readline(_LONGEST_LINE)):
-                    heard += len(line)
-                    if heard <= LONGEST_ACT:
-                        on_line(line_of(line, tabs=tabs))
-            except BaseException:
-                child.terminate()
-                raise
-            writer.join()
+            while stream and (line := stream.readline(_LONGEST_LINE)):
+                heard += len(line)
+                if heard <= LONGEST_ACT:
+                    on_line(line_of(line, tabs=tabs))
         if child.returncode == SSH_FAILED and self._failed:
             raise UnreachedError(self._failed)
         return child.returncode
 
-    def _start(self, stderr: int | IO[bytes] | None) -> subprocess.Popen[bytes]:
+    @contextlib.contextmanager
+    def _running(self, text: str, stderr: int | IO[bytes] | None) -> Iterator[subprocess.Popen[bytes]]:
+        """Start it, and give it its text meanwhile; where nobody listens any more, it is ended."""
         pipe = subprocess.PIPE
         try:
-            return subprocess.Popen(self._argv, stdin=pipe, stdout=pipe, stderr=stderr, env=self._environment)
+            child = subprocess.Popen(self._argv, stdin=pipe, stdout=pipe, stderr=stderr, env=self._environment)
         except OSError as error:
             raise UnreachedError(f"cannot run {self._argv[0]}: {error.strerror}") from None
+        with child:
+            writer = threading.Thread(target=_write, args=(child, text), daemon=True)
+            writer.start()
+            try:
+                yield child
+            except BaseException:
+                child.terminate()
+                raise
+            writer.join()
 
 
 def _read(child: subprocess.Popen[bytes]) -> bytes:
@@ -142,14 +143,11 @@ def _read(child: subprocess.Popen[bytes]) -> bytes:
     return output
 
 
-def _write(child: subprocess.Popen[bytes], text: str) -> threading.Thread:
-    def write() -> None:
-        with contextlib.suppress(BrokenPipeError), child.stdin or open(os.devnull, "wb") as stream:  # noqa: PTH123 - for the type checker
+def _write(child: subprocess.Popen[bytes], text: str) -> None:
+    # It may have ended, or closed its input.
+    with contextlib.suppress(BrokenPipeError), child.stdin or contextlib.nullcontext() as stream:
+        if stream:
             stream.write(text.encode())
-
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    return thread
 
 
 def ssh(wanted: Wanted, environment: Mapping[str, str]) -> Shell:
