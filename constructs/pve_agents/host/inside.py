@@ -24,6 +24,7 @@ class Inside(Node):
 
     access: Access = field(kw_only=True)
     hangs_seconds: ClassVar[float] = math.inf
+    """A console that opens slowly says nothing of its container."""
 
     @classmethod
     def entered(cls, wanted: Wanted, environment: Mapping[str, str], say: Say) -> Self:
