@@ -56,6 +56,7 @@ def _who_else_writes(path: str, place: str, facts: Facts) -> Iterator[str]:
     found = facts.path(place)
     if not found.kind:
         return
+    safe = f"{found.mode & ~(_GROUP_WRITES | _OTHERS_WRITE):04o}"
     if found.uid >= 100_000:  # noqa: PLR2004 - the ids of unprivileged containers
         yield (
             f"{path} lies in {place}, which a container may write (owner {found.uid}): create it inside the container"
@@ -67,7 +68,7 @@ def _who_else_writes(path: str, place: str, facts: Facts) -> Iterator[str]:
         )
     elif writers := _writers(found):
         yield (
-            f"{path} lies in {place}, where {writers} may rename things: run `chmod {found.mode & ~(_GROUP_WRITES | _OTHERS_WRITE):04o} {place}` "
+            f"{path} lies in {place}, where {writers} may rename things: run `chmod {safe} {place}` "
             f"on {facts.node}, or write another directory"
         )
     for container in facts.containers.values():

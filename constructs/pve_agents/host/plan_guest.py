@@ -176,7 +176,10 @@ def _why_not_inside(wanted: Wanted, facts: Facts) -> str:
     if facts.guest and facts.guest.is_whole:
         return ""
     if wanted.by_console:
-        return f"the console of container {vmid} gives no answer: look at it in the web interface, and reboot it if that hangs, too"
+        return (
+            f"the console of container {vmid} gives no answer: look at it in the web interface, and reboot it if that "
+            "hangs, too"
+        )
     return (
         f"container {vmid} gives no answer within 10 seconds: try `pct exec {vmid} -- true` on {node}, and "
         f"`pct reboot {vmid} --timeout {wanted.stop_seconds}` if that hangs, too"
