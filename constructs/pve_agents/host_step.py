@@ -90,7 +90,7 @@ class Host(Construct):
         self.digest = hashlib.sha256(b"\0".join(texts)).hexdigest()
 
 
-def _takes_back(spec: Mapping[str, Any], owns: Sequence[str]) -> str:
+def _held(spec: Mapping[str, Any], owns: Sequence[str]) -> str:
     """What a destroy of a step may take back: keys of the container, and what they held."""
     held = {
         kind: [{"key": it["key"], source: it[source]} for it in spec[kind]]
@@ -160,7 +160,7 @@ class HostStep(Construct):
             # A destroy sees of what was nothing but the triggers: they name what it may take back. They lie in the state,
             # whose writer is not believed: where, and what runs there, the program is told by the settings.
             triggers={
-                "spec": literal(_takes_back(host.spec, owns)),
+                "spec": literal(_held(host.spec, owns)),
                 "revision": revision,
                 # For whoever reads a plan that replaces all steps.
                 "program": f"{host.digest[:8]}; {_NEW_PROGRAM}",

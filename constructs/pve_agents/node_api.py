@@ -107,10 +107,7 @@ class Node:
 
     def guest(self, vmid: str) -> dict[str, object] | None:
         """What the cluster lists of a guest, on whatever node, online or not; none where the token may not see it."""
-        answer = self._get("cluster/resources", type="vm")
-        if not isinstance(answer, list) or not all(isinstance(it, dict) for it in answer):
-            raise self._foreign()
-        return next((it for it in answer if str(it.get("vmid")) == vmid), None)
+        return next((it for it in self._list("cluster/resources", type="vm") if str(it.get("vmid")) == vmid), None)
 
     def container(self, node: str, vmid: str, *, current: bool = False) -> dict[str, object] | None:
         """The configuration of a container on a node; none where there is no such container.
@@ -129,17 +126,12 @@ class Node:
 
     def ended_well(self, node: str, vmid: str, kind: str) -> set[str]:
         """The tasks of a kind that a container has had, and that ended well."""
-        answer = self._get(f"nodes/{node}/tasks", vmid=vmid, typefilter=kind, limit="100")
-        if not isinstance(answer, list) or not all(isinstance(it, dict) for it in answer):
-            raise self._foreign()
-        return {str(it.get("upid")) for it in answer if it.get("status") == "OK"}
+        tasks = self._list(f"nodes/{node}/tasks", vmid=vmid, typefilter=kind, limit="100")
+        return {str(it.get("upid")) for it in tasks if it.get("status") == "OK"}
 
     def container_states(self) -> dict[str, tuple[str, str]]:
         """Node and state of each container of the cluster that the token may see, by its VMID."""
-        answer = self._get("cluster/resources", type="vm")
-        if not isinstance(answer, list) or not all(isinstance(it, dict) for it in answer):
-            raise self._foreign()
-        containers = (it for it in answer if it.get("type") == "lxc")
+        containers = (it for it in self._list("cluster/resources", type="vm") if it.get("type") == "lxc")
         return {str(it.get("vmid")): (str(it.get("node")), str(it.get("status"))) for it in containers}
 
     def change(self, verb: str, resource: str, parameters: Mapping[str, str]) -> str:
@@ -186,6 +178,12 @@ class Node:
             return None
         # What is no JSON at all is an object, too, after proxmoxer.
         if not isinstance(answer, dict) or always not in answer:
+            raise self._foreign()
+        return answer
+
+    def _list(self, resource: str, **parameters: str) -> list[dict[str, Any]]:
+        answer = self._get(resource, refused=None, absent=None, **parameters)
+        if not isinstance(answer, list) or not all(isinstance(it, dict) for it in answer):
             raise self._foreign()
         return answer
 

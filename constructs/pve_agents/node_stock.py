@@ -59,12 +59,6 @@ class Stock(Node):
             raise self._foreign()
         return int(answer.get("size") or 0), ""
 
-    def _list(self, resource: str, **parameters: str) -> list[Mapping[str, Any]]:
-        answer = self._get(resource, refused=None, absent=None, **parameters)
-        if not isinstance(answer, list) or not all(isinstance(it, dict) for it in answer):
-            raise self._foreign()
-        return answer
-
 
 def _datastore(it: Mapping[str, Any]) -> Datastore:
     return Datastore(

@@ -150,7 +150,6 @@ LAYERS = [
     "host.console",
     "host.step",
     "host.handed",
-    "host.parts",
     "host.api_look",
     "host.paste",
     "host.inside",

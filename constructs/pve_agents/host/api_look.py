@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from pve_agents.host.facts import Container, Facts, PathFact
 from pve_agents.host.shell import UnreachedError
@@ -10,10 +11,21 @@ from pve_agents.host.wanted import Wanted
 from pve_agents.node_access import Access, NodeError
 from pve_agents.node_api import Node, within
 
-__all__ = ["SECONDS", "seen_by_api"]
-
-SECONDS = 20.0
+_SECONDS = 20.0
 _UNSEEN = PathFact("directory")
+Answer = TypeVar("Answer")
+
+
+def asked(access: Access, ask: Callable[[], Answer]) -> Answer:
+    """Return what the API answers.
+
+    Raises:
+        UnreachedError: It does not, or not in time.
+    """
+    try:
+        return within(_SECONDS, access, ask)
+    except NodeError as error:
+        raise UnreachedError(str(error)) from None
 
 
 def seen_by_api(access: Access, api: Node, wanted: Wanted) -> Facts:
@@ -23,14 +35,9 @@ def seen_by_api(access: Access, api: Node, wanted: Wanted) -> Facts:
         UnreachedError: It does not answer.
     """
     node, vmid = wanted.node, str(wanted.vmid)
-    try:
-        configured, running, state = within(
-            SECONDS,
-            access,
-            lambda: (api.container(node, vmid), api.container(node, vmid, current=True), api.state(node, vmid)),
-        )
-    except NodeError as error:
-        raise UnreachedError(str(error)) from None
+    configured, running, state = asked(
+        access, lambda: (api.container(node, vmid), api.container(node, vmid, current=True), api.state(node, vmid))
+    )
     containers, digest = {}, ""
     if configured is not None and running is not None:
         digest = str(configured.get("digest", ""))

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
 
-__all__ = ["ALLOWED", "ALLOWED_INSIDE", "LINE", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
-
 ALLOWED = frozenset(
     {("mkdir",), ("rmdir",), ("chown",), ("chmod",)}
     | {("pct", "set"), ("pct", "reboot"), ("pct", "exec"), ("pct", "push")}
@@ -64,7 +62,7 @@ run() {
 }
 """
 LINE = 76
-"""Characters of a line of Base64; a multiple of four."""
+"""Characters of a line of Base64, as `encodebytes` makes them; a multiple of four."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +101,15 @@ class Command:
                 raise ValueError(f"{shlex.join(argv[:2])} is not on the list of what may run as root")
 
     @property
+    def words(self) -> tuple[str, ...]:
+        """With what ends it in time."""
+        limit = ("timeout", "-k", "30", str(self.timeout_seconds)) if self.timeout_seconds else ()
+        return (*limit, *self.argv)
+
+    @property
     def line(self) -> str:
         """As one would type it, without its input."""
-        words = [*(["timeout", "-k", "30", str(self.timeout_seconds)] if self.timeout_seconds else []), *self.argv]
-        line = shlex.join(words)
+        line = shlex.join(self.words)
         return f"(cd -P -- {shlex.quote(self.within)} && {line})" if self.within else line
 
 
@@ -173,17 +176,11 @@ def render(plan: Plan, wanted: Wanted) -> str:
 
 
 def _call(command: Command) -> str:
-    words = ["run"]
-    if command.within:
-        words += ["within", shlex.quote(command.within)]
-    if command.timeout_seconds:
-        words += ["timeout", "-k", "30", str(command.timeout_seconds)]
-    line = " ".join([*words, *map(shlex.quote, command.argv)])
+    where = ("within", command.within) if command.within else ()
+    line = shlex.join(["run", *where, *command.words])
     if command.stdin is not None:
         # Base64 has no underscore: no line of it can end the input. Short lines survive every terminal.
-        encoded = base64.b64encode(command.stdin).decode()
-        chunks = [encoded[i : i + LINE] for i in range(0, len(encoded), LINE)]
-        line = "\n".join([f"{line} <<'END_OF_INPUT'", *chunks, "END_OF_INPUT"])
+        line += f" <<'END_OF_INPUT'\n{base64.encodebytes(command.stdin).decode()}END_OF_INPUT"
     if command.unless_directory:
         line = f"[[ -d {shlex.quote(command.argv[-1])} ]] || {line}"
     if command.may_fail:

@@ -5,24 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from pve_agents.host.properties import same
 from pve_agents.host.wanted import Wanted
-
-__all__ = [
-    "Container",
-    "Facts",
-    "GuestFacts",
-    "LookError",
-    "PathFact",
-    "look_at",
-    "look_inside",
-    "read_facts",
-    "read_guest",
-]
 
 CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
 """What starts a command in the container without anything of an environment."""
@@ -73,7 +60,7 @@ class Container:
     vmid: int
     running: Mapping[str, str]
     """What it has now, by the keys of its configuration."""
-    pending: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    pending: Mapping[str, str | None] = field(default_factory=dict)
     """What waits for its next start; none: the key goes."""
 
     @property
@@ -102,7 +89,7 @@ class Facts:
     """Version of the package; empty if that is unknown."""
     lxc_pve: str = ""
     """The same of LXC's own."""
-    containers: Mapping[int, Container] = field(default_factory=lambda: MappingProxyType({}))
+    containers: Mapping[int, Container] = field(default_factory=dict)
     """The containers of this node."""
     elsewhere: tuple[str, ...] = ()
     """Where our VMID is besides: `NODE/lxc` or `NODE/qemu-server`, this node's virtual machines among them."""
@@ -112,7 +99,7 @@ class Facts:
     """Our container's: running, stopped, …; empty if there is none."""
     ha: frozenset[int] = frozenset()
     """VMIDs of containers that HA manages."""
-    paths: Mapping[str, PathFact] = field(default_factory=lambda: MappingProxyType({}))
+    paths: Mapping[str, PathFact] = field(default_factory=dict)
     guest: GuestFacts | None = None
     """None: it does not run, or was not asked."""
     sees_paths: bool = True
@@ -126,19 +113,19 @@ class Facts:
 def look_at(wanted: Wanted, more_paths: Iterable[str] = ()) -> str:
     """The text for root's shell that looks at all that an agent wants."""
     paths = [*(it.path for it in wanted.directories), *(it.source for it in wanted.attached), *more_paths]
-    directory = wanted.payload.directory if wanted.payload else ""
-    secrets = wanted.secrets.path if wanted.secrets else ""
-    words = ["look", str(wanted.vmid), directory, secrets, *dict.fromkeys(paths)]
+    words = ["look", str(wanted.vmid), *_places_inside(wanted), *dict.fromkeys(paths)]
     return f"{_LOOK.read_text(encoding='utf-8')}\n{shlex.join(words)} 2>/dev/null\n"
 
 
 def look_inside(wanted: Wanted) -> str:
     """The text for a shell in the container that looks at what is in it: what the look at the node asks it as well."""
-    found = re.search(r"^readonly inside='\n(.+?)'$", _LOOK.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    directory = wanted.payload.directory if wanted.payload else ""
-    secrets = wanted.secrets.path if wanted.secrets else ""
-    script = found[1] if found else ""
-    return f"timeout -k 5 20 {shlex.join([*CLEAN, 'sh', '-c', script, 'sh', directory, secrets])} </dev/null\n"
+    script = _LOOK.read_text(encoding="utf-8").partition("readonly inside='\n")[2].partition("'\n")[0]
+    return f"timeout -k 5 20 {shlex.join([*CLEAN, 'sh', '-c', script, 'sh', *_places_inside(wanted)])} </dev/null\n"
+
+
+def _places_inside(wanted: Wanted) -> tuple[str, str]:
+    """The directory of the payload and the file of the secrets; empty where there is none."""
+    return wanted.payload.directory if wanted.payload else "", wanted.secrets.path if wanted.secrets else ""
 
 
 def read_facts(output: bytes, vmid: int) -> Facts:
@@ -151,40 +138,34 @@ def read_facts(output: bytes, vmid: int) -> Facts:
     triples = list(zip(fields[0::3], fields[1::3], fields[2::3], strict=False))
     if len(fields) != 3 * len(triples) + 1 or not triples or triples[-1] != ("end", "", str(len(triples) - 1)):
         raise LookError("the look at the node did not come to its end")
-    facts = Facts(node="")
+    one = dict.fromkeys(("node", "pve-container", "lxc-pve", "digest", "ha", "state", "inside"), "")
     containers, elsewhere, paths = {}, [], {}
     for kind, name, value in triples[:-1]:
         if kind == "guest":
             node, folder, file = name.split("/")
             number = int(file.removesuffix(".conf")) if file.removesuffix(".conf").isdecimal() else 0
-            if folder == "lxc" and node == facts.node:
+            if folder == "lxc" and node == one["node"]:
                 containers[number] = _container(number, value)
             elif number == vmid:
                 elsewhere.append(f"{node}/{folder}")
         elif kind == "path":
             paths[name] = _path(value)
+        elif kind in one:
+            one[kind] = value
         else:
-            facts = _plain(facts, kind, value)
-    return replace(facts, containers=containers, elsewhere=tuple(elsewhere), paths=paths)
-
-
-def _plain(facts: Facts, kind: str, value: str) -> Facts:  # noqa: PLR0911 - one a fact
-    match kind:
-        case "node":
-            return replace(facts, node=value)
-        case "pve-container":
-            return replace(facts, pve_container=value)
-        case "lxc-pve":
-            return replace(facts, lxc_pve=value)
-        case "digest":
-            return replace(facts, digest=value.partition(" ")[0])
-        case "state":
-            return replace(facts, state=value.lower())
-        case "ha":
-            return replace(facts, ha=frozenset(map(int, re.findall(r"^ct:\s*(\d{1,9})\s*$", value, re.MULTILINE))))
-        case "inside":
-            return replace(facts, guest=read_guest(value))
-    raise LookError(f"the look at the node says {kind!r}, which is no fact")
+            raise LookError(f"the look at the node says {kind!r}, which is no fact")
+    return Facts(
+        node=one["node"],
+        pve_container=one["pve-container"],
+        lxc_pve=one["lxc-pve"],
+        containers=containers,
+        elsewhere=tuple(elsewhere),
+        digest=one["digest"].partition(" ")[0],
+        state=one["state"].lower(),
+        ha=frozenset(map(int, re.findall(r"^ct:\s*(\d{1,9})\s*$", one["ha"], re.MULTILINE))),
+        paths=paths,
+        guest=read_guest(one["inside"]) if any(kind == "inside" for kind, *_ in triples) else None,
+    )
 
 
 def _container(vmid: int, text: str) -> Container:

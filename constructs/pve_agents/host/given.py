@@ -17,8 +17,6 @@ from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
 from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, is_misread_by_compose, secrets_variable
 
-__all__ = ["Given", "read_given", "secret_line"]
-
 _PLACEHOLDER = re.compile(PLACEHOLDER)
 _LONGEST_FILE = 1024 * 1024
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")
@@ -39,11 +37,9 @@ class Given:
 
         None if one of them is missing: a file with half of them would take the others away from a working agent.
         """
-        return (
-            None
-            if self.missing
-            else "".join(secret_line(name, self.values[name]) for name in sorted(self.values)).encode()
-        )
+        if self.missing:
+            return None
+        return "".join(secret_line(name, value) for name, value in sorted(self.values.items())).encode()
 
     def with_payload(self, archive: bytes) -> Delivery:
         """Return what this side has to give, with the packed payload."""

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 from pve_agents.host.api_look import seen_by_api
 from pve_agents.host.console import of_container
-from pve_agents.host.facts import Facts, GuestFacts, look_inside, read_guest
+from pve_agents.host.facts import Facts, look_inside, read_guest
 from pve_agents.host.plan_container import why_not_ours
 from pve_agents.host.spec import WrongSettingsError
-from pve_agents.host.step import BOOT_PAUSES_SECONDS, Node, Say
+from pve_agents.host.step import Node, Say
 from pve_agents.host.wanted import Wanted
 from pve_agents.node_access import Access, NodeError, access
 from pve_agents.node_api import Node as Api
-
-__all__ = ["Inside"]
 
 
 @dataclass
 class Inside(Node):
     """The container: its configuration as the API shows it, its inside as a shell of its own root does."""
 
-    access: Access | None = None
+    access: Access = field(kw_only=True)
+    hangs_seconds: ClassVar[float] = math.inf
+    """A console that opens slowly says nothing of its container."""
 
     @classmethod
     def entered(cls, wanted: Wanted, environment: Mapping[str, str], say: Say) -> Self:
@@ -39,31 +39,14 @@ class Inside(Node):
             raise WrongSettingsError(f"delivery: console: {error}") from None
         return cls(wanted, of_container(who, wanted.node, wanted.vmid), say, access=who)
 
-    def look(self, more_paths: tuple[str, ...] = (), *, seen: bytes = b"") -> Facts:  # noqa: ARG002 - of the node's
-        """Look at the container's configuration, and into it where it is ours and runs.
-
-        Args:
-            more_paths: Nobody sees paths of the node here.
-            seen: What the step before saw inside; then nobody looks there again.
-
-        Raises:
-            UnreachedError: The API or the console did not answer to the end.
-        """
-        assert self.access is not None  # noqa: S101 - for the type checker
+    def look_once(self, more_paths: tuple[str, ...], seen: bytes) -> Facts:  # noqa: ARG002 - nobody sees those here
+        """Look at the container's configuration, and into it where it is ours and runs."""
         facts = seen_by_api(self.access, Api(self.access), self.wanted)
         self.seen = b""
         if why_not_ours(self.wanted, facts) or facts.state != "running":
             return facts
-        guest = GuestFacts()
-        # Right after its start, a container may not have all that a shell needs.
-        for pause in (0, *BOOT_PAUSES_SECONDS):
-            time.sleep(pause)
-            self.seen = seen or self.shell.look(look_inside(self.wanted))
-            guest = read_guest(self.seen.decode("utf-8", "replace"))
-            if guest.is_whole:
-                break
-            seen = b""
-        return replace(facts, guest=guest)
+        self.seen = seen or self.shell.look(look_inside(self.wanted))
+        return replace(facts, guest=read_guest(self.seen.decode("utf-8", "replace")))
 
     def enter(self, words: str) -> str:
         """The words that run others in the container: where this shell is, they are enough."""

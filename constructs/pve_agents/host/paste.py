@@ -2,35 +2,35 @@
 
 A token that may only read sees the container's configuration. Directories, payload and bootstrap it does not see: they are
 in the text whatever is there, guarded by what the text itself looks at.
+
+A text that is too long to be pasted at once comes as several: the archive goes to the container in parts, then the rest. Each
+part fits only behind what has arrived of this archive so far: pasted twice, or before its turn, it changes nothing and leaves
+no trace that somebody waits for. What a paste that was given up has left goes with the next one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+import secrets
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
-from typing import TypeVar
 
-from pve_agents.host.api_look import SECONDS, seen_by_api
-from pve_agents.host.commands import Command, Guard, Plan, refused, render
+from pve_agents.host.api_look import asked, seen_by_api
+from pve_agents.host.commands import LINE, Command, Guard, Plan, refused, render
 from pve_agents.host.facts import Facts, GuestFacts
-from pve_agents.host.parts import in_parts
 from pve_agents.host.plan_container import plan_config, why_not_ours
 from pve_agents.host.plan_directories import STEP as DIRECTORIES
 from pve_agents.host.plan_directories import above
-from pve_agents.host.plan_guest import BOOTSTRAP, Delivery, plan_guest
+from pve_agents.host.plan_guest import BOOTSTRAP, PAYLOAD, Delivery, deliver_part, plan_guest
 from pve_agents.host.shell import UnreachedError, private_directory
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.step import AS_WANTED, Judge, Say, begin
 from pve_agents.host.wanted import Wanted
 from pve_agents.node_api import Node as Api
-from pve_agents.node_api import NodeError, access, within
-
-__all__ = ["Paste", "how_to_stop", "paste_away", "plan_paste"]
+from pve_agents.node_api import NodeError, access
 
 LONGEST_PASTE = 131_072 - 64
 """Bytes of a text that is pasted: 131,072 of one frame, above which the web console closes its connection, without what the
@@ -38,9 +38,7 @@ console and its terminal write around a paste."""
 
 _RECEIPT = "/run/pve-agents.receipt"
 _READ_TOKEN = "PVE_READ_TOKEN"  # noqa: S105 - a name
-Answer = TypeVar("Answer")
 _BEGIN, _END = "# ---- begin {}: paste from here", "# ---- end: up to here, then Enter"
-_STILL = "the text has not come to its end"
 
 
 def plan_paste(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
@@ -84,20 +82,28 @@ def _only_roots(path: str) -> Guard:
     )
 
 
-def paste_away(paste: Paste, plan: Plan, deploy: str, is_there: Judge | None = None) -> int:
-    """Have a plan pasted, if there is anything in it, until `is_there` finds no more to do in what the API shows."""
-    status = begin(plan, paste.say, "the API shows everything as wanted: nothing to paste")
-    if status is not None:
-        return status
-    paste.act(plan, is_there or (lambda facts: plan_config(paste.wanted, facts)), deploy)
-    return AS_WANTED
+def in_parts(plan: Plan, wanted: Wanted) -> list[Plan]:
+    """The plan, or plans that do the same one after the other, each of them a text that can be pasted."""
 
+    def length(plan: Plan) -> int:
+        return len(_text(plan, wanted).encode())
 
-def how_to_stop(wanted: Wanted) -> Iterator[str]:
-    """Say how the agent is stopped before its mounts leave."""
-    if wanted.bootstrap:
-        yield "the agent runs on without its mounts: to stop it, run this on the node"
-        yield f"  pct exec {wanted.vmid} -- {shlex.quote(wanted.bootstrap.command)} --stop"
+    whole = next((it for it in plan.commands if it.step == PAYLOAD and it.stdin), None)
+    if whole is None or length(plan) <= LONGEST_PASTE:
+        return [plan]
+    archive, name = whole.stdin or b"", secrets.token_hex(8)
+
+    def part(start: int, content: bytes) -> Plan:
+        return Plan((deliver_part(wanted, name, start, content), _receipt(wanted)), guards=plan.guards)
+
+    # Base64 makes four bytes of three, and of a line one more.
+    lines = (LONGEST_PASTE - length(part(len(archive), b""))) // (LINE + 1)
+    if lines < 1:
+        return [plan]
+    size = lines * LINE * 3 // 4
+    parts = [part(start, archive[start : start + size]) for start in range(0, len(archive), size)]
+    last = replace(whole, argv=(*whole.argv, name), stdin=None, shown_stdin="")
+    return [*parts, replace(plan, commands=tuple(last if it is whole else it for it in plan.commands))]
 
 
 @dataclass
@@ -124,45 +130,51 @@ class Paste:
         """
         return seen_by_api(self._access, self._api, self.wanted)
 
-    def act(self, plan: Plan, is_there: Judge, deploy: str) -> None:
-        """Show the text, and wait until it has taken effect.
+    def act(self, plan: Plan, deploy: str, is_there: Judge | None = None) -> int:
+        """Show the text of a plan, if there is anything in it, and wait until it has taken effect.
 
         Args:
             plan: What is to be pasted.
-            is_there: Says of what the API shows what is still to be done.
             deploy: What is the same for all steps of one deploy: a text that was pasted for it is not asked for again.
+            is_there: Says of what the API shows what is still to be done. Defaults to what the container is to have.
+
+        Returns:
+            The exit status.
 
         Raises:
             UnreachedError: There was no effect in time.
         """
+        status = begin(plan, self.say, "the API shows everything as wanted: nothing to paste")
+        if status is not None:
+            return status
         note = private_directory() / f"pasted-{self.wanted.agent}"
         key = hashlib.sha256(f"{deploy}\0{self.wanted}".encode()).hexdigest()
         if deploy and note.exists() and note.read_text() == key:
             self.say("was part of the text that you pasted for this deploy: nothing to paste")
-            return
-        *parts, last = in_parts(plan, self.wanted, _receipt(self.wanted), self._length, LONGEST_PASTE)
-        if self._length(last) > LONGEST_PASTE:
+            return AS_WANTED
+        texts = [_text(it, self.wanted) for it in in_parts(plan, self.wanted)]
+        if (length := len(texts[-1].encode())) > LONGEST_PASTE:
             raise WrongSettingsError(
-                f"the text to paste has {self._length(last)} bytes, and the web console closes its connection above "
+                f"the text to paste has {length} bytes, and the web console closes its connection above "
                 f"{LONGEST_PASTE}: use another PVE_TRANSPORT"
             )
         for line in how_to_give_secrets(self.wanted):
             self.say(line)
-        count = len(parts) + 1
-        for number, part in enumerate(parts, 1):
-            self._paste(part, f"-{number}", f", text {number} of {count}", lambda: ())
-        suffix, name = ("", "") if count == 1 else (f"-{count}", f", text {count} of {count}")
-        self._paste(last, suffix, name, lambda: self._missing(is_there))
+        judge = is_there or (lambda facts: plan_config(self.wanted, facts))
+        leaves_receipt, count = _receipt(self.wanted) in plan.commands, len(texts)
+        for number, text in enumerate(texts, 1):
+            before = self._receipts() if leaves_receipt else None
+            seconds = self._deadline()
+            self._show(text, *((f"-{number}", f", text {number} of {count}") if count > 1 else ("", "")))
+            self._wait(seconds, before, judge if number == count else None)
         note.write_text(key)
+        return AS_WANTED
 
-    def _paste(self, plan: Plan, suffix: str, name: str, missing: Callable[[], Iterable[str]]) -> None:
-        """Have one text pasted."""
-        before = self._receipts() if _leaves_receipt(plan) else None
-        seconds = self._deadline()
-        self._show(_text(plan, self.wanted), suffix, name)
+    def _wait(self, seconds: int, before: set[str] | None, is_there: Judge | None) -> None:
+        """Wait until a text has taken effect, and has left a receipt that was not there before."""
         self.say(f"waiting up to {seconds} s for its effect")
         end = time.monotonic() + seconds
-        while still := [*missing(), *([_STILL] if before is not None and not self._receipts() - before else [])]:
+        while still := tuple(self._missing(before, is_there)):
             if time.monotonic() >= end:
                 raise UnreachedError(
                     f"after {seconds} s the effect is not there: {'; '.join(still)}. Look at what the text printed; this "
@@ -170,28 +182,28 @@ class Paste:
                 )
             time.sleep(min(2, seconds / 10))
 
-    def _length(self, plan: Plan) -> int:
-        return len(_text(plan, self.wanted).encode())
-
-    def _missing(self, is_there: Judge) -> Iterator[str]:
-        plan = is_there(self.look())
+    def _missing(self, before: set[str] | None, is_there: Judge | None) -> Iterator[str]:
+        # What a part has done is seen nowhere but by its receipt.
+        plan = is_there(self.look()) if is_there else Plan()
         yield from (refusal.text for refusal in plan.refusals)
         yield from (command.reason for command in plan.commands)
+        if before is not None and not self._receipts() - before:
+            yield "the text has not come to its end"
 
     def _receipts(self) -> set[str]:
         node = self.wanted.node
         path = f"/nodes/{node}"
-        if "Sys.Audit" not in self._ask(lambda: self._api.privileges(path)):
+        if "Sys.Audit" not in asked(self._access, lambda: self._api.privileges(path)):
             raise WrongSettingsError(
                 f"{_READ_TOKEN} may not see tasks: give it the role PVEAuditor (Sys.Audit) on {path}"
             )
-        return self._ask(lambda: self._api.ended_well(node, str(self.wanted.vmid), "push_file"))
+        return asked(self._access, lambda: self._api.ended_well(node, str(self.wanted.vmid), "push_file"))
 
-    def _ask(self, ask: Callable[[], Answer]) -> Answer:
-        try:
-            return within(SECONDS, self._access, ask)
-        except NodeError as error:
-            raise UnreachedError(str(error)) from None
+    def say_how_to_stop(self) -> None:
+        """Say how the agent is stopped before its mounts leave."""
+        if self.wanted.bootstrap:
+            self.say("the agent runs on without its mounts: to stop it, run this on the node")
+            self.say(f"  pct exec {self.wanted.vmid} -- {shlex.quote(self.wanted.bootstrap.command)} --stop")
 
     def _deadline(self) -> int:
         text = self.environment.get("PVE_PASTE_DEADLINE_SECONDS", "")
@@ -209,10 +221,6 @@ class Paste:
         self.say(f"Terraform puts its own words before each line: without them it is in the file {file}")
 
 
-def _leaves_receipt(plan: Plan) -> bool:
-    return any(command.argv[:2] == ("pct", "push") for command in plan.commands)
-
-
 def _text(plan: Plan, wanted: Wanted) -> str:
     # In a bash of its own: `set -e` and `exit` must not end the shell that it is pasted into.
     return f"bash -s <<'END_OF_PASTE'\n{render(plan, wanted)}END_OF_PASTE\n"
@@ -222,8 +230,8 @@ def how_to_give_secrets(wanted: Wanted) -> Iterator[str]:
     """Say how secrets get there, which are in no text that is pasted."""
     if wanted.secrets is None or not wanted.secrets.names:
         return
-    secrets, directory = wanted.secrets, PurePosixPath(wanted.secrets.path).parent
-    push = f"pct exec {wanted.vmid} -- mkdir -p {shlex.quote(str(directory))} && "
-    push += f"pct push {wanted.vmid} {wanted.agent}.env {shlex.quote(secrets.path)} --user {secrets.uid} --group {secrets.gid}"
-    yield f"secrets … not in the text: write {', '.join(secrets.names)} as NAME=VALUE lines to a 0600 file {wanted.agent}.env on"
+    file = wanted.secrets
+    push = f"pct exec {wanted.vmid} -- mkdir -p {shlex.quote(above(file.path)[0])} && "
+    push += f"pct push {wanted.vmid} {wanted.agent}.env {shlex.quote(file.path)} --user {file.uid} --group {file.gid}"
+    yield f"secrets … not in the text: write {', '.join(file.names)} as NAME=VALUE lines to a 0600 file {wanted.agent}.env on"
     yield f"  the node and run `{push} --perms 0600` there, before the text or again after it"

@@ -6,15 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pve_agents.host.shell import local, ssh
+from pve_agents.host.shell import RootShell, local, ssh
 from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.step import Node, Say
 from pve_agents.host.wanted import Wanted
 
 if TYPE_CHECKING:
     from pve_agents.host.paste import Paste
-
-__all__ = ["Transport", "is_by_hand", "place_of", "transport_of"]
 
 Environment = Mapping[str, str]
 
@@ -25,14 +23,12 @@ class Transport:
 
     name: str
     """What PVE_TRANSPORT says."""
-    enter: Callable[[Wanted, Environment, Say], Node | Paste]
-    """Returns the place where a plan's commands run; reaches nobody yet."""
+    shell: Callable[[Wanted, Environment], RootShell] | None
+    """Returns root's shell, which reaches nobody yet; none: a person carries everything there, secrets included."""
     login: Callable[[Environment, str], str]
     """Says in words who one is, and how, on a node."""
     seconds: float = 11.0
     """How long the first answer may take. Defaults to what ssh gives up after, and a little."""
-    is_by_hand: bool = False
-    """Whether a person carries everything there, secrets included. Defaults to false."""
 
 
 def place_of(wanted: Wanted, environment: Environment, say: Say) -> Node | Paste:
@@ -46,7 +42,11 @@ def place_of(wanted: Wanted, environment: Environment, say: Say) -> Node | Paste
         from pve_agents.host.inside import Inside  # noqa: PLC0415
 
         return Inside.entered(wanted, environment, say)
-    return transport_of(environment).enter(wanted, environment, say)
+    if shell := transport_of(environment).shell:
+        return Node(wanted, shell(wanted, environment), say)
+    from pve_agents.host.paste import Paste  # noqa: PLC0415 - as above
+
+    return Paste(wanted, say, environment)
 
 
 def transport_of(environment: Environment) -> Transport:
@@ -64,34 +64,20 @@ def transport_of(environment: Environment) -> Transport:
 def is_by_hand(environment: Environment) -> bool:
     """Tell whether a person carries everything to the node."""
     found = _TRANSPORTS.get(environment.get("PVE_TRANSPORT", ""))
-    return found is not None and found.is_by_hand
+    return found is not None and found.shell is None
 
 
-def _by_ssh(wanted: Wanted, environment: Environment, say: Say) -> Node:
-    return Node(wanted, ssh(environment, wanted.secret_names), say)
-
-
-def _here(wanted: Wanted, environment: Environment, say: Say) -> Node:
-    return Node(wanted, local(environment, wanted.secret_names), say)
-
-
-def _by_hand(wanted: Wanted, environment: Environment, say: Say) -> Paste:
-    from pve_agents.host.paste import Paste  # noqa: PLC0415 - as above
-
-    return Paste(wanted, say, environment)
-
-
-def _by_console(wanted: Wanted, environment: Environment, say: Say) -> Node:
+def _by_console(wanted: Wanted, environment: Environment) -> RootShell:
     from pve_agents.host.console import of_node  # noqa: PLC0415 - as above
     from pve_agents.host.login import Login  # noqa: PLC0415
 
-    return Node(wanted, of_node(Login(environment), wanted.node), say)
+    return of_node(Login(environment), wanted.node)
 
 
 _ALL = (
-    Transport("ssh", _by_ssh, lambda it, node: f"{it.get('PVE_SSH', '')} on {node}, without a password"),
-    Transport("local", _here, lambda _, node: f"root on {node}, which this is"),
-    Transport("paste", _by_hand, lambda *_: "paste: the read-only token is answered", is_by_hand=True),
+    Transport("ssh", ssh, lambda it, node: f"{it.get('PVE_SSH', '')} on {node}, without a password"),
+    Transport("local", local, lambda _, node: f"root on {node}, which this is"),
+    Transport("paste", None, lambda *_: "paste: the read-only token is answered"),
     # Somebody types a password, and looks for a code.
     Transport("console", _by_console, lambda _, node: f"root@pam on {node}, in its own console", seconds=120.0),
 )

@@ -13,19 +13,6 @@ from pve_agents.host.properties import place_of, same, source_of, with_options
 from pve_agents.host.wanted import Attached, Wanted
 from pve_agents.host.words import quoted
 
-__all__ = [
-    "STEP",
-    "at_least",
-    "carries_tag",
-    "guards",
-    "plan_config",
-    "reboot",
-    "reboot_words",
-    "too_new",
-    "unchangeable",
-    "why_not_ours",
-]
-
 STEP = "container-config"
 
 _NEWER = {"keepattrs": "6.1.2", "idmap": "6.1.6"}
@@ -103,30 +90,27 @@ def plan_config(wanted: Wanted, facts: Facts) -> Plan:
         values["features"] = with_options(container.configured.get("features", ""), wanted.features)
     changing = {key: value for key, value in values.items() if not same(container.configured.get(key, ""), value)}
     waiting = _waiting_after(container, changing)
-    problems = tuple(_problems(wanted, facts, container))
-    if changing or waiting:
-        problems += tuple(unchangeable(container, changing))
+    problems = [
+        *_problems(wanted, facts, container),
+        *(unchangeable(container, changing) if changing or waiting else ()),
+    ]
     if problems:
         return refused(*problems)
     plan = Plan(guards=guards(wanted))
     if changing:
         options = [word for key, value in changing.items() for word in (f"--{key}", value)]
         was = (f"{key} is {container.configured.get(key) or 'not there'}" for key in changing)
-        plan += Plan((_set(wanted, facts, options, "; ".join(was)),))
+        # With the digest, a change that somebody else has made since the look ends this one.
+        words = ("pct", "set", str(wanted.vmid), *options, "--digest", facts.digest)
+        plan += Plan((Command(STEP, words, "; ".join(was)),))
     return plan + reboot(wanted, facts, waiting)
-
-
-def _set(wanted: Wanted, facts: Facts, options: list[str], reason: str) -> Command:
-    # With the digest, a change that somebody else has made since the look ends this one.
-    return Command(STEP, ("pct", "set", str(wanted.vmid), *options, "--digest", facts.digest), reason)
 
 
 def reboot(wanted: Wanted, facts: Facts, waiting: tuple[str, ...], step: str = STEP) -> Plan:
     """Restart the container if something of ours waits for a start."""
     if facts.state != "running":
-        return Plan(
-            notes=(f"container {wanted.vmid} is {facts.state}: its next start uses all this",) if waiting else ()
-        )
+        note = f"container {wanted.vmid} is {facts.state}: its next start uses all this"
+        return Plan(notes=(note,) if waiting else ())
     if not waiting:
         # Whoever set the rest knows when. Where that was a deploy whose reboot got lost, nobody else says so.
         others = facts.containers[wanted.vmid].others_waiting()
@@ -204,13 +188,7 @@ def _slot_problems(it: Attached, wanted: Wanted, container: Container) -> Iterat
         yield f"{it.key} is taken: it holds {quoted(has)}, and we want {it.value!r}. Choose another key in the settings"
     keys = {other.key for other in wanted.mounts}
     for key, value in container.configured.items():
-        if (
-            it.place
-            and key.startswith("mp")
-            and key[2:].isdecimal()
-            and key not in keys
-            and place_of(value) == it.place
-        ):
+        if it.place and key not in keys and re.fullmatch(r"mp\d+", key) and place_of(value) == it.place:
             yield f"{it.place} is taken: {key} holds {quoted(value)}, and we want {it.key} {it.value!r} there"
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 
 from pve_agents.host.commands import Command, Plan, refused
 from pve_agents.host.facts import Facts, PathFact
 from pve_agents.host.properties import source_of
 from pve_agents.host.wanted import Directory, Wanted
-
-__all__ = ["STEP", "above", "link_on_the_way", "plan_directories"]
 
 STEP = "host-directories"
 
@@ -27,26 +26,24 @@ def plan_directories(wanted: Wanted, facts: Facts) -> Plan:
     return plan
 
 
-def above(path: str) -> Iterator[str]:
+def above(path: str) -> list[str]:
     """The directories above a path, the nearest first."""
-    while path != "/":
-        path = path.rpartition("/")[0] or "/"
-        yield path
+    return [str(it) for it in PurePosixPath(path).parents]
 
 
 def link_on_the_way(path: str, facts: Facts) -> str:
     """The first part of a path that is a symbolic link: Proxmox VE mounts nothing through one."""
-    return next((it for it in (*reversed(list(above(path))), path) if facts.path(it).kind == "symbolic link"), "")
+    return next((it for it in (*reversed(above(path)), path) if facts.path(it).kind == "symbolic link"), "")
 
 
 def _problems(directory: Directory, facts: Facts, planned: set[str]) -> Iterator[str]:
-    path, parent = directory.path, next(above(directory.path))
-    found, around = facts.path(path), facts.path(parent)
+    path, parent = directory.path, above(directory.path)[0]
+    found = facts.path(path)
     if link := link_on_the_way(path, facts):
         yield (
             f"{path}: {link} is a symbolic link, and Proxmox VE mounts no path with one; write the path that it leads to"
         )
-    elif not around.kind and parent not in planned:
+    elif not facts.path(parent).kind and parent not in planned:
         yield f"{path}: {parent} does not exist. Is its disk mounted? Only the last part of a path is created here"
     elif found.kind not in {"", "directory"}:
         yield f"{path} is no directory; write another one, or move it away"
@@ -59,6 +56,7 @@ def _who_else_writes(path: str, place: str, facts: Facts) -> Iterator[str]:
     found = facts.path(place)
     if not found.kind:
         return
+    safe = f"{found.mode & ~(_GROUP_WRITES | _OTHERS_WRITE):04o}"
     if found.uid >= 100_000:  # noqa: PLR2004 - the ids of unprivileged containers
         yield (
             f"{path} lies in {place}, which a container may write (owner {found.uid}): create it inside the container"
@@ -70,7 +68,7 @@ def _who_else_writes(path: str, place: str, facts: Facts) -> Iterator[str]:
         )
     elif writers := _writers(found):
         yield (
-            f"{path} lies in {place}, where {writers} may rename things: run `chmod {_without(found):04o} {place}` "
+            f"{path} lies in {place}, where {writers} may rename things: run `chmod {safe} {place}` "
             f"on {facts.node}, or write another directory"
         )
     for container in facts.containers.values():
@@ -92,10 +90,6 @@ def _writers(found: PathFact) -> str:
     return f"group {found.gid}" if found.mode & _GROUP_WRITES and found.gid else ""
 
 
-def _without(found: PathFact) -> int:
-    return found.mode & ~(_GROUP_WRITES | _OTHERS_WRITE)
-
-
 def _one(directory: Directory, facts: Facts) -> Plan:
     path, owner = directory.path, f"{directory.uid}:{directory.gid}"
     found = facts.path(path)
@@ -104,7 +98,7 @@ def _one(directory: Directory, facts: Facts) -> Plan:
     mode = f"{directory.mode:04o}"
     hint = f"Is it NFS with root_squash, where root is nobody? Make it on the file server, with owner {owner} and mode {mode}"
     # The disk may be unplugged, or it is meant so.
-    if (found if found.kind else facts.path(next(above(path)))).mounted_at == "/":
+    if (found if found.kind else facts.path(above(path)[0])).mounted_at == "/":
         notes.append(f"{path} {'is' if found.kind else 'will be'} on the root file system: is the disk mounted?")
     if not found.kind:
         commands.append(Command(STEP, ("mkdir", "-m", mode, "--", path), f"{path} is not there", hint=hint))

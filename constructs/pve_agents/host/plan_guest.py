@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pve_agents.host.commands import Command, Plan, refused
 from pve_agents.host.facts import CLEAN, Facts, GuestFacts
 from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
 from pve_agents.secret_values import secrets_variable
-
-__all__ = ["BOOTSTRAP", "INSIDE", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
 
 PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
 INSIDE = (PAYLOAD, BOOTSTRAP)
@@ -94,31 +92,32 @@ class Delivery:
     """Whether the bootstrap runs whatever was seen: what has changed inside since it ran, it alone sees."""
 
 
-def in_guest(wanted: Wanted, *words: str) -> tuple[str, ...]:
+def in_guest(wanted: Wanted, words: tuple[str, ...], reason: str, *, seconds: int) -> Command:
     """A command in the container, without anything of the node's environment."""
     way = () if wanted.by_console else ("pct", "exec", str(wanted.vmid), "--keep-env", "0", "--")
-    return (*way, *CLEAN, *words)
+    argv = (*way, *CLEAN, *words)
+    return Command(BOOTSTRAP, argv, reason, timeout_seconds=seconds, is_inside=wanted.by_console)
+
+
+def script_in_guest(wanted: Wanted, script: str, words: tuple[str, ...], reason: str, *, seconds: int) -> Command:
+    """The same, of a script with these words."""
+    return in_guest(wanted, ("sh", "-c", script, "sh", *words), reason, seconds=seconds)
 
 
 def deliver_part(wanted: Wanted, name: str, start: int, content: bytes) -> Command:
     """A part of an archive that this name tells from all others, to be put behind what has arrived of it."""
     directory = wanted.payload.directory if wanted.payload else ""
     reason = f"{len(content)} bytes of the packed payload, from byte {start} on"
-    return _delivery(wanted, _PART, (directory, name, str(start)), reason, (content, "a part of the payload"))
+    words = (directory, name, str(start))
+    return _deliver(wanted, _PART, words, reason, content=content, shown="a part of the payload")
 
 
-def _delivery(wanted: Wanted, script: str, words: tuple[str, ...], reason: str, given: tuple[bytes, str]) -> Command:
-    """A script that gets something on its standard input, which is given with what it is in words."""
-    inside, (content, shown) = in_guest(wanted, "sh", "-c", script, "sh", *words), given
-    return Command(
-        PAYLOAD,
-        inside,
-        reason,
-        stdin=content,
-        shown_stdin=shown,
-        timeout_seconds=_DELIVERY_SECONDS,
-        is_inside=wanted.by_console,
-    )
+def _deliver(
+    wanted: Wanted, script: str, words: tuple[str, ...], reason: str, *, content: bytes, shown: str
+) -> Command:
+    """A script that gets something on its standard input, with what that is in words."""
+    command = script_in_guest(wanted, script, words, reason, seconds=_DELIVERY_SECONDS)
+    return replace(command, step=PAYLOAD, stdin=content, shown_stdin=shown)
 
 
 def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
@@ -136,7 +135,7 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
         reason = f"the payload there is {guest.payload[:12] or 'none'}, and is to be {payload.sha256[:12]}"
         shown = f"the packed payload, SHA-256 {payload.sha256}"
         words = (payload.directory, payload.sha256)
-        commands.append(_delivery(wanted, _UNPACK, words, reason, (delivery.archive, shown)))
+        commands.append(_deliver(wanted, _UNPACK, words, reason, content=delivery.archive, shown=shown))
     secrets_sha256 = guest.secrets[2] if guest.secrets else "none"
     if secrets and delivery.secrets is not None:
         secrets_sha256 = hashlib.sha256(delivery.secrets).hexdigest()
@@ -144,16 +143,14 @@ def plan_guest(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
             reason = f"the secrets in {secrets.path} are not these, or not for their owner alone"
             shown = f"the values of {', '.join(secrets.names)}"
             place = (secrets.path, str(secrets.uid), str(secrets.gid))
-            commands.append(_delivery(wanted, _WRITE_SECRETS, place, reason, (delivery.secrets, shown)))
+            commands.append(_deliver(wanted, _WRITE_SECRETS, place, reason, content=delivery.secrets, shown=shown))
     done = f"{payload.sha256} {secrets_sha256}"
     is_due = bool(commands) or guest.done != done
     if wanted.bootstrap and (is_due or delivery.run_again):
-        run = in_guest(wanted, "sh", "-c", _RUN, "sh", payload.directory, done)
         reason = "the container is to be what its payload and its secrets say"
         seconds = wanted.bootstrap.timeout_seconds
-        commands.append(
-            Command(BOOTSTRAP, run, reason, timeout_seconds=seconds, always=not is_due, is_inside=wanted.by_console)
-        )
+        run = script_in_guest(wanted, _RUN, (payload.directory, done), reason, seconds=seconds)
+        commands.append(replace(run, always=not is_due))
     notes = (f"{_how_to_give(wanted, delivery)}; those that are there stay",) if delivery.missing else ()
     return Plan(tuple(commands), notes=notes, guards=guards(wanted))
 
@@ -170,24 +167,20 @@ def _how_to_give(wanted: Wanted, delivery: Delivery) -> str:
 
 
 def _why_not_inside(wanted: Wanted, facts: Facts) -> str:
-    vmid = wanted.vmid
+    vmid, node = wanted.vmid, wanted.node
+    if facts.state != "running":
+        start = f"run `pct start {vmid}` on {node}, then this again"
+        if wanted.by_console:
+            start = "start it in the web interface, then run this again"
+        return f"container {vmid} is {facts.state or 'not there'}: {start}"
+    if facts.guest and facts.guest.is_whole:
+        return ""
     if wanted.by_console:
         return (
-            ""
-            if facts.state == "running" and facts.guest and facts.guest.is_whole
-            else _why_not_by_console(vmid, facts)
+            f"the console of container {vmid} gives no answer: look at it in the web interface, and reboot it if that "
+            "hangs, too"
         )
-    if facts.state != "running":
-        return f"container {vmid} is {facts.state or 'not there'}: run `pct start {vmid}` on {wanted.node}, then this again"
-    if facts.guest is None or not facts.guest.is_whole:
-        return (
-            f"container {vmid} gives no answer within 10 seconds: try `pct exec {vmid} -- true` on {wanted.node}, and "
-            f"`pct reboot {vmid} --timeout {wanted.stop_seconds}` if that hangs, too"
-        )
-    return ""
-
-
-def _why_not_by_console(vmid: int, facts: Facts) -> str:
-    if facts.state != "running":
-        return f"container {vmid} is {facts.state or 'not there'}: start it in the web interface, then run this again"
-    return f"the console of container {vmid} gives no answer: look at it in the web interface, and reboot it if that hangs, too"
+    return (
+        f"container {vmid} gives no answer within 10 seconds: try `pct exec {vmid} -- true` on {node}, and "
+        f"`pct reboot {vmid} --timeout {wanted.stop_seconds}` if that hangs, too"
+    )

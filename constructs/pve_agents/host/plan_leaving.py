@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pve_agents.host.commands import Command, Guard, Plan, refused
 from pve_agents.host.facts import Facts
 from pve_agents.host.plan_container import carries_tag, guards, reboot, unchangeable
-from pve_agents.host.plan_guest import BOOTSTRAP, in_guest
+from pve_agents.host.plan_guest import in_guest
 from pve_agents.host.properties import source_of
 from pve_agents.host.wanted import Leaving, Wanted
-
-__all__ = ["plan_leaving", "plan_stop"]
 
 
 def _is_ours(wanted: Wanted, facts: Facts) -> str:
@@ -40,14 +40,11 @@ def plan_leaving(wanted: Wanted, facts: Facts, leaving: Leaving, *, is_replaced:
         step: The step that goes.
     """
     if leaving.vmid != wanted.vmid:
-        return Plan(
-            notes=(
-                (
-                    f"what the agent had in container {leaving.vmid} stays there, since the settings name {wanted.vmid} now: "
-                    f"look at it with `pct config {leaving.vmid}`"
-                ),
-            )
+        note = (
+            f"what the agent had in container {leaving.vmid} stays there, since the settings name {wanted.vmid} now: "
+            f"look at it with `pct config {leaving.vmid}`"
         )
+        return Plan(notes=(note,))
     if why := _is_ours(wanted, facts):
         return Plan(notes=(why,))
     container = facts.containers[wanted.vmid]
@@ -55,11 +52,11 @@ def plan_leaving(wanted: Wanted, facts: Facts, leaving: Leaving, *, is_replaced:
     keys, notes = [], []
     for key, source in leaving.held.items():
         has = container.configured.get(key, "")
-        if (key, source) in stays:
+        if not has or (key, source) in stays:
             continue
-        if has and source_of(has) == source:
+        if source_of(has) == source:
             keys.append(key)
-        elif has:
+        else:
             notes.append(f"{key} is left alone: it does not hold {source} any more")
     commands: tuple[Command, ...] = ()
     if keys:
@@ -85,10 +82,7 @@ def plan_stop(wanted: Wanted, facts: Facts) -> Plan:
         return Plan(notes=(why,))
     if facts.state != "running" or facts.guest is None or "bootstrap" not in facts.guest.executables:
         return Plan(notes=(f"nothing of {wanted.agent} runs in container {wanted.vmid}",))
-    stop = in_guest(wanted, wanted.bootstrap.command, "--stop")
+    words, seconds = (wanted.bootstrap.command, "--stop"), wanted.bootstrap.stop_seconds
+    stop = in_guest(wanted, words, "its mounts are about to leave; its data stays", seconds=seconds)
     # Whoever wants to be rid of it must not be held up by it.
-    reason = "its mounts are about to leave; its data stays"
-    command = Command(
-        BOOTSTRAP, stop, reason, timeout_seconds=wanted.bootstrap.stop_seconds, may_fail=True, always=True
-    )
-    return Plan((command,), guards=_guards(wanted, facts))
+    return Plan((replace(stop, may_fail=True, always=True),), guards=_guards(wanted, facts))

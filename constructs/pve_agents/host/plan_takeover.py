@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pve_agents.host.commands import Command, Plan
+from pve_agents.host.commands import Plan
 from pve_agents.host.facts import Facts
 from pve_agents.host.plan_container import guards, why_not_ours
-from pve_agents.host.plan_guest import BOOTSTRAP, in_guest
+from pve_agents.host.plan_guest import script_in_guest
 from pve_agents.host.wanted import Wanted
-
-__all__ = ["Before", "plan_takeover"]
 
 _MARGIN_SECONDS = 1800
 # It can be run again after a kill anywhere, and finds nothing to do when the agent runs as it is wanted: its containers are
@@ -63,13 +61,9 @@ def plan_takeover(wanted: Wanted, facts: Facts, before: Before) -> Plan:
         return Plan()
     old = (before.container, str(before.stop_seconds), before.data, before.new_data, before.owner)
     words = (wanted.agent, *old, *before.workspaces)
-    command = Command(
-        BOOTSTRAP,
-        in_guest(wanted, "sh", "-c", _TAKE_OVER, "sh", *words),
+    reason = (
         f"{before.container} of before makes way, as {before.container}-before; {before.data} becomes {before.new_data}; "
-        f"what belongs to root there, and in {' and '.join(before.workspaces) or 'no workspace'}, belongs to {before.owner}",
-        timeout_seconds=before.stop_seconds + _MARGIN_SECONDS,
-        is_inside=wanted.by_console,
-        always=True,
+        f"what belongs to root there, and in {' and '.join(before.workspaces) or 'no workspace'}, belongs to {before.owner}"
     )
-    return Plan((command,), guards=guards(wanted))
+    command = script_in_guest(wanted, _TAKE_OVER, words, reason, seconds=before.stop_seconds + _MARGIN_SECONDS)
+    return Plan((replace(command, always=True),), guards=guards(wanted))

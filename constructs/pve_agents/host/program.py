@@ -32,8 +32,6 @@ from pve_agents.host.wanted import Leaving, Wanted
 if TYPE_CHECKING:
     from pve_agents.host.paste import Paste
 
-__all__ = ["STEPS", "delivery_of", "main"]
-
 STEPS: Mapping[str, str] = {
     "host-directories": "host directories",
     "container-config": "container config",
@@ -59,13 +57,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         steps = [it for it in STEPS if not wanted.by_console or it in INSIDE]
         title = f"[{wanted.agent} {[*steps, asked.step].index(asked.step) + 1}/{len(steps)}] {title}"
         print(f"{title} …", flush=True)
-        say = _say(wanted)
-        place = place_of(wanted, environment, say)
-        if isinstance(place, Node):
-            node = place
-            status = (_destroy if asked.destroy else _apply)(asked.step, node, environment)
-        else:
-            status = (_paste_away if asked.destroy else _paste)(asked.step, place, environment)
+        place = place_of(wanted, environment, lambda text: print(f"[{wanted.agent}] {text}", flush=True))
+        node = place if isinstance(place, Node) else None
+        status = (_destroy if asked.destroy else _apply)(asked.step, place, environment)
     except WrongSettingsError as error:
         return _failed(title, str(error), WRONG_SETTINGS)
     except UnreachedError as error:
@@ -99,23 +93,36 @@ def delivery_of(wanted: Wanted, given: Given) -> Delivery:
     return given.with_payload(archive)
 
 
-def _apply(step: str, node: Node, environment: Mapping[str, str]) -> int:
-    wanted = node.wanted
+def _apply(step: str, place: Node | Paste, environment: Mapping[str, str]) -> int:
+    wanted, deploy = place.wanted, environment.get("HOST_STEP_DEPLOY", "")
+    if not isinstance(place, Node):
+        from pve_agents.host.paste import plan_paste  # noqa: PLC0415 - imports what speaks to the API
+
+        # All steps at once: they can all be repeated.
+        delivery = delivery_of(wanted, Given({}, ()))
+        return place.act(plan_paste(wanted, place.look(), delivery), deploy)
     delivery = delivery_of(wanted, read_given(wanted.secrets, environment, agent=wanted.agent))
-    handed_on = HandedOn(environment.get("HOST_STEP_DEPLOY", ""), wanted)
-    facts = node.look(seen=handed_on.take())
+    handed_on = HandedOn(deploy, wanted)
+    facts = place.look(seen=handed_on.take())
     handed_on.forget()
     # What any step will refuse is refused before the first one's first command.
-    status = act(node, facts, lambda facts: plan(wanted, facts, delivery), step)
+    status = act(place, facts, lambda facts: plan(wanted, facts, delivery), step)
     # After a refusal somebody mends what was seen, and may be back within the second that Terraform's time tells apart.
     if status == AS_WANTED:
-        handed_on.give(node.seen)
+        handed_on.give(place.seen)
     return status
 
 
-def _destroy(step: str, node: Node, environment: Mapping[str, str]) -> int:
-    judge = _leaving(step, node.wanted, node.say, environment)
-    return act(node, node.look(), judge, step) if judge else AS_WANTED
+def _destroy(step: str, place: Node | Paste, environment: Mapping[str, str]) -> int:
+    judge = _leaving(step, place.wanted, place.say, environment)
+    if judge is None:
+        return AS_WANTED
+    if isinstance(place, Node):
+        return act(place, place.look(), judge, step)
+    if step == "bootstrap":
+        place.say_how_to_stop()
+        return AS_WANTED
+    return place.act(judge(place.look()), "", judge)
 
 
 def _leaving(step: str, wanted: Wanted, say: Say, environment: Mapping[str, str]) -> Judge | None:
@@ -131,32 +138,6 @@ def _leaving(step: str, wanted: Wanted, say: Say, environment: Mapping[str, str]
         return lambda facts: plan_stop(wanted, facts)
     # What a step attached before it failed is taken back by the one before, since Terraform runs nothing for it.
     return lambda facts: plan_leaving(wanted, facts, leaving, is_replaced=is_replaced, step=step)
-
-
-def _paste(_: str, paste: Paste, environment: Mapping[str, str]) -> int:
-    """Let all steps be pasted at once: they can all be repeated."""
-    from pve_agents.host.paste import paste_away, plan_paste  # noqa: PLC0415
-
-    wanted = paste.wanted
-    delivery = delivery_of(wanted, Given({}, ()))
-    return paste_away(paste, plan_paste(wanted, paste.look(), delivery), environment.get("HOST_STEP_DEPLOY", ""))
-
-
-def _paste_away(step: str, paste: Paste, environment: Mapping[str, str]) -> int:
-    from pve_agents.host.paste import how_to_stop, paste_away  # noqa: PLC0415
-
-    judge = _leaving(step, paste.wanted, paste.say, environment)
-    if judge is None:
-        return AS_WANTED
-    if step == "bootstrap":
-        for line in how_to_stop(paste.wanted):
-            paste.say(line)
-        return AS_WANTED
-    return paste_away(paste, judge(paste.look()), "", judge)
-
-
-def _say(wanted: Wanted) -> Say:
-    return lambda text: print(f"[{wanted.agent}] {text}", flush=True)
 
 
 def _failed(title: str, message: str, status: int) -> int:

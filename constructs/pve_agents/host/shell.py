@@ -11,25 +11,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
 from pve_agents.host.facts import LONGEST_LOOK
 from pve_agents.host.spec import WrongSettingsError
+from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
-
-__all__ = [
-    "LONGEST_ACT",
-    "LOOK_SECONDS",
-    "RootShell",
-    "Shell",
-    "UnreachedError",
-    "line_of",
-    "local",
-    "private_directory",
-    "ssh",
-]
 
 SSH_FAILED = 255
 LOOK_SECONDS = 60
@@ -94,13 +83,9 @@ class Shell:
         Raises:
             UnreachedError: It did not end, or not in time.
         """
-        with self._start(subprocess.PIPE, self.errors) as child:
-            writer = _write(child, text)
-            try:
-                output = _read(child)
-            finally:
-                child.kill()
-                writer.join()
+        with self._running(text, self.errors) as child:
+            output = _read(child)
+            child.kill()
         if child.returncode == SSH_FAILED and not output:
             raise UnreachedError(self._failed)
         return output
@@ -117,30 +102,33 @@ class Shell:
             UnreachedError: The node was not reached.
         """
         heard = 0
-        with self._start(subprocess.PIPE, subprocess.STDOUT) as child:
-            writer = _write(child, text)
+        with self._running(text, subprocess.STDOUT) as child:
             stream = child.stdout
+            while stream and (line := stream.readline(_LONGEST_LINE)):
+                heard += len(line)
+                if heard <= LONGEST_ACT:
+                    on_line(line_of(line, tabs=tabs))
+        if child.returncode == SSH_FAILED and self._failed:
+            raise UnreachedError(self._failed)
+        return child.returncode
+
+    @contextlib.contextmanager
+    def _running(self, text: str, stderr: int | IO[bytes] | None) -> Iterator[subprocess.Popen[bytes]]:
+        """Start it, and give it its text meanwhile; where nobody listens any more, it is ended."""
+        pipe = subprocess.PIPE
+        try:
+            child = subprocess.Popen(self._argv, stdin=pipe, stdout=pipe, stderr=stderr, env=self._environment)
+        except OSError as error:
+            raise UnreachedError(f"cannot run {self._argv[0]}: {error.strerror}") from None
+        with child:
+            writer = threading.Thread(target=_write, args=(child, text), daemon=True)
+            writer.start()
             try:
-                while stream and (line := stream.readline(_LONGEST_LINE)):
-                    heard += len(line)
-                    if heard <= LONGEST_ACT:
-                        on_line(line_of(line, tabs=tabs))
+                yield child
             except BaseException:
                 child.terminate()
                 raise
             writer.join()
-        status = child.returncode
-        if status == SSH_FAILED and self._failed:
-            raise UnreachedError(self._failed)
-        return status
-
-    def _start(self, stdout: int, stderr: int | IO[bytes] | None) -> subprocess.Popen[bytes]:
-        try:
-            return subprocess.Popen(
-                self._argv, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=self._environment
-            )
-        except OSError as error:
-            raise UnreachedError(f"cannot run {self._argv[0]}: {error.strerror}") from None
 
 
 def _read(child: subprocess.Popen[bytes]) -> bytes:
@@ -155,20 +143,14 @@ def _read(child: subprocess.Popen[bytes]) -> bytes:
     return output
 
 
-def _write(child: subprocess.Popen[bytes], text: str) -> threading.Thread:
-    def write() -> None:
-        try:
-            with child.stdin or open(os.devnull, "wb") as stream:  # noqa: PTH123 - for the type checker
-                stream.write(text.encode())
-        except BrokenPipeError:
-            pass
-
-    thread = threading.Thread(target=write, daemon=True)
-    thread.start()
-    return thread
+def _write(child: subprocess.Popen[bytes], text: str) -> None:
+    # It may have ended, or closed its input.
+    with contextlib.suppress(BrokenPipeError), child.stdin or contextlib.nullcontext() as stream:
+        if stream:
+            stream.write(text.encode())
 
 
-def ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+def ssh(wanted: Wanted, environment: Mapping[str, str]) -> Shell:
     """The shell that ssh opens at the login that PVE_SSH names.
 
     Raises:
@@ -193,10 +175,10 @@ def ssh(environment: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
     }
     flags = [argument for name, value in options.items() for argument in ("-o", f"{name}={value}")]
     failed = f"ssh to {host} failed: try `ssh {host} true`, or another PVE_TRANSPORT"
-    return Shell(["ssh", *flags, "--", host, "bash", "-s"], secret_names=secret_names, failed=failed)
+    return Shell(["ssh", *flags, "--", host, "bash", "-s"], secret_names=wanted.secret_names, failed=failed)
 
 
-def local(_: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
+def local(wanted: Wanted, _: Mapping[str, str]) -> Shell:
     """A shell of this machine, which is the node.
 
     Raises:
@@ -206,7 +188,7 @@ def local(_: Mapping[str, str], secret_names: Sequence[str]) -> Shell:
         raise WrongSettingsError(
             "PVE_TRANSPORT=local works only as root on the node: run it there with sudo, or use ssh"
         )
-    return Shell(["bash", "-s"], secret_names=secret_names)
+    return Shell(["bash", "-s"], secret_names=wanted.secret_names)
 
 
 def private_directory() -> Path:

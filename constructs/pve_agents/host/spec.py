@@ -11,8 +11,6 @@ from pve_agents.host.wanted import Attached, Bootstrap, Directory, Leaving, Payl
 from pve_agents.host.words import quoted
 from pve_agents.node_devices import part_of_the_node
 
-__all__ = ["WrongSettingsError", "read_leaving", "read_wanted", "wanted_from"]
-
 _T = TypeVar("_T")
 _Check = Callable[[Any, str], _T]
 """Takes a value, and where it stands; returns what it means, or raises a WrongSettingsError."""
@@ -43,8 +41,7 @@ def wanted_from(values: object) -> Wanted:
     wanted = _WANTED(values, "spec")
     keys, places = [it.key for it in wanted.attached], [it.place for it in wanted.mounts]
     for what, found in (("key", keys), ("place in the container", places)):
-        twice = [it for it in found if found.count(it) > 1]
-        if twice:
+        if twice := [it for it in found if found.count(it) > 1]:
             raise WrongSettingsError(f"{twice[0]} is the {what} of two mounts or devices; give each its own")
     return wanted
 
@@ -119,9 +116,9 @@ def _mode(value: object, where: str) -> int:
 
 def _each(check: _Check[_T]) -> _Check[tuple[_T, ...]]:
     def checks(values: object, where: str) -> tuple[_T, ...]:
-        if values and not isinstance(values, list):
+        found = values or []
+        if not isinstance(found, list):
             raise WrongSettingsError(f"{where} is no list{_AGAIN}")
-        found = values if isinstance(values, list) else []
         return tuple(check(value, f"{where}.{number}") for number, value in enumerate(found))
 
     return checks

@@ -5,32 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from pve_agents.host.commands import Plan, render, written
 from pve_agents.host.facts import Facts, LookError, look_at, read_facts
 from pve_agents.host.shell import RootShell, UnreachedError
 from pve_agents.host.wanted import Wanted
 
-__all__ = [
-    "AS_WANTED",
-    "REFUSED",
-    "UNREACHED",
-    "WOULD_CHANGE",
-    "WRONG_SETTINGS",
-    "Judge",
-    "Node",
-    "act",
-    "begin",
-    "interrupted",
-    "show",
-    "summary",
-]
-
 AS_WANTED, WOULD_CHANGE, WRONG_SETTINGS, REFUSED, UNREACHED = range(5)
 
 BOOT_PAUSES_SECONDS: tuple[float, ...] = (1, 2, 4)
 """How long is waited between looks at a container that has just been started."""
-_HANGS_SECONDS = 5
 
 Judge = Callable[[Facts], Plan]
 Say = Callable[[str], None]
@@ -47,6 +32,8 @@ class Node:
     """The command that was begun last."""
     seen: bytes = field(default=b"", init=False)
     """The answer of the last look."""
+    hangs_seconds: ClassVar[float] = 5
+    """After that much time, a container that gave no answer is no longer taken for one that has just been started."""
 
     def look(self, more_paths: tuple[str, ...] = (), *, seen: bytes = b"") -> Facts:
         """Look; again where a container has just been started and answers nothing yet.
@@ -60,18 +47,22 @@ class Node:
         """
         for pause in (*BOOT_PAUSES_SECONDS, None):
             began = time.monotonic()
-            self.seen = seen or self.shell.look(look_at(self.wanted, more_paths))
-            try:
-                facts = read_facts(self.seen, self.wanted.vmid)
-            except LookError as error:
-                raise UnreachedError(f"{error}: it ended after {len(self.seen)} bytes") from None
+            facts = self.look_once(more_paths, seen)
             # Right after its start, a container lets nobody in for a moment. One that hangs has had its time already.
             is_booting = facts.state == "running" and facts.guest is not None and not facts.guest.is_whole
-            if pause is None or not is_booting or time.monotonic() - began > _HANGS_SECONDS:
+            if pause is None or not is_booting or time.monotonic() - began > self.hangs_seconds:
                 break
             seen = b""
             time.sleep(pause)
         return facts
+
+    def look_once(self, more_paths: tuple[str, ...], seen: bytes) -> Facts:
+        """Look, and wait for nothing."""
+        self.seen = seen or self.shell.look(look_at(self.wanted, more_paths))
+        try:
+            return read_facts(self.seen, self.wanted.vmid)
+        except LookError as error:
+            raise UnreachedError(f"{error}: it ended after {len(self.seen)} bytes") from None
 
     def enter(self, words: str) -> str:
         """The words that run others in the container, as `pct exec` does it."""
@@ -100,11 +91,9 @@ def act(node: Node, facts: Facts, judge: Judge, *steps: str) -> int:
         The exit status.
     """
     plan = judge(facts).of(*steps)
-    status = begin(plan, node.say, "all is as wanted")
-    if status is not None:
+    if (status := begin(plan, node.say, "all is as wanted")) is not None:
         return status
-    status = node.obey(plan)
-    if status:
+    if node.obey(plan):
         node.say(f"stopped at: {node.doing}; run this again when its cause is gone: it goes on from there")
         node.look()
         return REFUSED

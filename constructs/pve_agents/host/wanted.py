@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-
-__all__ = ["Attached", "Bootstrap", "Directory", "Leaving", "Payload", "Secrets", "Volume", "Wanted"]
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ class Wanted:
     mounts: tuple[Attached, ...] = ()
     devices: tuple[Attached, ...] = ()
     volumes: tuple[Volume, ...] = ()
-    features: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    features: Mapping[str, str] = field(default_factory=dict)
     payload: Payload | None = None
     secrets: Secrets | None = None
     bootstrap: Bootstrap | None = None

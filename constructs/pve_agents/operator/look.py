@@ -81,10 +81,8 @@ class Look:
 
     def mend(self, *steps: str) -> int:
         """Run the commands, step by step, and the bootstrap in any case: what is amiss inside, it alone sees."""
-        if self.node is None:
-            from pve_agents.host.paste import paste_away  # noqa: PLC0415 - imports what speaks to the API
-
-            return paste_away(self.place, self._whole, "")  # type: ignore[arg-type]
+        if not isinstance(self.place, Node):
+            return self.place.act(self._whole, "")
         facts, delivery = self.facts, replace(self._delivery, run_again=True)
 
         def judge(facts: Facts) -> Plan:
@@ -92,13 +90,13 @@ class Look:
 
         for step in steps or self._steps:
             # What a later step needs was refused: it would only say the same once more.
-            if status := act(self.node, facts, judge, step):
+            if status := act(self.place, facts, judge, step):
                 return status
-            facts = self.node.look(seen=self.node.seen)
+            facts = self.place.look(seen=self.place.seen)
         return AS_WANTED
 
     def _see_through_the_api(self) -> Plan:
-        from pve_agents.host.paste import plan_paste  # noqa: PLC0415 - as above
+        from pve_agents.host.paste import plan_paste  # noqa: PLC0415 - imports what speaks to the API
 
         facts = self.place.look()
         self._whole = plan_paste(self.wanted, facts, Delivery(archive=self._payload.archive))

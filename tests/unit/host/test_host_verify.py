@@ -112,7 +112,7 @@ def heard(deployed: Deployed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with serving(tmp_path / "operator", deployed.root) as ssh:
         for name, value in ssh.variables(PVE_SSH="root@pve1").items():
             monkeypatch.setenv(name, value)
-        deployed.shell = ssh_shell(ssh.variables(PVE_SSH="root@pve1"), ())
+        deployed.shell = ssh_shell(WANTED, ssh.variables(PVE_SSH="root@pve1"))
         yield deployed
 
 

@@ -14,17 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from pve_agents import node_api
 from pve_agents.environment import ROOT_FILE
+from pve_agents.host import api_look
 from pve_agents.host import paste as module
 from pve_agents.host.commands import Plan, render
 from pve_agents.host.facts import Container
-from pve_agents.host.parts import in_parts
-from pve_agents.host.paste import Paste, plan_paste
+from pve_agents.host.paste import Paste, in_parts, plan_paste
 from pve_agents.host.plan_guest import Delivery, deliver_part
 from pve_agents.host.program import STEPS, main
 from pve_agents.host.verify import Check, verify
@@ -475,12 +476,10 @@ class Inside:
         whole = plan_paste(wanted, Node().facts(), Delivery(archive=self.content))
         # Three parts, whatever the head of a text is.
         half = len(self.content) // 3 // 57 + 1
-        fixed = len(render(Plan((deliver_part(wanted, "0" * 16, len(self.content), b""), whole.commands[-1])), wanted))
-
-        def length(plan: Plan) -> int:
-            return len(render(replace(plan, guards=()), wanted))
-
-        found = in_parts(whole, wanted, whole.commands[-1], length, fixed + 77 * half)
+        nothing = (deliver_part(wanted, "0" * 16, len(self.content), b""), whole.commands[-1])
+        fixed = len(module._text(Plan(nothing, guards=whole.guards), wanted).encode())
+        with patch.object(module, "LONGEST_PASTE", fixed + 77 * half):
+            found = in_parts(whole, wanted)
         assert len(found) in {3, 4}
         return found
 
@@ -855,7 +854,7 @@ def test_an_api_that_hangs_is_not_waited_for(console: Console, monkeypatch: pyte
         seconds.append(limit)
         raise node_api.NodeError(f"{access.address} does not answer")
 
-    monkeypatch.setattr(module, "within", too_late)
+    monkeypatch.setattr(api_look, "within", too_late)
     assert console.step("container-config")[0] == 4
     assert seconds == [20.0]
 
