@@ -11,6 +11,8 @@ from pve_agents.host.wanted import Wanted
 from pve_agents.node_access import Access, NodeError
 from pve_agents.node_api import Node, within
 
+__all__ = ["asked", "seen_by_api"]
+
 _SECONDS = 20.0
 _UNSEEN = PathFact("directory")
 Answer = TypeVar("Answer")

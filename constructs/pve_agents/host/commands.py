@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
 
+__all__ = ["ALLOWED", "ALLOWED_INSIDE", "LINE", "Command", "Guard", "Plan", "Refusal", "refused", "render", "written"]
+
 ALLOWED = frozenset(
     {("mkdir",), ("rmdir",), ("chown",), ("chmod",)}
     | {("pct", "set"), ("pct", "reboot"), ("pct", "exec"), ("pct", "push")}

@@ -20,6 +20,8 @@ from pve_agents.host.terminal import Terminal, TerminalError
 from pve_agents.node_access import Access
 from pve_agents.node_console import Console, ConsoleError
 
+__all__ = ["ConsoleShell", "of_container", "of_node"]
+
 _ATTEMPTS = 3
 _WAITS_SECONDS, _PAUSE_SECONDS = 120.0, 1.0
 _NOT_TO_THE_END = "what ran there may go on, or not: run it again, it looks first and goes on from there"

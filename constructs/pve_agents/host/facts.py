@@ -11,6 +11,18 @@ from pathlib import Path
 from pve_agents.host.properties import same
 from pve_agents.host.wanted import Wanted
 
+__all__ = [
+    "Container",
+    "Facts",
+    "GuestFacts",
+    "LookError",
+    "PathFact",
+    "look_at",
+    "look_inside",
+    "read_facts",
+    "read_guest",
+]
+
 CLEAN = ("env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8")
 """What starts a command in the container without anything of an environment."""
 LONGEST_LOOK = 8 * 1024 * 1024

@@ -17,6 +17,8 @@ from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Secrets
 from pve_agents.secret_values import INVISIBLE, PLACEHOLDER, is_misread_by_compose, secrets_variable
 
+__all__ = ["Given", "read_given", "secret_line"]
+
 _PLACEHOLDER = re.compile(PLACEHOLDER)
 _LONGEST_FILE = 1024 * 1024
 _NEEDS_NO_QUOTES = re.compile(r"[A-Za-z0-9_./:@%+=,-]*")

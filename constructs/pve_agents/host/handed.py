@@ -8,6 +8,8 @@ from pve_agents.host.facts import look_at
 from pve_agents.host.shell import private_directory
 from pve_agents.host.wanted import Wanted
 
+__all__ = ["HandedOn"]
+
 
 class HandedOn:
     """The answer of a look, in a file that only we can read, for the same questions in one deploy.

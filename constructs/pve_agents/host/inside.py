@@ -17,6 +17,8 @@ from pve_agents.host.wanted import Wanted
 from pve_agents.node_access import Access, NodeError, access
 from pve_agents.node_api import Node as Api
 
+__all__ = ["Inside"]
+
 
 @dataclass
 class Inside(Node):

@@ -25,6 +25,8 @@ from pve_agents.node_access import ROOT, NodeError, Ticket, Where, where
 from pve_agents.node_api import explained
 from pve_agents.node_session import session_of
 
+__all__ = ["PASSWORD_FILE", "Login"]
+
 PASSWORD_FILE = "PVE_ROOT_PASSWORD_FILE"  # noqa: S105 - a name
 """The variable that names the file with root's password; without it, the password is asked for."""
 

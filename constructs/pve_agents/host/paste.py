@@ -32,6 +32,8 @@ from pve_agents.host.wanted import Wanted
 from pve_agents.node_api import Node as Api
 from pve_agents.node_api import NodeError, access
 
+__all__ = ["Paste", "in_parts", "plan_paste"]
+
 LONGEST_PASTE = 131_072 - 64
 """Bytes of a text that is pasted: 131,072 of one frame, above which the web console closes its connection, without what the
 console and its terminal write around a paste."""

@@ -14,6 +14,8 @@ from pve_agents.host.wanted import Wanted
 if TYPE_CHECKING:
     from pve_agents.host.paste import Paste
 
+__all__ = ["Transport", "is_by_hand", "place_of", "transport_of"]
+
 Environment = Mapping[str, str]
 
 

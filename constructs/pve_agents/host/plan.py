@@ -11,6 +11,8 @@ from pve_agents.host.plan_directories import plan_directories
 from pve_agents.host.plan_guest import Delivery, plan_guest
 from pve_agents.host.wanted import Wanted
 
+__all__ = ["foreseen", "plan"]
+
 
 def plan(wanted: Wanted, facts: Facts, delivery: Delivery) -> Plan:
     """All commands that make node and container what is wanted, in their order; none if they are."""

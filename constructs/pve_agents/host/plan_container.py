@@ -13,6 +13,19 @@ from pve_agents.host.properties import place_of, same, source_of, with_options
 from pve_agents.host.wanted import Attached, Wanted
 from pve_agents.host.words import quoted
 
+__all__ = [
+    "STEP",
+    "at_least",
+    "carries_tag",
+    "guards",
+    "plan_config",
+    "reboot",
+    "reboot_words",
+    "too_new",
+    "unchangeable",
+    "why_not_ours",
+]
+
 STEP = "container-config"
 
 _NEWER = {"keepattrs": "6.1.2", "idmap": "6.1.6"}

@@ -10,6 +10,8 @@ from pve_agents.host.facts import Facts, PathFact
 from pve_agents.host.properties import source_of
 from pve_agents.host.wanted import Directory, Wanted
 
+__all__ = ["STEP", "above", "link_on_the_way", "plan_directories"]
+
 STEP = "host-directories"
 
 _STICKY, _GROUP_WRITES, _OTHERS_WRITE = 0o1000, 0o020, 0o002

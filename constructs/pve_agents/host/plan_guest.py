@@ -12,6 +12,8 @@ from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
 from pve_agents.secret_values import secrets_variable
 
+__all__ = ["BOOTSTRAP", "INSIDE", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
+
 PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
 INSIDE = (PAYLOAD, BOOTSTRAP)
 """The steps that concern nothing but what is in the container."""

@@ -11,6 +11,8 @@ from pve_agents.host.plan_guest import in_guest
 from pve_agents.host.properties import source_of
 from pve_agents.host.wanted import Leaving, Wanted
 
+__all__ = ["plan_leaving", "plan_stop"]
+
 
 def _is_ours(wanted: Wanted, facts: Facts) -> str:
     """Why nothing is taken from the container; empty if it carries our tag. Its name may have changed since."""

@@ -11,6 +11,8 @@ from pve_agents.host.plan_container import guards, why_not_ours
 from pve_agents.host.plan_guest import script_in_guest
 from pve_agents.host.wanted import Wanted
 
+__all__ = ["Before", "plan_takeover"]
+
 _MARGIN_SECONDS = 1800
 # It can be run again after a kill anywhere, and finds nothing to do when the agent runs as it is wanted: its containers are
 # those of the Compose project that is called as it is.

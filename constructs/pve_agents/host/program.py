@@ -32,6 +32,8 @@ from pve_agents.host.wanted import Leaving, Wanted
 if TYPE_CHECKING:
     from pve_agents.host.paste import Paste
 
+__all__ = ["STEPS", "delivery_of", "main"]
+
 STEPS: Mapping[str, str] = {
     "host-directories": "host directories",
     "container-config": "container config",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+__all__ = ["SOURCE", "meaning", "place_of", "same", "source_of", "with_options"]
+
 SOURCE = ""
 """The name of what stands in front without one: a mount's volume, a device's path."""
 

@@ -20,6 +20,18 @@ from pve_agents.host.spec import WrongSettingsError
 from pve_agents.host.wanted import Wanted
 from pve_agents.host.words import printable
 
+__all__ = [
+    "LONGEST_ACT",
+    "LOOK_SECONDS",
+    "RootShell",
+    "Shell",
+    "UnreachedError",
+    "line_of",
+    "local",
+    "private_directory",
+    "ssh",
+]
+
 SSH_FAILED = 255
 LOOK_SECONDS = 60
 LONGEST_ACT = 16 * 1024 * 1024

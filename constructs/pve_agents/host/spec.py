@@ -11,6 +11,8 @@ from pve_agents.host.wanted import Attached, Bootstrap, Directory, Leaving, Payl
 from pve_agents.host.words import quoted
 from pve_agents.node_devices import part_of_the_node
 
+__all__ = ["WrongSettingsError", "read_leaving", "read_wanted", "wanted_from"]
+
 _T = TypeVar("_T")
 _Check = Callable[[Any, str], _T]
 """Takes a value, and where it stands; returns what it means, or raises a WrongSettingsError."""

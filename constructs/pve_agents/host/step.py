@@ -12,6 +12,21 @@ from pve_agents.host.facts import Facts, LookError, look_at, read_facts
 from pve_agents.host.shell import RootShell, UnreachedError
 from pve_agents.host.wanted import Wanted
 
+__all__ = [
+    "AS_WANTED",
+    "REFUSED",
+    "UNREACHED",
+    "WOULD_CHANGE",
+    "WRONG_SETTINGS",
+    "Judge",
+    "Node",
+    "act",
+    "begin",
+    "interrupted",
+    "show",
+    "summary",
+]
+
 AS_WANTED, WOULD_CHANGE, WRONG_SETTINGS, REFUSED, UNREACHED = range(5)
 
 BOOT_PAUSES_SECONDS: tuple[float, ...] = (1, 2, 4)

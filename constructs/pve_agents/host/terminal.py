@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+__all__ = ["LINE", "Line", "Terminal", "TerminalError"]
+
 LINE = 1000
 """Characters of a line that is typed: a terminal takes 4,095 at once, and the rest of a longer one is lost."""
 _WINDOW = 3

@@ -18,6 +18,8 @@ from pve_agents.host.step import Node
 from pve_agents.host.wanted import Attached, Wanted
 from pve_agents.host.words import printable, quoted
 
+__all__ = ["UNSEEN", "Check", "verify"]
+
 UNSEEN = "the API does not show it; another PVE_TRANSPORT would look"
 
 _PROBE_SECONDS = 60

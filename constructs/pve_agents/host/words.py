@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+__all__ = ["printable", "quoted"]
+
 _LONGEST = 120
 
 
