@@ -12,6 +12,8 @@ from pve_agents.host.properties import same
 from pve_agents.host.wanted import Wanted
 
 __all__ = [
+    "CLEAN",
+    "LONGEST_LOOK",
     "Container",
     "Facts",
     "GuestFacts",

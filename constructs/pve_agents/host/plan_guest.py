@@ -12,7 +12,7 @@ from pve_agents.host.plan_container import guards
 from pve_agents.host.wanted import Wanted
 from pve_agents.secret_values import secrets_variable
 
-__all__ = ["BOOTSTRAP", "INSIDE", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest"]
+__all__ = ["BOOTSTRAP", "INSIDE", "PAYLOAD", "Delivery", "deliver_part", "in_guest", "plan_guest", "script_in_guest"]
 
 PAYLOAD, BOOTSTRAP = "payload", "bootstrap"
 INSIDE = (PAYLOAD, BOOTSTRAP)

@@ -20,6 +20,7 @@ __all__ = [
     "WRONG_SETTINGS",
     "Judge",
     "Node",
+    "Say",
     "act",
     "begin",
     "interrupted",
