@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -78,6 +79,12 @@ def test_a_frame_is_never_larger_than_the_node_takes(who: Access, virtual_node: 
     assert virtual_node.pve.consoles.frames == 1 + 3 + 1 + 1
     with pytest.raises(ConsoleError, match="was closed in the middle"):
         console.send(b"x")
+
+
+def test_a_frame_waits_for_no_acknowledgement_of_the_one_before(who: Access) -> None:
+    console = Console(who, PATH, privilege=PRIVILEGE)
+    assert console._socket._tls.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    console.close()
 
 
 def test_a_frame_of_ours_that_were_larger_would_end_it(who: Access, monkeypatch: pytest.MonkeyPatch) -> None:
