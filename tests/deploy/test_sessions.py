@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pve_agents.host.console import of_container
+from pve_agents.node_access import access
 from tests.deploy.project import Project
 from tests.virtual_node.host import SSH_FAILED
 from tests.virtual_node.node import VirtualNode
@@ -75,6 +77,19 @@ def test_what_runs_in_a_container_ends_as_there(project: Project, virtual_node: 
         virtual_node, *SSH, f"{inside} sh -c 'echo $HOSTNAME'; pct exec 118 --keep-env 0 -- sh -c 'echo $HOSTNAME'"
     )
     assert kept.stdout == "gihyeon\n\n"
+
+
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+def test_a_terminal_needs_nobody_who_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.delenv("VIRTUAL_NODE_DOOR")
+    with VirtualNode(tmp_path / "virtual-node") as node:
+        Project(tmp_path / "project", node).create_container(cmode="shell")
+        node.grant("VM.Console", "/vms")
+        shell = of_container(access(node.env), "gihyeon", 118)
+        said: list[str] = []
+        assert shell.act("echo $HOSTNAME; stat -c %u /etc/os-release; exit 3", said.append) == 3
+    assert said == ["hermes", "0"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ import shlex
 import signal
 import stat
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,6 +95,7 @@ class VirtualHost(Records):
         self.root = self.node / "root"
         # For PATH: of the host's shell, of an operator with ssh, and of one who is root on the node itself.
         self.bin, self.ssh_bin, self.local_bin = (self.directory / name for name in ("bin", "ssh", "local"))
+        self.terminals = self.directory / "terminals"
         self.sessions = self.directory / "sessions"
         self._client: Client | None = None
 
@@ -108,7 +110,8 @@ class VirtualHost(Records):
             self.real(path).mkdir(parents=True, exist_ok=True)
         for leftover in (self.node / "guests", self.directory / "guest-bin"):
             shutil.rmtree(leftover, ignore_errors=True)
-        for folder, names in ((self.bin, HOST_COMMANDS), (self.ssh_bin, ("ssh",)), (self.local_bin, ("bash",))):
+        from_outside = ((self.ssh_bin, ("ssh",)), (self.local_bin, ("bash",)), (self.terminals, ("terminal",)))
+        for folder, names in ((self.bin, HOST_COMMANDS), *from_outside):
             for name in names:
                 self.add_command(folder, name)
         link_tools(self.bin, HOST_TOOLS)
@@ -131,7 +134,9 @@ class VirtualHost(Records):
             otherwise=f'PYTHONPATH={shlex.quote(str(SOURCE))} {python} "${{words[@]}}"',
             sessions=self.sessions,
             # Tests have one process for every login.
-            port=os.environ.get("VIRTUAL_NODE_DOOR", "") if folder in (self.ssh_bin, self.local_bin) else "",
+            port=os.environ.get("VIRTUAL_NODE_DOOR", "")
+            if folder in (self.ssh_bin, self.local_bin, self.terminals)
+            else "",
         )
 
     def real(self, path: str) -> Path:
@@ -260,11 +265,14 @@ class VirtualHost(Records):
 
     def terminal(self, vmid: str = "") -> list[str]:
         """What runs a shell of root's in a terminal: of the host, or of a container."""
-        program = "from tests.virtual_node.host import in_terminal; in_terminal()"
-        return [sys.executable, "-P", "-c", program, str(self.node), vmid]
+        return [str(self.terminals / "terminal"), vmid]
 
     def in_terminal(self, vmid: str) -> int:
-        """Be that shell, below a server for its commands."""
+        """Be that shell, below a server for its commands, in a session whose terminal is standard input's."""
+        # Behind a door, it leads one already.
+        with contextlib.suppress(PermissionError):
+            os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         # Its own, whatever that of who has started the node is.
         os.umask(0o022)
         from tests.virtual_node import pct, session  # noqa: F401, PLC0415 (what the session's commands need)
@@ -907,12 +915,6 @@ def main() -> None:
     os._exit(run(sys.argv[1:]))
 
 
-def in_terminal() -> None:
-    """Be a shell in a terminal: `DIRECTORY [VMID]`."""
-    directory, vmid = sys.argv[1:]
-    os._exit(outcome(lambda: VirtualHost(Path(directory)).in_terminal(vmid)))
-
-
 def run(words: Sequence[str]) -> int:
     """Run the command that the words name, in this process."""
     directory, name, *arguments = words
@@ -972,13 +974,18 @@ def _env(host: VirtualHost, vmid: str, arguments: list[str]) -> int | Program:
     return _terminal_of(host, vmid)[0]._exec(vmid, ["--keep-env", "0", "--", "env", *arguments])
 
 
+def _terminal(host: VirtualHost, arguments: list[str]) -> int:
+    return host.in_terminal(*arguments)
+
+
+_FROM_OUTSIDE = {"ssh": ssh, "bash": local, "terminal": _terminal}
 # Commands of a container that are none of its files.
 _OTHERS = {"env": _env, "python3": _python}
 
 
 def _run(host: VirtualHost, name: str, arguments: list[str]) -> int | Program:
-    if name in ("ssh", "bash"):
-        return {"ssh": ssh, "bash": local}[name](host, arguments)
+    if name in _FROM_OUTSIDE:
+        return _FROM_OUTSIDE[name](host, arguments)
     if name.startswith("guest:"):
         _, vmid, command = name.split(":")
         if command in _OTHERS:
