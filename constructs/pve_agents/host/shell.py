@@ -128,7 +128,9 @@ class Shell:
             except BaseException:
                 child.terminate()
                 raise
-            writer.join()
+            finally:
+                # It writes to what is closed next.
+                writer.join()
         status = child.returncode
         if status == SSH_FAILED and self._failed:
             raise UnreachedError(self._failed)
