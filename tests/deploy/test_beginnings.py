@@ -57,10 +57,10 @@ def picture(project: Project) -> dict[str, Any]:
     }
 
 
-@pytest.fixture
-def kept(tmp_path: Path) -> Iterator[Project]:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     """An agent that was deployed before, and no other."""
-    with mock.patch.object(beginnings, "_KEPT", {}), new_project(tmp_path / "kept") as project:
+    with mock.patch.object(beginnings, "_KEPT", {}), new_project(tmp_path_factory.mktemp("kept")) as project:
         project.deploy_both()
         yield project
 
