@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pve_agents.host import terminal
 from tests.deploy import programs
 from tests.deploy.project import Project
 from tests.virtual_node.node import VirtualNode
@@ -28,6 +29,12 @@ def prepared_programs() -> Iterator[None]:
     with programs.prepared() as folder:
         os.environ["PREPARED_PROGRAMS"] = str(folder)
         yield
+
+
+@pytest.fixture(autouse=True)
+def quick_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in those programs."""
+    monkeypatch.setattr(terminal, "_QUIET_SECONDS", programs.QUIET_SECONDS)
 
 
 @pytest.fixture

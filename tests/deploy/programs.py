@@ -24,6 +24,8 @@ from tests.virtual_node.session import behind_a_door, join_group, open_door, wri
 
 LIBRARY = ROOT / "constructs"
 PACKAGE = "pve_agents"
+# How long a terminal says nothing once it has shown its prompt: on this machine, it shows it in one piece.
+QUIET_SECONDS = 0.1
 
 
 @contextlib.contextmanager
@@ -46,6 +48,7 @@ def serve(number: int) -> None:
         import_module(f"{PACKAGE}.host.{module}")
     for module in ("client", "exceptions", "frames", "uri"):
         import_module(f"websockets.{module}")
+    vars(import_module(f"{PACKAGE}.host.terminal"))["_QUIET_SECONDS"] = QUIET_SECONDS
     needed = {name.replace(".", "/") for name in sys.modules if name.startswith(f"{PACKAGE}.")}
 
     open_door(lambda words: run(words, needed), number, join_group)

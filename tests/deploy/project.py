@@ -22,6 +22,7 @@ import yaml
 from main import compose
 from pve_agents import load_settings
 from pve_agents.environment import OWN_PROGRAMS
+from tests.deploy.beginnings import begin
 from tests.in_process import run_agents
 from tests.virtual_node.node import ROOT, VirtualNode
 
@@ -198,13 +199,25 @@ class Project:
     def deploy(self, **hermes: Any) -> TerraformRun:
         """Synthesize these settings and apply them."""
         self.configure(**hermes)
-        self.synthesize()
-        return self.apply()
+        return self.begin("hermes")
 
     def deploy_both(self, **hermes: Any) -> TerraformRun:
         """Synthesize these settings, apply them under the token and then as root, and return what the latter said."""
-        self.deploy(**hermes)
-        return self.apply(stack=HERMES_ROOT)
+        self.configure(**hermes)
+        return self.begin("hermes", HERMES_ROOT)
+
+    def begin(self, *stacks: str) -> TerraformRun:
+        """Synthesize what is configured, apply these stacks, and return what the last one said."""
+
+        def reach() -> TerraformRun:
+            self.synthesize()
+            return [self.apply(stack=stack) for stack in stacks][-1]
+
+        return begin(self, " ".join(stacks), reach)
+
+    def begin_with_agents(self, *args: str) -> Ran:
+        """Run `agents ARGS` as the first command on a node."""
+        return begin(self, " ".join(args), lambda: self.agents(*args))
 
     def destroy(self, *, ok: bool | None = True, stack: str = "hermes") -> TerraformRun:
         """Run `terraform destroy` on what is synthesized."""

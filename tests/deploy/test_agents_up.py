@@ -34,7 +34,7 @@ def plain(project: Project) -> Project:
 @pytest.fixture
 def done(plain: Project, virtual_node: VirtualNode) -> Project:
     """The same, deployed."""
-    plain.agents(*UP)
+    plain.begin_with_agents(*UP)
     virtual_node.mutations.clear()
     virtual_node.forget_host_changes()
     return plain
@@ -311,7 +311,7 @@ def test_output_says_where_the_agent_is(done: Project) -> None:
 
 def test_down_says_what_stays_and_leaves_it(project: Project, virtual_node: VirtualNode) -> None:
     project.configure(**PLAIN, protect=False)
-    project.agents(*UP)
+    project.begin_with_agents(*UP)
     virtual_node.revoke("Datastore.Allocate")
     virtual_node.mutations.clear()
     said = project.agents("down", "hermes", "--auto-approve").text
@@ -337,7 +337,7 @@ def test_down_respects_protect(done: Project, virtual_node: VirtualNode) -> None
 
 def test_down_takes_the_template_along_if_it_may(project: Project, virtual_node: VirtualNode) -> None:
     project.configure(**PLAIN, protect=False)
-    project.agents(*UP)
+    project.begin_with_agents(*UP)
     virtual_node.mutations.clear()
     virtual_node.revoke("Datastore.Allocate")
     refused = project.agents("down", "hermes", "--template", "--auto-approve", ok=False)
@@ -351,7 +351,7 @@ def test_down_takes_the_template_along_if_it_may(project: Project, virtual_node:
 
 def test_down_asks_for_the_agents_name(project: Project, virtual_node: VirtualNode) -> None:
     project.configure(**PLAIN, protect=False)
-    project.agents(*UP)
+    project.begin_with_agents(*UP)
     virtual_node.mutations.clear()
     refused = project.agents("down", "hermes", ok=False)
     assert (refused.code, virtual_node.mutations) == (2, [])

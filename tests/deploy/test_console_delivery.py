@@ -46,11 +46,9 @@ def without_root(project: Project, tmp_path: Path) -> None:
 
 
 def test_the_whole_life_of_an_agent_needs_a_token_alone(console: Project, virtual_node: VirtualNode) -> None:
-    console.synthesize()
+    console.begin("hermes")
+
     assert not (console.out / "stacks" / "hermes-root").exists()
-
-    console.apply()
-
     assert console.addresses() >= {CONTAINER, *INSIDE}
     assert CANARY in virtual_node.guest(118, "/etc/pve-agents/hermes.env").read_text()
     assert virtual_node.stat_of_guest(118, "/etc/pve-agents/hermes.env") == "100000:100000 600"
@@ -101,8 +99,7 @@ def test_a_new_container_gets_everything_again(console: Project, virtual_node: V
 
 
 def test_what_somebody_changed_inside_is_seen_and_mended(console: Project, virtual_node: VirtualNode) -> None:
-    console.synthesize()
-    console.apply()
+    console.begin("hermes")
     virtual_node.guest(118, "/etc/pve-agents/hermes.env").unlink()
 
     drift = console.agents("drift", "hermes", ok=False)
@@ -117,8 +114,7 @@ def test_what_somebody_changed_inside_is_seen_and_mended(console: Project, virtu
 
 
 def test_a_secret_is_in_nothing_but_its_file(console: Project, virtual_node: VirtualNode) -> None:
-    console.synthesize()
-    said = console.apply().raw
+    said = console.begin("hermes").raw
     shown = bytes(virtual_node.pve.consoles.shown).decode("utf-8", "replace")
     assert "ready" in shown
     for text in (said, shown, console.state().read_text(), *(it.read_text() for it in console.out.rglob("*.json"))):

@@ -294,7 +294,7 @@ def test_24_an_env_that_others_can_read_is_refused_with_what_closes_it(careful: 
 def deployed(careful: Project, virtual_node: VirtualNode) -> Project:
     """A container with a mount and no software of a kind's, on its node."""
     careful.configure(hermes=None, mounts={"mp0": {"host_path": HDD, "guest_path": "/data"}})
-    careful.agents(*UP_WITHOUT_DOCTOR)
+    careful.begin_with_agents(*UP_WITHOUT_DOCTOR)
     virtual_node.mutations.clear()
     virtual_node.forget_host_changes()
     return careful

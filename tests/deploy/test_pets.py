@@ -39,9 +39,7 @@ def pets(project: Project, node: VirtualNode) -> Project:
     """The pet container is there, and an agent has its volume."""
     project.storage = STORAGE
     project.configure(mounts={"mp0": MOUNT}, protect=False)
-    project.synthesize()
-    project.apply(stack=PETS)
-    project.apply()
+    project.begin(PETS, "hermes")
     node.mutations.clear()
     return project
 

@@ -37,7 +37,7 @@ def configure(project: Project, *mounts: dict[str, Any], **agent: Any) -> None:
 @pytest.fixture
 def up(project: Project, node: VirtualNode) -> Project:
     configure(project, PET)
-    project.agents("up", "--auto-approve", "--no-doctor")
+    project.begin_with_agents("up", "--auto-approve", "--no-doctor")
     node.mutations.clear()
     return project
 

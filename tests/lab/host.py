@@ -67,7 +67,8 @@ class LabHost(VirtualHost):
 
     def terminal(self, vmid: str = "") -> list[str]:
         """What runs in a terminal (pve-container, get_console_command): a shell of the container's root, or one here."""
-        return ["lxc-attach", "-n", vmid, "--clear-env"] if vmid else [str(self.bin / "bash"), "-l"]
+        shell = ["lxc-attach", "-n", vmid, "--clear-env"] if vmid else [str(self.bin / "bash"), "-l"]
+        return ["setsid", "--ctty", *shell]
 
 
 def show() -> None:

@@ -60,6 +60,7 @@ def main() -> None:
     pct = Pct(LabHost(Path(directory)), "pct")
     pct.log("calls", arguments)
     try:
-        sys.exit(pct.pct(arguments))
+        found = pct.pct(arguments)
+        sys.exit(found if isinstance(found, int) else found.run())
     except OSError as error:
         fail(f"pct: {error}")

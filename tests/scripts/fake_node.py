@@ -20,7 +20,9 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, NoReturn
+    from typing import Any, NoReturn, TypeVar
+
+    Status = TypeVar("Status")
 
 HOST_COMMANDS = (
     "pct",
@@ -123,10 +125,10 @@ def fail(message: str) -> NoReturn:
     sys.exit(25)
 
 
-def outcome(command: Callable[[], int]) -> int:
+def outcome(command: Callable[[], Status]) -> Status | int:
     """Run a command, and return its status when all that it said is said."""
     try:
-        status = command()
+        status: Status | int = command()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
     sys.stdout.flush()

@@ -40,6 +40,7 @@ class Spawn:
     """What runs in a terminal."""
 
     argv: Sequence[str]
+    """It leads a session of its own, whose terminal that is."""
     environment: Mapping[str, str]
     directory: Path
 
@@ -77,7 +78,7 @@ class Terminal:
         os.set_blocking(self._master, False)
         try:
             self.process = subprocess.Popen(
-                ["setsid", "--ctty", *spawn.argv],
+                spawn.argv,
                 env={**spawn.environment, "TERM": "xterm-256color"},
                 cwd=spawn.directory,
                 stdin=slave,

@@ -24,6 +24,7 @@ import shlex
 import signal
 import stat
 import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tests.virtual_node.client import Client
+    from tests.virtual_node.session import Program
 
 SOURCE = Path(__file__).resolve().parents[2]
 # Real commands that a script on the host, or in a container, may use. They write nothing but what a shell redirects.
@@ -67,7 +69,7 @@ GUEST_IDS = range(100000, 165536)
 NOBODY = 65534
 READ, WRITE, SEARCH = 4, 2, 1
 
-SHORT_IN_GUEST = ("mv", "rm", "mkdir", "chown", "stat", "touch")
+SHORT_IN_GUEST = ("mv", "rm", "mkdir", "chown", "stat", "touch", "env")
 
 SSH_FAILED = 255
 SSH_FLAGS_WITH_VALUE = "BbcDEeFIiJLlmOopQRSWw"
@@ -93,6 +95,7 @@ class VirtualHost(Records):
         self.root = self.node / "root"
         # For PATH: of the host's shell, of an operator with ssh, and of one who is root on the node itself.
         self.bin, self.ssh_bin, self.local_bin = (self.directory / name for name in ("bin", "ssh", "local"))
+        self.terminals = self.directory / "terminals"
         self.sessions = self.directory / "sessions"
         self._client: Client | None = None
 
@@ -107,7 +110,8 @@ class VirtualHost(Records):
             self.real(path).mkdir(parents=True, exist_ok=True)
         for leftover in (self.node / "guests", self.directory / "guest-bin"):
             shutil.rmtree(leftover, ignore_errors=True)
-        for folder, names in ((self.bin, HOST_COMMANDS), (self.ssh_bin, ("ssh",)), (self.local_bin, ("bash",))):
+        from_outside = ((self.ssh_bin, ("ssh",)), (self.local_bin, ("bash",)), (self.terminals, ("terminal",)))
+        for folder, names in ((self.bin, HOST_COMMANDS), *from_outside):
             for name in names:
                 self.add_command(folder, name)
         link_tools(self.bin, HOST_TOOLS)
@@ -130,7 +134,9 @@ class VirtualHost(Records):
             otherwise=f'PYTHONPATH={shlex.quote(str(SOURCE))} {python} "${{words[@]}}"',
             sessions=self.sessions,
             # Tests have one process for every login.
-            port=os.environ.get("VIRTUAL_NODE_DOOR", "") if folder in (self.ssh_bin, self.local_bin) else "",
+            port=os.environ.get("VIRTUAL_NODE_DOOR", "")
+            if folder in (self.ssh_bin, self.local_bin, self.terminals)
+            else "",
         )
 
     def real(self, path: str) -> Path:
@@ -199,9 +205,20 @@ class VirtualHost(Records):
 
     def _inside(self, root: Path, path: str) -> Path:
         place = root / os.path.normpath(f"/{path}").lstrip("/")
-        if not Path(os.path.realpath(place)).is_relative_to(self.node):
+        if not f"{self.resolved(place)}/".startswith(f"{self.node}/"):
             raise ValueError(f"virtual node: {path} leads out of it")
         return place
+
+    def resolved(self, place: Path) -> str:
+        """What `os.path.realpath` says, which looks again and again at what is above the node."""
+        path, here = str(place), str(self.node)
+        if path == here or not path.startswith(f"{here}/") or "/../" in f"{path}/":
+            return os.path.realpath(path)
+        for name in path[len(here) + 1 :].split("/"):
+            here = f"{here}/{name}"
+            if os.path.islink(here):  # noqa: PTH114 (a path would take as long as the rest)
+                return os.path.realpath(path)
+        return path
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -238,7 +255,7 @@ class VirtualHost(Records):
         """Run root's shell on the host, in a session of its own: sudden death takes no more than that along."""
         from tests.virtual_node import pct, session  # noqa: F401, PLC0415 (what the session's commands need)
 
-        def command(words: Sequence[str]) -> int:
+        def command(words: Sequence[str]) -> int | Program:
             # The same object, which has logged in to the API.
             return outcome(lambda: _command(self, words[1], list(words[2:])))
 
@@ -248,16 +265,19 @@ class VirtualHost(Records):
 
     def terminal(self, vmid: str = "") -> list[str]:
         """What runs a shell of root's in a terminal: of the host, or of a container."""
-        program = "from tests.virtual_node.host import in_terminal; in_terminal()"
-        return [sys.executable, "-P", "-c", program, str(self.node), vmid]
+        return [str(self.terminals / "terminal"), vmid]
 
     def in_terminal(self, vmid: str) -> int:
-        """Be that shell, below a server for its commands."""
+        """Be that shell, below a server for its commands, in a session whose terminal is standard input's."""
+        # Behind a door, it leads one already.
+        with contextlib.suppress(PermissionError):
+            os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         # Its own, whatever that of who has started the node is.
         os.umask(0o022)
         from tests.virtual_node import pct, session  # noqa: F401, PLC0415 (what the session's commands need)
 
-        def command(words: Sequence[str]) -> int:
+        def command(words: Sequence[str]) -> int | Program:
             return outcome(lambda: _command(self, words[1], list(words[2:])))
 
         if vmid:
@@ -389,7 +409,7 @@ class Machine(Commands):
                 os.killpg(group, signal.SIGKILL)
 
     def key(self, place: Path) -> str:
-        return os.path.relpath(os.path.realpath(place), self.host.node)
+        return os.path.relpath(self.host.resolved(place), self.host.node)
 
     def ids(self, place: Path) -> tuple[int, int]:
         """Owner and group of a file, as the host sees them."""
@@ -488,10 +508,10 @@ class Host(Machine):
 
     # pct --------------------------------------------------------------------------------------------------------
 
-    def pct(self, arguments: list[str]) -> int:
+    def pct(self, arguments: list[str]) -> int | Program:
         from tests.virtual_node.client import HTTP_SERVER_ERROR, ApiError  # noqa: PLC0415
 
-        commands: dict[str, Callable[[str, list[str]], int]] = {
+        commands: dict[str, Callable[[str, list[str]], int | Program]] = {
             "status": self._status,
             "config": self._config,
             "set": self._set,
@@ -523,7 +543,7 @@ class Host(Machine):
         print(status.upper())
         return 0
 
-    def lxc_attach(self, arguments: list[str]) -> int:
+    def lxc_attach(self, arguments: list[str]) -> int | Program:
         """`lxc-attach -n VMID --clear-env -- COMMAND...`: what `pct exec` does, without Perl."""
         self.api = self.host.client()
         _, vmid, _, _, *words = arguments
@@ -588,7 +608,7 @@ class Host(Machine):
         print(why, file=sys.stderr)
         return self.finish()
 
-    def _exec(self, vmid: str, rest: list[str]) -> int:
+    def _exec(self, vmid: str, rest: list[str]) -> int | Program:
         self._need_running(vmid, f"container '{vmid}' not running!")
         keep = True
         while rest and rest[0].startswith("-"):
@@ -607,14 +627,9 @@ class Host(Machine):
             if word.startswith("/"):
                 _refuse_leaving(Path(word))
         environment = {**(os.environ if keep else {}), "PATH": path}
-        import subprocess  # noqa: PLC0415
+        from tests.virtual_node.session import Program  # noqa: PLC0415
 
-        try:
-            status = subprocess.run(words, env=environment, cwd=self.host.guest(vmid), check=False).returncode
-        except OSError as error:
-            print(f"lxc-attach: {vmid}: {rest[0]}: {error.strerror}", file=sys.stderr)
-            return 127
-        return status if status >= 0 else 128 - status
+        return Program(words, environment, self.host.guest(vmid), f"lxc-attach: {vmid}: {rest[0]}")
 
     def _mount(self, vmid: str, config: dict[str, Any]) -> None:
         """Show in a container's directory what the running one has mounted."""
@@ -900,23 +915,16 @@ def main() -> None:
     os._exit(run(sys.argv[1:]))
 
 
-def in_terminal() -> None:
-    """Be a shell in a terminal: `DIRECTORY [VMID]`."""
-    directory, vmid = sys.argv[1:]
-    os._exit(outcome(lambda: VirtualHost(Path(directory)).in_terminal(vmid)))
-
-
 def run(words: Sequence[str]) -> int:
     """Run the command that the words name, in this process."""
     directory, name, *arguments = words
-    return outcome(lambda: _command(VirtualHost(Path(directory)), name, arguments))
+    found = outcome(lambda: _command(VirtualHost(Path(directory)), name, arguments))
+    return found if isinstance(found, int) else found.run()
 
 
 def is_short(words: Sequence[str]) -> bool:
-    """Whether the command of these words starts nothing that has to ask for another one, and becomes nothing else."""
+    """Whether the command of these words waits for nothing that has to ask for another one."""
     name = words[1]
-    if name in ("pct", "lxc-attach"):
-        return name == "pct" and words[2] != "exec"
     return name in HOST_COMMANDS or name.rpartition(":")[2] in SHORT_IN_GUEST
 
 
@@ -925,10 +933,17 @@ def door(number: int) -> None:
     sys.path.append(str(SOURCE / "constructs"))
     from tests.virtual_node import client, inside, pct, session  # noqa: F401, PLC0415 (what those commands need)
 
-    session.open_door(run, number)
+    session.open_door(run, number, killed=killed)
 
 
-def _command(host: VirtualHost, name: str, arguments: list[str]) -> int:
+def killed(words: Sequence[str], status: int) -> int:
+    """What an operator sees of a session that was killed: a signal has no exit status that ssh could pass on."""
+    if words[1] == "ssh":
+        return SSH_FAILED
+    return 128 - status if words[1:] == ["bash", "-s"] else status
+
+
+def _command(host: VirtualHost, name: str, arguments: list[str]) -> int | Program:
     try:
         return _run(host, name, arguments)
     except ValueError as error:
@@ -955,17 +970,22 @@ def _python(host: VirtualHost, vmid: str, arguments: list[str]) -> int:
     return fail(f"python3: the virtual node does not know {shlex.join(arguments)}")
 
 
-def _env(host: VirtualHost, vmid: str, arguments: list[str]) -> int:
+def _env(host: VirtualHost, vmid: str, arguments: list[str]) -> int | Program:
     return _terminal_of(host, vmid)[0]._exec(vmid, ["--keep-env", "0", "--", "env", *arguments])
 
 
+def _terminal(host: VirtualHost, arguments: list[str]) -> int:
+    return host.in_terminal(*arguments)
+
+
+_FROM_OUTSIDE = {"ssh": ssh, "bash": local, "terminal": _terminal}
 # Commands of a container that are none of its files.
 _OTHERS = {"env": _env, "python3": _python}
 
 
-def _run(host: VirtualHost, name: str, arguments: list[str]) -> int:
-    if name in ("ssh", "bash"):
-        return {"ssh": ssh, "bash": local}[name](host, arguments)
+def _run(host: VirtualHost, name: str, arguments: list[str]) -> int | Program:
+    if name in _FROM_OUTSIDE:
+        return _FROM_OUTSIDE[name](host, arguments)
     if name.startswith("guest:"):
         _, vmid, command = name.split(":")
         if command in _OTHERS:

@@ -344,7 +344,7 @@ class VirtualPve(AccessApi, VolumesApi, FakePve):  # type: ignore[misc]
         if cmode == "shell" or (not vmid and user == "root@pam"):
             argv = self.machine.terminal(vmid)
         else:
-            argv = ["bash", "-c", f'read -rp "{vmid or NODE} login: "']
+            argv = ["setsid", "--ctty", "bash", "-c", f'read -rp "{vmid or NODE} login: "']
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{SOURCE}:{SOURCE / 'constructs'}"}
         return Spawn(argv, environment, self.machine.node)
 

@@ -15,6 +15,7 @@ import errno
 import gc
 import os
 import re
+import select
 import selectors
 import shlex
 import shutil
@@ -23,14 +24,50 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 SOURCE = Path(__file__).resolve().parents[2]
-# Runs the command that its arguments name, and returns its status.
-Command = Callable[[Sequence[str]], int]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a command ends as: another program."""
+
+    words: list[str]
+    environment: Mapping[str, str]
+    directory: Path
+    name: str
+    """What says so if it cannot be started."""
+
+    def start(self, group: int) -> int:
+        """Start it with the standard files of this process, and return its process."""
+        os.chdir(self.directory)
+        # That is where it is looked for.
+        os.environ["PATH"] = self.environment["PATH"]
+        # Python ignores them.
+        signals = (signal.SIGPIPE, signal.SIGXFSZ)
+        return os.posix_spawnp(self.words[0], self.words, self.environment, setpgroup=group, setsigdef=signals)
+
+    def run(self) -> int:
+        """Run it to its end, and return its status."""
+        try:
+            return status_of(os.waitpid(self.start(os.getpgrp()), 0)[1])
+        except OSError as error:
+            return self.not_started(error)
+
+    def not_started(self, error: OSError) -> int:
+        print(f"{self.name}: {error.strerror}", file=sys.stderr, flush=True)
+        return NOT_FOUND
+
+
+# Runs the command that its arguments name, and returns its status, or what it becomes.
+Command = Callable[[Sequence[str]], int | Program]
+# What its caller sees of a command that a signal ended, given the negative status.
+Killed = Callable[[Sequence[str], int], int]
 # Is it over before anybody else has to be served?
 IsShort = Callable[[Sequence[str]], bool]
 
@@ -57,6 +94,9 @@ fi
 {otherwise}
 """
 MARK = "A stand-in: its command runs in a process that has imported everything already."
+NOT_FOUND = 127
+# What a pipe holds in any case while nobody reads it.
+PIPE_BYTES = select.PIPE_BUF
 # What the server answers where it cannot have the standard files; no command ends like that.
 ELSEWHERE = 1000
 
@@ -98,6 +138,9 @@ class Job:
     pid: int
     ended: int
     link: socket.socket
+    words: Sequence[str]
+    is_program: bool = False
+    """Whether it is what a command has become."""
 
 
 def run(
@@ -105,6 +148,14 @@ def run(
 ) -> int:
     """Run a shell on a script, or on standard input; return its exit status, negative for the signal that ended it."""
     reading, writing = os.pipe() if script is not None else (0, None)
+    if os.getsid(0) == os.getpid():
+        # Behind a door, this process leads a session of its own.
+        if writing is not None and script is not None:
+            if len(script.encode()) <= PIPE_BYTES:
+                _type(writing, script)
+            else:
+                threading.Thread(target=_type, args=(writing, script), daemon=True).start()
+        return below_a_server(command, is_short, shell, stdin=reading, sessions=sessions, **options)
     server = os.fork()
     if not server:
         if writing is not None:
@@ -113,9 +164,19 @@ def run(
         os._exit(below_a_server(command, is_short, shell, stdin=reading, sessions=sessions, **options))
     if script is not None and writing is not None:
         os.close(reading)
-        with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w") as pipe:
-            pipe.write(script)
+        _type(writing, script)
     return os.waitstatus_to_exitcode(os.waitpid(server, 0)[1])
+
+
+def _type(file: int, script: str) -> None:
+    with contextlib.suppress(BrokenPipeError), os.fdopen(file, "w") as pipe:
+        pipe.write(script)
+
+
+def status_of(ended: int) -> int:
+    """What a shell says of a program's end."""
+    status = os.waitstatus_to_exitcode(ended)
+    return status if status >= 0 else 128 - status
 
 
 def below_a_server(
@@ -155,9 +216,11 @@ def behind_a_door(program: str, *options: str) -> Iterator[str]:
             process.communicate()
 
 
-def open_door(command: Command, number: int, join: Callable[[int], None] = join_nobody) -> None:
+def open_door(
+    command: Command, number: int, join: Callable[[int], None] = join_nobody, killed: Killed = lambda _, status: status
+) -> None:
     """Serve commands from outside of any session until standard input ends."""
-    _Server(command, socket.socket(fileno=number), join).serve_until(os.dup(0))
+    _Server(command, socket.socket(fileno=number), join, killed=killed).serve_until(os.dup(0))
 
 
 class _Server:
@@ -167,9 +230,10 @@ class _Server:
         listener: socket.socket,
         join: Callable[[int], None],
         is_short: IsShort = lambda _: False,
+        killed: Killed = lambda _, status: status,
     ) -> None:
         """Listen; `join` puts a command's process where it belongs, given its caller's."""
-        self._command, self._join, self._is_short = command, join, is_short
+        self._command, self._join, self._is_short, self._killed = command, join, is_short, killed
         self._listener = listener
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, self._listener)
@@ -223,18 +287,31 @@ class _Server:
                 os.close(file)
             _be_where(caller)
             if is_short:
-                self._answer(link, self._command(words))
+                self._run_here(link, caller, words)
                 for number in range(len(STANDARD_FILES)):
                     os.dup2(self._nothing, number)
                 return None
             sys.stdin = open(0, closefd=False)  # noqa: SIM115 (the old one may be at its end)
-            os._exit(self._command(words))
+            found = self._command(words)
+            os._exit(found if isinstance(found, int) else found.run())
         for file in files:
             os.close(file)
-        job = Job(pid, os.pidfd_open(pid), link)
+        return self._watch(Job(pid, os.pidfd_open(pid), link, words))
+
+    def _run_here(self, link: socket.socket, caller: int, words: Sequence[str]) -> None:
+        found = self._command(words)
+        if not isinstance(found, int):
+            try:
+                pid = found.start(os.getpgid(caller))
+            except OSError as error:
+                found = found.not_started(error)
+            else:
+                return self._watch(Job(pid, os.pidfd_open(pid), link, words, is_program=True))
+        return self._answer(link, found)
+
+    def _watch(self, job: Job) -> None:
         self._selector.register(job.ended, selectors.EVENT_READ, job)
-        self._selector.register(link, selectors.EVENT_READ, job)
-        return None
+        self._selector.register(job.link, selectors.EVENT_READ, job)
 
     def _answer(self, link: socket.socket, status: int) -> None:
         with contextlib.suppress(ConnectionError), link:
@@ -242,14 +319,18 @@ class _Server:
 
     def _end(self, job: Job) -> None:
         """The command has ended; or the stand-in has, and with it goes the command."""
-        ended, status = os.waitpid(job.pid, os.WNOHANG)
-        if not ended:
-            os.kill(job.pid, signal.SIGTERM)
-            _, status = os.waitpid(job.pid, 0)
         self._selector.unregister(job.ended)
         self._selector.unregister(job.link)
         os.close(job.ended)
-        self._answer(job.link, os.waitstatus_to_exitcode(status))
+        ended, found = os.waitpid(job.pid, os.WNOHANG)
+        if not ended and self._join is join_nobody:
+            # A session goes on, as on a real host.
+            return job.link.close()
+        if not ended:
+            os.kill(job.pid, signal.SIGTERM)
+            _, found = os.waitpid(job.pid, 0)
+        status = status_of(found) if job.is_program else os.waitstatus_to_exitcode(found)
+        return self._answer(job.link, status if status >= 0 else self._killed(job.words, status))
 
 
 def _asked(link: socket.socket) -> tuple[int, list[str]]:

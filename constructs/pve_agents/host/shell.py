@@ -140,7 +140,9 @@ class Shell:
             except BaseException:
                 child.terminate()
                 raise
-            writer.join()
+            finally:
+                # It writes to what is closed next.
+                writer.join()
 
 
 def _read(child: subprocess.Popen[bytes]) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -313,3 +315,30 @@ def test_where_none_can_be_made_it_is_said_what_to_set(tmp_path: Path, monkeypat
     assert str(error.value) == (
         f"cannot make {tmp_path}/pve-agents-{os.getuid()}: Permission denied; set XDG_RUNTIME_DIR to a directory of yours"
     )
+
+
+class Late(str):
+    """A text that is sent when its shell is gone."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        time.sleep(0.2)
+        return super().encode(encoding, errors)
+
+
+def test_whoever_is_interrupted_while_the_text_is_on_its_way_sees_no_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        saying("echo begun; exec sleep 30").act(Late("text"), interrupt)
+    for thread in threading.enumerate():
+        if thread.name.endswith("(write)"):
+            thread.join(10)
+    assert raised == []
