@@ -40,6 +40,7 @@ _TEMPORARY = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 _HOME = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
+@pytest.hookimpl(optionalhook=True)  # The lab has no workers.
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many more as there are cores: a test of a deploy waits for a third of its time."""
     cores = len(os.sched_getaffinity(0))
