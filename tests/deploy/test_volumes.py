@@ -132,7 +132,7 @@ def test_a_volume_that_somebody_detached_is_not_replaced_by_an_empty_one(project
     failed = project.apply(ok=False)
     assert (
         "unused0 of container 118 is the volume local-lvm:vm-118-disk-1, which somebody has detached, and which goes when the "
-        "container goes: attach it again (`pct set 118 --mp0 local-lvm:vm-118-disk-1,mp=/data`)"
+        "container goes: if it was at /data, attach it again (`pct set 118 --mp0 local-lvm:vm-118-disk-1,mp=/data`)"
     ) in failed.said
     node.set_config(118, mp0="local-lvm:vm-118-disk-1,mp=/data")
     project.apply()

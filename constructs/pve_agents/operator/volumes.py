@@ -10,7 +10,8 @@ from pve_agents.operator.stopped import FAILED, Stopped
 from pve_agents.settings import Agent, Storage
 from pve_agents.volume_spec import wanted_volumes
 from pve_agents.volumes.act import attach, look
-from pve_agents.volumes.plan import Plan, Seen, plan, unknown_volumes
+from pve_agents.volumes.owned import unknown_volumes
+from pve_agents.volumes.plan import Plan, Seen, plan
 from pve_agents.volumes.wanted import NewVolume
 
 __all__ = ["Volumes"]
@@ -73,7 +74,7 @@ class Volumes:
         Raises:
             Stopped: The node could not be asked.
         """
-        found = unknown_volumes(self._wanted, self._look().config or {})
+        found = unknown_volumes(self._wanted, self._look())
         return tuple(f"{it}, which the settings do not know, goes with all that is in it" for it in found)
 
     def _look(self) -> Seen:

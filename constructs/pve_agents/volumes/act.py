@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from pve_agents.host.properties import source_of
 from pve_agents.node_api import Access, Node, NodeError, RefusedError
-from pve_agents.volumes.plan import Action, Plan, Seen, is_volume, owner_of, plan
+from pve_agents.volumes.plan import Action, Plan, Seen, plan
+from pve_agents.volumes.values import is_volume, owner_of
 from pve_agents.volumes.wanted import PetVolume, Wanted
 
 __all__ = ["ACT_SECONDS", "attach", "look"]

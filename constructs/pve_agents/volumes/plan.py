@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pve_agents.guests import Own
 from pve_agents.host.properties import place_of, same, source_of
 from pve_agents.host.words import quoted
+from pve_agents.volumes.values import MOUNT, UNUSED, is_volume, owner_of, text_of, volume_of_pet
 from pve_agents.volumes.wanted import AttachedVolume, NewVolume, PetVolume, Wanted, pet_place
 
-__all__ = ["Action", "Plan", "Seen", "is_volume", "owner_of", "plan", "unknown_volumes", "volume_of_pet"]
+__all__ = ["Action", "Plan", "Seen", "plan"]
 
-_MOUNT, _UNUSED = re.compile(r"mp(\d+)"), re.compile(r"unused\d+")
 _KEYS = 256
-_OWNER = re.compile(r":(?:\d+/)?(?:vm|subvol|base|basevol)-(\d+)-")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _GIB = 2**30
@@ -106,12 +105,16 @@ class _Work:
             except _RefusedError as refused:
                 self.refusals.append(str(refused))
         for key, value in self.config.items():
-            if _MOUNT.fullmatch(key) and key not in self.ours and key not in self.values and is_volume(value):
+            if MOUNT.fullmatch(key) and key not in self.ours and key not in self.values and is_volume(value):
                 self._extra(key, value)
-            elif _UNUSED.fullmatch(key) and self.wanted.pet and owner_of(value) == self.wanted.pet:
+            elif UNUSED.fullmatch(key) and self.wanted.pet and owner_of(value) == self.wanted.pet:
                 # Proxmox VE deletes no volume of another container's: only the entry goes.
                 self.deletes.append(key)
                 self.reasons.append(f"{key}, an entry for {value} of container {self.wanted.pet}, is taken out")
+            elif self._is_detached(key, value):
+                self.notes.append(
+                    f"{key} ({source_of(value)}) is detached, and goes when the container goes: attach it again, or remove it"
+                )
 
     def _one(self, volume: AttachedVolume) -> None:
         source = self._source(volume)
@@ -127,12 +130,12 @@ class _Work:
                 f"{key} is taken: it holds {quoted(has)}, and we want {_words(volume)} there. Choose another key in the "
                 "settings, or take that one off in the web interface"
             )
-        value = _value(found, volume, _text_of(has, "size"))
+        value = _value(found, volume, text_of(has, "size"))
         if not same(has, value):
             self.values[key] = value
             self.reasons.append(f"{key} is changed to {value}")
         if isinstance(volume.source, NewVolume) and volume.source.size_gib:
-            self._size(key, found, _bytes(_text_of(has, "size")), volume.source.size_gib * _GIB)
+            self._size(key, found, _bytes(text_of(has, "size")), volume.source.size_gib * _GIB)
 
     def _source(self, volume: AttachedVolume) -> str:
         """Return the volume that is there already; empty for one that is made."""
@@ -146,13 +149,13 @@ class _Work:
             )
         found = volume_of_pet(pet, name)
         if not found:
-            raise _RefusedError(f"container {volume.source.vmid} has no volume {name}: deploy pet-storage first")
+            raise _RefusedError(_without(volume.source, pet))
         return found
 
     def _is_the_one(self, found: str, has: str, source: NewVolume | PetVolume, wanted: str) -> bool:
         if isinstance(source, PetVolume):
             return found == wanted
-        is_directory = _bytes(_text_of(has, "size")) == 0
+        is_directory = _bytes(text_of(has, "size")) == 0
         # Where it lies was decided when it was made.
         return owner_of(found) == self.wanted.vmid and is_directory == (source.size_gib == 0)
 
@@ -165,12 +168,19 @@ class _Work:
             if user := self.seen.users.get(source):
                 raise _RefusedError(
                     f"the volume {volume.source.name} ({source}) is attached to {user} already, and two containers would "
-                    "destroy its files: take it off there first"
+                    "destroy its files: take it off there first, with `agents up` of that one alone if it is an agent whose "
+                    "settings do not want it any more"
                 )
             # Detached, and still there until the next start: written as it is, nothing of it changes.
             running = self.seen.running.get(key, "")
-            self.values[key] = _value(source, volume, _text_of(running, "size") if source_of(running) == source else "")
+            self.values[key] = _value(source, volume, text_of(running, "size") if source_of(running) == source else "")
             self.reasons.append(f"the volume {volume.source.name} ({source}) is attached at {volume.place} as {key}")
+            return
+        if (running := self.seen.running.get(key, "")) and self._is_the_one(
+            source_of(running), running, volume.source, ""
+        ):
+            self.values[key] = _value(source_of(running), volume, text_of(running, "size"))
+            self.reasons.append(f"{key} ({source_of(running)}), which was to be detached at the next start, stays")
             return
         self._refuse_to_forget(key, volume)
         new = f"{volume.source.datastore}:{volume.source.size_gib}"
@@ -181,12 +191,19 @@ class _Work:
     def _refuse_to_forget(self, key: str, volume: AttachedVolume) -> None:
         """A volume that was detached holds what is missed, and dies with the container: no new one takes its place unasked."""
         for name, value in self.config.items():
-            if _UNUSED.fullmatch(name) and owner_of(value) == self.wanted.vmid:
+            if self._is_detached(name, value):
                 raise _RefusedError(
                     f"{name} of container {self.wanted.vmid} is the volume {source_of(value)}, which somebody has detached, "
-                    f"and which goes when the container goes: attach it again (`pct set {self.wanted.vmid} --{key} "
-                    f"{source_of(value)},mp={volume.place}`), or remove it in the web interface, before a new one is made"
+                    f"and which goes when the container goes: if it was at {volume.place}, attach it again (`pct set "
+                    f"{self.wanted.vmid} --{key} {source_of(value)},mp={volume.place}`); if not, attach it where it was, or "
+                    "remove it in the web interface, before a new one is made"
                 )
+
+    def _is_detached(self, key: str, value: str) -> bool:
+        """Whether it is a volume of the container's own that is mounted nowhere; an entry may outlive its new mount."""
+        is_own = UNUSED.fullmatch(key) and owner_of(value) == self.wanted.vmid
+        mounted = (source_of(it) for name, it in self.config.items() if MOUNT.fullmatch(name))
+        return bool(is_own) and source_of(value) not in mounted
 
     def _size(self, key: str, volume: str, has: int, wants: int) -> None:
         if has > wants:
@@ -201,7 +218,8 @@ class _Work:
             # volume were larger than the files on it know.
             raise _RefusedError(
                 f"{volume} is attached to {self.seen.users[volume]}, which runs: stop it, so that its file system can grow "
-                f"from {_shown(has)} to {_shown(wants)}, and deploy again"
+                f"from {_shown(has)} to {_shown(wants)}, and deploy again (of an agent: first `started: false` alone, then the "
+                "size)"
             )
         self.grows.append((key, wants, f"{key} ({volume}) grows from {_shown(has)} to {_shown(wants)}"))
 
@@ -223,7 +241,7 @@ class _Work:
             )
 
     def _key_at(self, place: str) -> str:
-        mounts = ((key, value) for key, value in self.config.items() if _MOUNT.fullmatch(key))
+        mounts = ((key, value) for key, value in self.config.items() if MOUNT.fullmatch(key))
         return next((key for key, value in mounts if place_of(value) == place), "")
 
     def _free_key(self) -> str:
@@ -267,7 +285,8 @@ class _Work:
         running = self.seen.running
         if self.seen.state != "running":
             return
-        late = {key for key in self.values if key in running} | {key for key in self.deletes if _MOUNT.fullmatch(key)}
+        late = {key for key, value in self.values.items() if key in running and not same(running[key], value)}
+        late |= {key for key in self.deletes if MOUNT.fullmatch(key)}
         late |= {key for key in self._waiting() if key not in self.values}
         if late:
             parameters = {"timeout": str(self.wanted.stop_seconds)}
@@ -277,7 +296,7 @@ class _Work:
         """Volumes of ours that the running container has otherwise than its next start will."""
         for key, value in self.seen.running.items():
             is_ours = key in self.ours or (self.wanted.pet and owner_of(value) == self.wanted.pet)
-            if _MOUNT.fullmatch(key) and is_ours and not same(value, self.config.get(key, "")):
+            if MOUNT.fullmatch(key) and is_ours and not same(value, self.config.get(key, "")):
                 yield key
 
     def _unchangeable(self) -> str:
@@ -299,33 +318,17 @@ class _RefusedError(Exception):
     """Why a volume is not touched."""
 
 
-def volume_of_pet(config: Mapping[str, str], name: str) -> str:
-    """Return the volume of this name in the configuration of the container that owns it; empty where there is none."""
-    mounts = (value for key, value in config.items() if _MOUNT.fullmatch(key))
-    return next((source_of(value) for value in mounts if place_of(value) == pet_place(name)), "")
-
-
-def unknown_volumes(wanted: Wanted, config: Mapping[str, str]) -> tuple[str, ...]:
-    """Return what the container owns and the settings do not know, mounted or not: it goes when the container goes."""
-    places = {it.place for it in wanted.volumes}
-    return tuple(
-        f"{key} ({source_of(value)})"
-        for key, value in sorted(config.items())
-        if (_UNUSED.fullmatch(key) or (_MOUNT.fullmatch(key) and place_of(value) not in places))
-        and is_volume(value)
-        and owner_of(value) == wanted.vmid
+def _without(source: PetVolume, pet: Mapping[str, str]) -> str:
+    """Why a pet's volume cannot be had."""
+    sentence = f"container {source.vmid} has no volume {source.name}: deploy pet-storage first"
+    if not (unused := {key: value for key, value in pet.items() if UNUSED.fullmatch(key)}):
+        return sentence
+    key, value = min(unused.items())
+    free = next(it for it in (f"mp{number}" for number in range(_KEYS)) if it not in pet)
+    return (
+        f"{sentence}; or, if it is {key} there ({source_of(value)}), which somebody has detached, `pct set {source.vmid} "
+        f"--protection 0`, and `pct set {source.vmid} --{free} {source_of(value)},mp={pet_place(source.name)} --protection 1`"
     )
-
-
-def is_volume(value: str) -> bool:
-    """Whether a mount is a volume of a datastore, and no directory or device of the node."""
-    return not source_of(value).startswith("/")
-
-
-def owner_of(value: str) -> int:
-    """Return the container that owns the volume of a mount; 0 where nobody does."""
-    found = _OWNER.search(source_of(value))
-    return int(found[1]) if found else 0
 
 
 def _words(volume: AttachedVolume) -> str:
@@ -339,11 +342,6 @@ def _value(source: str, volume: AttachedVolume, size: str = "") -> str:
     """The property string; Proxmox VE replaces the whole one, and what is left out is lost."""
     options = {**volume.options, **({"size": size} if size else {})}
     return ",".join([source, f"mp={volume.place}", *(f"{name}={options[name]}" for name in sorted(options))])
-
-
-def _text_of(value: str, name: str) -> str:
-    words = (part.partition("=") for part in value.split(","))
-    return next((text for key, _, text in words if key == name), "")
 
 
 def _bytes(size: str) -> int:

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pve_agents.host.properties import source_of
-from pve_agents.volumes.plan import Action, Plan, Seen, owner_of, plan, unknown_volumes
+from pve_agents.volumes.owned import unknown_volumes
+from pve_agents.volumes.plan import Action, Plan, Seen, plan
+from pve_agents.volumes.values import owner_of
 from pve_agents.volumes.wanted import AttachedVolume, NewVolume, PetVolume, Wanted, pet_place, read_wanted
 
 OURS = {"hostname": "scribe", "tags": "ai;pve-agents-scribe", "rootfs": "local-lvm:vm-120-disk-0,size=8G"}
@@ -96,7 +98,7 @@ def test_a_pets_volume_that_another_container_has_is_not_taken() -> None:
     (sentence,) = said(plan(WANTED, seen({}, users={HOME: "container 77 (reader)"})))
     assert sentence == (
         f"the volume home ({HOME}) is attached to container 77 (reader) already, and two containers would destroy its files: "
-        "take it off there first"
+        "take it off there first, with `agents up` of that one alone if it is an agent whose settings do not want it any more"
     )
     # One that is ours already is not given up for it.
     assert plan(WANTED, seen(MADE, users={HOME: "container 77 (reader)"})) == Plan()
@@ -116,7 +118,7 @@ def test_a_detached_volume_of_the_pets_is_taken_out_and_one_of_our_own_is_kept()
     config, reboot = found.actions
     assert config.parameters == {"delete": "unused0,mp2", "digest": "d1"}
     assert reboot.path == "status/reboot"
-    assert [it.partition(" ")[0] for it in found.notes] == ["mp0", "mp1"]
+    assert [it.partition(" ")[0] for it in found.notes] == ["unused1", "mp0", "mp1"]
 
 
 def test_a_volume_of_a_container_that_the_settings_forgot_stays_and_is_named() -> None:
@@ -128,9 +130,29 @@ def test_a_volume_of_a_container_that_the_settings_forgot_stays_and_is_named() -
 
 def test_what_goes_with_the_container_and_is_not_in_the_settings_is_known() -> None:
     config = {**OURS, **MADE, "mp4": "local-lvm:vm-120-disk-7,mp=/old,size=8G", "unused1": "local-lvm:vm-120-disk-4"}
-    assert unknown_volumes(WANTED, {**config, "mp5": "/mnt/pve/hdd/media,mp=/media", "unused0": HOME}) == (
+    running = {**MADE, "mp6": "local-lvm:vm-120-disk-9,mp=/older,size=8G"}
+    found = seen({**config, "mp5": "/mnt/pve/hdd/media,mp=/media", "unused0": HOME}, running=running)
+    assert set(unknown_volumes(WANTED, found)) == {
         "mp4 (local-lvm:vm-120-disk-7)",
         "unused1 (local-lvm:vm-120-disk-4)",
+        # Taken off in the web interface while the container runs: until its next start it is nowhere else.
+        "mp6 (local-lvm:vm-120-disk-9)",
+    }
+    assert unknown_volumes(WANTED, Seen(None)) == ()
+
+
+def test_a_volume_that_is_to_be_detached_at_the_next_start_stays_where_the_settings_want_it() -> None:
+    without = {key: value for key, value in MADE.items() if key != "mp0"}
+    (config,) = plan(WANTED, seen(without, running=MADE)).actions
+    assert config.parameters == {"mp0": "local-lvm:vm-120-disk-1,mp=/data,backup=1,size=8G", "digest": "d1"}
+    assert config.reason == "mp0 (local-lvm:vm-120-disk-1), which was to be detached at the next start, stays"
+
+
+def test_a_volume_of_a_pet_that_was_detached_there_is_named() -> None:
+    found = plan(WANTED, seen({}, pet={"unused0": HOME, "mp0": "local-lvm:vm-999-disk-2,mp=/volumes/other"}))
+    assert said(found)[0] == (
+        f"container 999 has no volume home: deploy pet-storage first; or, if it is unused0 there ({HOME}), which somebody has "
+        f"detached, `pct set 999 --protection 0`, and `pct set 999 --mp1 {HOME},mp=/volumes/home --protection 1`"
     )
 
 
