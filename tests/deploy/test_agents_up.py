@@ -153,7 +153,7 @@ def test_a_container_that_would_be_made_anew_is_refused(done: Project, virtual_n
     assert refused.code == 3
     assert f"-/+ {CONTAINER} is destroyed and made anew" in refused.text
     last = refused.raw.splitlines()[-1]
-    assert last.startswith("container 120 of hermes would be destroyed or made anew")
+    assert last.startswith("container 118 of hermes would be destroyed or made anew")
     assert (virtual_node.mutations, virtual_node.host_changes) == ([], [])
 
     # What the sentence says works.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 
 from pve_agents.findings import Finding
-from pve_agents.operator.approval import apply, approve
+from pve_agents.operator.approval import approve
 from pve_agents.operator.deployment import planned
 from pve_agents.operator.doctor import examine
 from pve_agents.operator.output import Output, lasted
@@ -56,17 +56,17 @@ def bring_up(project: Project, out: Output, synthesis: Synthesis, choices: Choic
         out.digest(it.by_api())
         out.digest(it.by_shell())
     refuse_what_is_lost(deployments, choices.allow_replace)
-    if refusals := [f"{it.agent.name}: {reason}" for it in deployments for reason in it.refusals]:
+    if refusals := all_planned.refusals:
         raise Stopped(*refusals, status=REFUSED)
     wanted = [it for it in deployments if not it.is_nothing]
-    pets = foundation if foundation and foundation.found.is_change else None
+    pets = foundation if foundation and foundation.is_change else None
     if not wanted and not pets:
         out.line(f"nothing to do: `{' '.join(['agents verify', *choices.names])}` asks whether all is well")
         return DONE
     approve("Do it?", auto_approve=choices.auto_approve)
     out.line()
     if pets:
-        apply(pets.stack, out, "deployed")
+        pets.deploy(out)
     for deployment in wanted:
         deploy(deployment, out)
     running = [it.agent for it in wanted if it.agent.started]

@@ -13,7 +13,10 @@ from pve_agents.host.commands import Plan
 from pve_agents.host.plan_leaving import plan_leaving
 from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError, read_leaving
+from pve_agents.operator.describing import describe
 from pve_agents.operator.events import Change
+from pve_agents.operator.foundation import Foundation, foundation_of
+from pve_agents.operator.going import Going, what_goes
 from pve_agents.operator.look import Look
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import Project
@@ -23,23 +26,13 @@ from pve_agents.operator.synth import Synthesis, Synthesized
 from pve_agents.operator.volumes import Volumes
 from pve_agents.operator.words import PROTECTED, explained, replaces_container
 from pve_agents.root_spec import STEPS
-from pve_agents.settings import Agent, PetMount
-from pve_agents.settings.homelab import STORAGE_STACK
+from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
+from pve_agents.volume_spec import wanted_volumes
 from pve_agents.volumes.wanted import attaches_volumes
 
-__all__ = ["Deployment", "Deployments", "describe", "planned"]
+__all__ = ["Deployment", "Deployments", "planned"]
 
-_SIGNS = {"create": "+", "update": "~", "replace": "-/+", "delete": "-", "import": "=", "move": ">", "forget": "x"}
-_WORDS = {
-    "create": "is created",
-    "update": "is changed",
-    "replace": "is destroyed and made anew",
-    "delete": "is destroyed",
-    "import": "is taken over, with these settings",
-    "move": "gets another address",
-    "forget": "is forgotten",
-}
 # With which the container is not yet, as root looks at it, what it will be.
 _NEW = ("create", "replace", "import")
 _LONGEST_COMMAND = 110
@@ -112,6 +105,11 @@ class Deployment:
         return replaces_container(self.by_token.changes)
 
     @cached_property
+    def going(self) -> tuple[Going, ...]:
+        """The containers that it takes away, as the state has them, which may not be the settings'."""
+        return what_goes(self.token, self.volumes) if self.takes_container_away else ()
+
+    @cached_property
     def as_root(self) -> Plan:
         """What would run as root: first what leaves the settings, then what is not yet as they want it."""
         if not self.agent.started:
@@ -130,7 +128,12 @@ class Deployment:
     def _volumes_are_to_come(self) -> bool:
         """Whether the container, as root looks at it, has not yet the volumes that the token attaches."""
         by_terraform = any(attaches_volumes(it.address) and it.action != "delete" for it in self.by_token.changes)
-        return by_terraform or bool(self.volumes.plan.actions)
+        return by_terraform or bool(self.volumes.plan.actions) or self._volumes_are_unseen
+
+    @property
+    def _volumes_are_unseen(self) -> bool:
+        """Whether nobody knows yet what becomes of them: what they come from is to change first."""
+        return self.volumes.is_any and not self.volumes.is_seen
 
     def _leaving(self) -> Iterator[Plan]:
         node = self.look.node
@@ -151,6 +154,9 @@ class Deployment:
         """Say what the token stack would do: a line each, with the status that gives its colour."""
         yield "", f"{self.agent.name}, with the API token:"
         yield from (describe(change) for change in self.by_token.changes)
+        yield from (
+            ("failed", f"    with container {it.vmid} go {', '.join(it.owned)}") for it in self.going if it.owned
+        )
         if self._is_to_come:
             yield from (("", f"    {it}") for it in self.volumes.to_come)
         yield from (("", f"    {it.reason}") for it in self.volumes.plan.actions)
@@ -185,6 +191,7 @@ class Deployment:
         """Whether all is as the settings want it."""
         return not (
             self.volumes.plan.actions
+            or self._volumes_are_unseen
             or any(
                 planned.is_change for stack, planned in self.planned_stacks if stack is self.token or self.agent.started
             )
@@ -205,21 +212,6 @@ def _held(change: dict[str, Any]) -> str | None:
     return spec if has.get("mounts") or has.get("devices") else None
 
 
-@dataclass
-class Foundation:
-    """The stack that agents' volumes come from, which is deployed before them."""
-
-    stack: Stack
-    found: Planned
-
-    def lines(self) -> Iterator[tuple[str, str]]:
-        """Say what it would do, as ``Deployment.by_api`` does."""
-        yield "", f"{self.stack.name}, with the API token:"
-        yield from (describe(change) for change in self.found.changes)
-        if not self.found.changes:
-            yield "", "    no changes"
-
-
 @dataclass(frozen=True)
 class Deployments:
     """What would happen, all together."""
@@ -233,6 +225,12 @@ class Deployments:
         if self.foundation:
             yield from self.foundation.lines()
 
+    @property
+    def refusals(self) -> list[str]:
+        """Why it would not be done, each with whose it is."""
+        of_pets = [f"{self.foundation.stack.name}: {it}" for it in self.foundation.refusals] if self.foundation else []
+        return [*of_pets, *(f"{it.agent.name}: {reason}" for it in self.agents for reason in it.refusals)]
+
 
 def _deployment_of(project: Project, agent: Agent, stacks: Mapping[str, Synthesized], out: Output) -> Deployment:
     """Return an agent's deployment, each child with its own credential; nobody has been asked yet."""
@@ -243,23 +241,8 @@ def _deployment_of(project: Project, agent: Agent, stacks: Mapping[str, Synthesi
         Stack(by_root, stacks[by_root], project.of_root) if by_root in stacks else None,
         # As the steps of a stack say it.
         Look(agent, project.of(agent), lambda text: out.line(f"  [{agent.name}] {text}")),
-        Volumes(agent, project.homelab.storage, project.of_the_token),
+        Volumes(wanted_volumes(agent, project.homelab.storage), project.of_the_token),
     )
-
-
-def _foundation_of(project: Project, agents: Sequence[Agent], stacks: Mapping[str, Synthesized]) -> Foundation | None:
-    """Plan the pet container, where one of the agents has a volume of it.
-
-    Raises:
-        Stopped: It cannot be planned.
-    """
-    if not any(isinstance(mount, PetMount) for agent in agents for mount in agent.mounts.values()):
-        return None
-    stack = Stack(STORAGE_STACK, stacks[STORAGE_STACK], project.of_the_token)
-    found = stack.plan()
-    if found.is_refused:
-        raise Stopped(*explained(stack.name, found.diagnostics), status=REFUSED)
-    return Foundation(stack, found)
 
 
 def planned(project: Project, out: Output, agents: Sequence[Agent], synthesis: Synthesis) -> Deployments:
@@ -269,19 +252,11 @@ def planned(project: Project, out: Output, agents: Sequence[Agent], synthesis: S
         Stopped: One of them cannot be planned.
     """
     written = synthesis.stacks()
-    foundation = _foundation_of(project, agents, written)
+    foundation = foundation_of(project, agents, written)
     deployments = tuple(_deployment_of(project, agent, written, out) for agent in agents)
     for deployment in deployments:
-        deployment.plan(volumes=not (foundation and foundation.found.is_change))
+        deployment.plan(volumes=not (foundation and foundation.is_change))
         stacks = deployment.planned_stacks
         for sentence in (line for stack, found in stacks for line in (*stack.synthesized.warnings, *found.warnings)):
             out.line(f"{out.mark('warning')} {sentence}")
     return Deployments(deployments, foundation)
-
-
-def describe(change: Change) -> tuple[str, str]:
-    """Say what happens to a resource; with the status ``failed`` where it takes away what nobody can bring back."""
-    is_lost = bool(replaces_container([change]))
-    why = f" ({change.reason.replace('_', ' ')})" if change.reason else ""
-    line = f"{_SIGNS.get(change.action, '?'):>3} {change.address} {_WORDS.get(change.action, change.action)}{why}"
-    return ("failed", f"{line}, and with it all that is on its root disk") if is_lost else ("", line)

@@ -19,12 +19,13 @@ def refuse_what_is_lost(deployments: Sequence[Deployment], allowed: Sequence[str
     Raises:
         Stopped: It would.
     """
-    lost = [it.agent for it in deployments if it.takes_container_away and it.agent.name not in allowed]
+    lost = [(it.agent.name, going) for it in deployments if it.agent.name not in allowed for going in it.going]
     if lost:
         sentences = [
-            f"container {it.vmid} of {it.name} would be destroyed or made anew, with all that is on its root disk: nothing was "
-            f"done. If that is what you want, `agents up {it.name} --allow-replace {it.name}`"
-            for it in lost
+            f"container {it.vmid} of {name} would be destroyed or made anew, with all that is "
+            f"{' and in '.join(['on its root disk', *it.owned])}: nothing was done. If that is what you want, `agents up {name} "
+            f"--allow-replace {name}`"
+            for name, it in lost
         ]
         raise Stopped(*sentences, status=REFUSED)
 
@@ -37,8 +38,12 @@ def deploy(deployment: Deployment, out: Output) -> None:
     """
     if deployment.by_token.is_change:
         apply(deployment.token, out, "deployed")
-    elif deployment.volumes.plan.actions:
-        deployment.volumes.attach(lambda line: out.line(f"  [{deployment.agent.name}] {line}"))
+    volumes = deployment.volumes
+    # What Terraform has changed may be something else.
+    if volumes.is_any and (deployment.by_token.is_change or not volumes.is_seen):
+        volumes.see()
+    if has_attached := bool(volumes.plan.actions):
+        volumes.attach(lambda line: out.line(f"  [{deployment.agent.name}] {line}"))
     # In a container that is to be stopped, root can do nothing.
     if not deployment.agent.started:
         return
@@ -46,7 +51,7 @@ def deploy(deployment: Deployment, out: Output) -> None:
         apply(deployment.root, out, "deployed")
         return
     # A container that has just been started was seen from outside alone.
-    _mend(deployment, again=deployment.by_token.is_change or bool(deployment.volumes.plan.actions))
+    _mend(deployment, again=deployment.by_token.is_change or has_attached)
 
 
 def deploy_into_a_new_one(deployment: Deployment, out: Output) -> None:

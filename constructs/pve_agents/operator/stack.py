@@ -24,6 +24,7 @@ from pve_agents.operator.stopped import FAILED, Stopped
 from pve_agents.operator.synth import Synthesized
 from pve_agents.operator.terraform import Terraform
 from pve_agents.operator.words import explained
+from pve_agents.state_guard import CONTAINER
 
 __all__ = ["Planned", "Stack"]
 
@@ -151,6 +152,12 @@ class Stack:
         """Return the plan as Terraform shows it to programs."""
         shown: dict[str, Any] = json.loads(self._terraform.read("show", "-json", str(self.plan_file)))
         return shown
+
+    def containers_that_go(self) -> list[tuple[str, int]]:
+        """Return node and VMID of each container that the plan takes away, as the state knows it."""
+        changes = [it for it in self.show().get("resource_changes", ()) if it["type"] == CONTAINER]
+        gone = (it["change"]["before"] for it in changes if "delete" in it["change"]["actions"])
+        return [(str(it["node_name"]), int(it["vm_id"])) for it in gone]
 
     def read_outputs(self) -> dict[str, object]:
         """Return the outputs that the state holds."""

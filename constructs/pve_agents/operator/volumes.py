@@ -1,18 +1,16 @@
-"""The volumes of an agent's container, looked at with the API token: what is amiss that Terraform does not see."""
+"""The volumes of a container, looked at with the API token: what is amiss that Terraform does not see."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 
 from pve_agents.node_api import Node, NodeError, access, within
 from pve_agents.operator.stopped import FAILED, Stopped
-from pve_agents.settings import Agent, Storage
-from pve_agents.volume_spec import wanted_volumes
 from pve_agents.volumes.act import attach, look
-from pve_agents.volumes.owned import unknown_volumes
 from pve_agents.volumes.plan import Plan, Seen, plan
-from pve_agents.volumes.wanted import NewVolume
+from pve_agents.volumes.wanted import NewVolume, Wanted
 
 __all__ = ["Volumes"]
 
@@ -20,24 +18,25 @@ _LOOK_SECONDS = 30.0
 
 
 class Volumes:
-    """An agent's volumes, and what would be done about them."""
+    """A container's volumes, and what would be done about them."""
 
-    def __init__(self, agent: Agent, storage: Storage | None, variables: Mapping[str, str]) -> None:
+    def __init__(self, wanted: Wanted, variables: Mapping[str, str]) -> None:
         """Ask nothing yet.
 
         Args:
-            agent: The agent.
-            storage: The pet container, where there is one.
+            wanted: The container, and what it is to have.
             variables: Those of the token.
         """
-        self._wanted = wanted_volumes(agent, storage)
+        self.wanted = wanted
         self._variables = variables
         self.plan = Plan()
+        self.is_seen = False
+        """Whether anybody has looked, or there is nothing to look at."""
 
     @property
     def is_any(self) -> bool:
         """Whether there can be any."""
-        return bool(self._wanted.volumes or self._wanted.pet)
+        return bool(self.wanted.volumes or self.wanted.pet)
 
     @cached_property
     def to_come(self) -> tuple[str, ...]:
@@ -45,7 +44,7 @@ class Volumes:
         return tuple(self._words())
 
     def _words(self) -> Iterator[str]:
-        for it in self._wanted.volumes:
+        for it in self.wanted.volumes:
             match it.source:
                 case NewVolume(datastore, 0):
                     what = f"a directory on {datastore}"
@@ -65,22 +64,22 @@ class Volumes:
             Stopped: The node could not be asked.
         """
         if self.is_any or had:
-            self.plan = plan(self._wanted, self._look())
+            self.plan = plan(self.wanted, self._ask(lambda node: look(node, self.wanted)))
+        self.is_seen = True
         return self.plan
 
-    def unknown(self) -> tuple[str, ...]:
-        """Return what goes with the container though the settings say nothing of it, a phrase each.
+    def of(self, node: str, vmid: int) -> Seen:
+        """Look at a container that may be another one than the settings want.
 
         Raises:
             Stopped: The node could not be asked.
         """
-        found = unknown_volumes(self._wanted, self._look())
-        return tuple(f"{it}, which the settings do not know, goes with all that is in it" for it in found)
+        return self._ask(lambda api: look(api, replace(self.wanted, node=node, vmid=vmid, volumes=())))
 
-    def _look(self) -> Seen:
+    def _ask(self, ask: Callable[[Node], Seen]) -> Seen:
         try:
             token = access(self._variables)
-            return within(_LOOK_SECONDS, token, lambda: look(Node(token, seconds=_LOOK_SECONDS), self._wanted))
+            return within(_LOOK_SECONDS, token, lambda: ask(Node(token, seconds=_LOOK_SECONDS)))
         except NodeError as error:
             raise Stopped(str(error), status=FAILED) from None
 
@@ -91,6 +90,6 @@ class Volumes:
             Stopped: It failed.
         """
         try:
-            attach(access(self._variables), self._wanted, say)
+            attach(access(self._variables), self.wanted, say)
         except NodeError as error:
-            raise Stopped(f"{self._wanted.agent}: {error}", status=FAILED) from None
+            raise Stopped(f"{self.wanted.agent}: {error}", status=FAILED) from None

@@ -7,7 +7,8 @@ import click
 from pve_agents.node_api import access
 from pve_agents.operator.approval import apply, approve
 from pve_agents.operator.arguments import AUTO_APPROVE
-from pve_agents.operator.deployment import describe
+from pve_agents.operator.describing import describe
+from pve_agents.operator.going import the_one_that_goes
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import open_project
 from pve_agents.operator.stack import Stack
@@ -18,6 +19,7 @@ from pve_agents.operator.words import explained
 from pve_agents.privileges import Wanted, why_keep_template
 from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
+from pve_agents.volume_spec import wanted_volumes
 
 
 @click.command
@@ -50,13 +52,14 @@ def command(name: str, *, auto_approve: bool, template: bool) -> int:
     found.append((token, token.plan("-destroy", *options), "destroyed"))
     if problems := [line for stack, planned, _ in found for line in explained(stack.name, planned.diagnostics)]:
         raise Stopped(*problems, status=REFUSED)
+    # Looked at before root's part stops the agent.
+    going = the_one_that_goes(token, Volumes(wanted_volumes(agent, project.homelab.storage), project.of_the_token))
     changing = [(stack, did) for stack, planned, did in found if planned.is_change]
     if not changing:
         out.line(f"{name} is not there: nothing to destroy")
         return 0
     out.digest(describe(it) for _, planned, _ in found for it in planned.changes)
-    unknown = Volumes(agent, project.homelab.storage, project.of_the_token).unknown()
-    for line in (*unknown, *_stays(agent, template=template)):
+    for line in (*(going.unknown if going else ()), *_stays(agent, template=template)):
         out.line(f"    {line}")
     approve(f"Type the agent's name to destroy it ({name})", auto_approve=auto_approve, word=name)
     for stack, did in changing:

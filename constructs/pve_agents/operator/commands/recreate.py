@@ -6,7 +6,9 @@ import click
 
 from pve_agents.operator.approval import apply, approve
 from pve_agents.operator.arguments import AUTO_APPROVE
-from pve_agents.operator.deployment import Deployment, describe, planned
+from pve_agents.operator.deployment import Deployment, planned
+from pve_agents.operator.describing import describe
+from pve_agents.operator.going import the_one_that_goes
 from pve_agents.operator.losses import kept_mounts, losses
 from pve_agents.operator.output import Output
 from pve_agents.operator.phases import Phases
@@ -17,6 +19,7 @@ from pve_agents.operator.stopped import DONE, REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
 from pve_agents.operator.verification import verify_all
 from pve_agents.operator.words import explained
+from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
 from pve_agents.volumes.wanted import attaches_volumes
 
@@ -35,16 +38,17 @@ def command(name: str, *, auto_approve: bool, lose_rootfs: bool, no_verify: bool
     project, out = open_project(), Output()
     with Synthesis(project) as synthesis:
         (agent,) = project.chosen([name])
-        if agent.protect:
-            sentence = f"agents.{name}.protect is true: write protect: false into homelab.yaml, and run this again"
-            raise Stopped(sentence, status=REFUSED)
+        _refuse(agent)
         # Before anything goes: that all can be planned, and root's way to the node is open.
-        (deployment,) = planned(project, out, [agent], synthesis).agents
-    lost = _lost(deployment, lose_rootfs=lose_rootfs)
-    if deployment.refusals:
-        raise Stopped(*(f"{name}: {it}" for it in deployment.refusals), status=REFUSED)
+        found = planned(project, out, [agent], synthesis)
+    (deployment,) = found.agents
+    if found.foundation and found.foundation.is_change:
+        raise Stopped(f"what {name}'s volumes come from is to change first: run `agents up {name}`", status=REFUSED)
+    if found.refusals:
+        raise Stopped(*found.refusals, status=REFUSED)
     address = next(it for it in deployment.token.synthesized.addresses if it.startswith(f"{CONTAINER}."))
     going = _planned(deployment, "-destroy", f"-target={address}")
+    lost = _lost(deployment, lose_rootfs=lose_rootfs)
     out.digest(describe(it) for it in going.changes)
     for line in (*lost, *kept_mounts(agent)):
         out.line(f"    {line}")
@@ -79,20 +83,44 @@ def command(name: str, *, auto_approve: bool, lose_rootfs: bool, no_verify: bool
     return status
 
 
-def _lost(deployment: Deployment, *, lose_rootfs: bool) -> list[str]:
-    """Return what is gone for good when the container is, and nobody can bring back.
+def _refuse(agent: Agent) -> None:
+    """Stop where the settings say that the container is not to be made anew, or cannot be.
 
     Raises:
-        Stopped: There is something, and it is not to go.
+        Stopped: They do.
     """
-    name = deployment.agent.name
-    lost = [*losses(deployment.agent), *deployment.volumes.unknown()]
+    if agent.protect:
+        sentence = f"agents.{agent.name}.protect is true: write protect: false into homelab.yaml, and run this again"
+        raise Stopped(sentence, status=REFUSED)
+    if agent.adopt:
+        sentence = f"agents.{agent.name}.adopt is true, and a new container is not one to take over: leave it out, and run this again"
+        raise Stopped(sentence, status=REFUSED)
+
+
+def _lost(deployment: Deployment, *, lose_rootfs: bool) -> list[str]:
+    """Return what is gone for good when the container that the plan destroys is, and nobody can bring back.
+
+    Raises:
+        Stopped: There is something, and it is not to go; or it is another container than the settings want.
+    """
+    agent = deployment.agent
+    going = the_one_that_goes(deployment.token, deployment.volumes)
+    if going is None:
+        # What is gone already is not missed.
+        return []
+    if (going.node, going.vmid) != (agent.node, agent.vmid):
+        raise Stopped(
+            f"the container of {agent.name} is {going.vmid} on {going.node}, and the settings want {agent.vmid} on "
+            f"{agent.node}: set vmid and node back, or have it moved by `agents up {agent.name}`",
+            status=REFUSED,
+        )
+    lost = [*losses(agent), *going.unknown]
     if lost and not lose_rootfs:
         raise Stopped(
-            f"{name} would lose what lies in its container alone; nothing was done:",
+            f"{agent.name} would lose what lies in its container alone; nothing was done:",
             *(f"    {it}" for it in lost),
             "put it on a mount of kind pet or bind (docs/storage.md), or, if it may go, "
-            f"`agents recreate {name} --lose-rootfs`",
+            f"`agents recreate {agent.name} --lose-rootfs`",
             status=REFUSED,
         )
     return lost

@@ -9,7 +9,7 @@ import click
 
 from pve_agents.operator.approval import apply, approve
 from pve_agents.operator.arguments import AUTO_APPROVE
-from pve_agents.operator.deployment import describe
+from pve_agents.operator.describing import describe
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import open_project
 from pve_agents.operator.stack import Stack
