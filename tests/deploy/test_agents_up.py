@@ -355,3 +355,13 @@ def test_down_asks_for_the_agents_name(project: Project, virtual_node: VirtualNo
     virtual_node.mutations.clear()
     refused = project.agents("down", "hermes", ok=False)
     assert (refused.code, virtual_node.mutations) == (2, [])
+
+
+def test_a_node_that_is_not_reached_is_one_sentence_and_status_4_whatever_is_asked(project: Project) -> None:
+    project.configure(protect=False)
+    project.begin_with_agents("up", "--auto-approve", "--no-doctor")
+    project.env["PROXMOX_VE_ENDPOINT"] = "https://127.0.0.1:1"
+    for command in (("up", "--auto-approve", "--no-doctor"), ("plan",), ("down", "hermes", "--auto-approve")):
+        refused = project.agents(*command, ok=False)
+        assert refused.code == 4
+        assert "hermes: https://127.0.0.1:1 cannot be reached (Connection refused): is the node on" in refused.text

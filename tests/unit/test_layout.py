@@ -177,6 +177,7 @@ LAYERS = [
     "operator.terraform",
     "operator.stack",
     "operator.approval",
+    "operator.unplanned",
     "operator.volumes",
     "operator.going",
     "operator.foundation",

@@ -21,10 +21,11 @@ from pve_agents.operator.look import Look
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import Project
 from pve_agents.operator.stack import Planned, Stack
-from pve_agents.operator.stopped import FAILED, REFUSED, UNREACHED, Stopped
+from pve_agents.operator.stopped import UNREACHED, Stopped
 from pve_agents.operator.synth import Synthesis, Synthesized
+from pve_agents.operator.unplanned import need_plans
 from pve_agents.operator.volumes import Volumes
-from pve_agents.operator.words import PROTECTED, explained, replaces_container
+from pve_agents.operator.words import replaces_container
 from pve_agents.root_spec import STEPS
 from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
@@ -65,13 +66,7 @@ class Deployment:
             by_root = pool.submit(self.root.plan) if self.root else None
             seen = pool.submit(self.look.see)
         self.by_token, self.by_root = by_token.result(), by_root.result() if by_root else None
-        problems = [
-            line
-            for stack, planned in self.planned_stacks
-            for line in (explained(stack.name, planned.diagnostics) if planned.is_refused else [])
-        ]
-        if problems:
-            raise Stopped(*problems, status=REFUSED if self._is_protected else FAILED)
+        need_plans(self.planned_stacks)
         changes = [it for it in self.by_token.changes if it.type == CONTAINER or attaches_volumes(it.address)]
         # Where Terraform attaches them anyway, or the container they come from is to change, it is the program's to look.
         if volumes and all(it.type != CONTAINER and it.action == "delete" for it in changes):
@@ -94,10 +89,6 @@ class Deployment:
         """Where root's commands run."""
         vmid, node = self.agent.vmid, self.agent.node
         return f"in container {vmid}, through its console" if self.root is None else f"on {node}"
-
-    @property
-    def _is_protected(self) -> bool:
-        return any(it.summary == PROTECTED for it in self.by_token.diagnostics)
 
     @property
     def takes_container_away(self) -> list[Change]:

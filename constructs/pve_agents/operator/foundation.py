@@ -10,10 +10,10 @@ from pve_agents.operator.describing import describe
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import Project
 from pve_agents.operator.stack import Planned, Stack
-from pve_agents.operator.stopped import REFUSED, Stopped
 from pve_agents.operator.synth import Synthesized
+from pve_agents.operator.unplanned import need_plans
 from pve_agents.operator.volumes import Volumes
-from pve_agents.operator.words import explained, replaces_container
+from pve_agents.operator.words import replaces_container
 from pve_agents.settings import Agent, PetMount
 from pve_agents.settings.homelab import STORAGE_STACK
 from pve_agents.volume_spec import wanted_of_pets
@@ -80,8 +80,7 @@ def foundation_of(project: Project, agents: Sequence[Agent], stacks: Mapping[str
         return None
     stack = Stack(STORAGE_STACK, stacks[STORAGE_STACK], project.of_the_token)
     found = stack.plan()
-    if found.is_refused:
-        raise Stopped(*explained(stack.name, found.diagnostics), status=REFUSED)
+    need_plans([(stack, found)])
     volumes = Volumes(wanted_of_pets(storage), project.of_the_token)
     # What is to change, the program looks at that makes the change.
     if not found.is_change:

@@ -9,12 +9,12 @@ from pve_agents.operator.events import Change, Diagnostic
 from pve_agents.settings.homelab import STORAGE_STACK
 from pve_agents.state_guard import CONTAINER
 
-__all__ = ["PROTECTED", "explained", "replaces_container", "sentence_of"]
+__all__ = ["explained", "is_refusal", "replaces_container", "sentence_of"]
 
 _MOST_LINES = 5
 _LOCK = re.compile(r"ID:\s+(?P<id>[\w-]+)(?s:.)*?Who:\s+(?P<who>\S+)(?s:.)*?Created:\s+(?P<when>[\d-]+ [\d:]{8})")
 _TOLD_BY_THE_GUARD = "Resource precondition failed"
-PROTECTED = "Instance cannot be destroyed"
+_PROTECTED = "Instance cannot be destroyed"
 
 Explain = Callable[[str, Diagnostic], str]
 
@@ -52,7 +52,7 @@ def _nothing_to_adopt(stack: str, _: Diagnostic) -> str:
 _EXPLAINED: dict[str, Explain] = {
     "Error acquiring the state lock": _locked,
     "Cannot import non-existent remote object": _nothing_to_adopt,
-    PROTECTED: _protected,
+    _PROTECTED: _protected,
 }
 
 
@@ -79,6 +79,11 @@ def explained(stack: str, diagnostics: Sequence[Diagnostic]) -> list[str]:
             words = [line.strip() for line in error.detail.splitlines() if line.strip()]
             lines += [f"    {line}" for line in words[:_MOST_LINES]]
     return lines
+
+
+def is_refusal(diagnostics: Sequence[Diagnostic]) -> bool:
+    """Whether the stack itself refuses what was planned: by a condition of ours, or by its protection."""
+    return any(it.summary in (_PROTECTED, _TOLD_BY_THE_GUARD) for it in diagnostics)
 
 
 def replaces_container(changes: Sequence[Change]) -> list[Change]:

@@ -14,8 +14,8 @@ from pve_agents.operator.project import open_project
 from pve_agents.operator.stack import Stack
 from pve_agents.operator.stopped import REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
+from pve_agents.operator.unplanned import need_plans
 from pve_agents.operator.volumes import Volumes
-from pve_agents.operator.words import explained
 from pve_agents.privileges import Wanted, why_keep_template
 from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
@@ -30,7 +30,7 @@ def command(name: str, *, auto_approve: bool, template: bool) -> int:
     """Destroy an agent's container; say first what stays.
 
     The agent's name is to be typed. The directories of the node and the template stay. Exit status: 0 done, 1 failed, 2 wrong
-    settings, 3 refused.
+    settings, 3 refused, 4 the node was not reached.
     """
     project, out = open_project(), Output()
     with Synthesis(project) as synthesis:
@@ -50,8 +50,7 @@ def command(name: str, *, auto_approve: bool, template: bool) -> int:
     found = [(root, root.plan("-destroy"), "taken back")] if root else []
     options = [] if template else _without_template(token)
     found.append((token, token.plan("-destroy", *options), "destroyed"))
-    if problems := [line for stack, planned, _ in found for line in explained(stack.name, planned.diagnostics)]:
-        raise Stopped(*problems, status=REFUSED)
+    need_plans((stack, planned) for stack, planned, _ in found)
     # Looked at before root's part stops the agent.
     going = the_one_that_goes(token, Volumes(wanted_volumes(agent, project.homelab.storage), project.of_the_token))
     changing = [(stack, did) for stack, planned, did in found if planned.is_change]

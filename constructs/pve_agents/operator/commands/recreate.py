@@ -17,8 +17,8 @@ from pve_agents.operator.rollout import deploy_into_a_new_one, reachable
 from pve_agents.operator.stack import Planned
 from pve_agents.operator.stopped import DONE, REFUSED, Stopped
 from pve_agents.operator.synth import Synthesis
+from pve_agents.operator.unplanned import need_plans
 from pve_agents.operator.verification import verify_all
-from pve_agents.operator.words import explained
 from pve_agents.settings import Agent
 from pve_agents.state_guard import CONTAINER
 from pve_agents.volumes.wanted import attaches_volumes
@@ -133,6 +133,5 @@ def _planned(deployment: Deployment, *options: str) -> Planned:
         Stopped: It cannot be planned.
     """
     found = deployment.token.plan(*options)
-    if found.is_refused:
-        raise Stopped(*explained(deployment.token.name, found.diagnostics), status=REFUSED)
+    need_plans([(deployment.token, found)])
     return found
