@@ -216,7 +216,7 @@ class Node:
             if verb != "GET" and status not in (HTTPStatus.UNAUTHORIZED, *_UNREACHED_BEHIND):
                 why = "; ".join([words, *(f"{key}: {text}" for key, text in (error.errors or {}).items())])
                 raise RefusedError(f"Proxmox VE refuses it: {self._shown(why)}", about, words, status, errors) from None
-            raise StatusError(self._explain_status(status, words), about, words, status, errors) from None
+            raise StatusError(self._explain_status(resource, status, words), about, words, status, errors) from None
         except requests.TooManyRedirects:
             raise NodeError(
                 f"{self._access.address} sends us somewhere else, where the token does not go: PROXMOX_VE_ENDPOINT must "
@@ -239,18 +239,17 @@ class Node:
         """What the API said, as it can be shown."""
         return "".join(filter(str.isprintable, words)).replace(self._access.secret, "…")
 
-    def _explain_status(self, status: int, words: str) -> str:
-        """One sentence for an HTTP error."""
+    def _explain_status(self, resource: str, status: int, words: str) -> str:
+        """One sentence for an HTTP error, whatever was asked for."""
         address, who = self._access.address, self._access
         said = f" ({words[:_LONGEST_QUOTE]})" if words else ""
-        token = who.token_id if isinstance(who, Access) else who.user
         if status == HTTPStatus.UNAUTHORIZED:
             if isinstance(who, Ticket):
                 return (
                     f"{address} does not accept the login of {who.user} any more{said}: run it again, and log in anew"
                 )
             return (
-                f"{address} does not accept token {token}{said}: `pveum user token list {who.user}` on the node "
+                f"{address} does not accept token {who.token_id}{said}: `pveum user token list {who.user}` on the node "
                 f"shows which there are and until when; correct {who.variable}, or make a new one (docs/node.md)"
             )
         if status in _UNREACHED_BEHIND:
@@ -258,8 +257,8 @@ class Node:
         if status == HTTPStatus.NOT_FOUND:
             return str(self._foreign())
         return (
-            f"{address} answers HTTP {status}{said} when asked for the permissions of token {token}: look at `systemctl "
-            "status pveproxy pvedaemon` on the node, and at what is between it and here"
+            f"{address} answers HTTP {status}{said} when asked for {resource}: look at `systemctl status pveproxy pvedaemon` "
+            "on the node, and at what is between it and here"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 import threading
@@ -131,7 +132,7 @@ def test_a_ticket_that_is_too_old_is_asked_for_anew_and_then_is_one_sentence(
             "opens no console for an API token, which pve-manager 9.0.13, pve-container 6.1.3 and termproxy 2.0.3 do",
         ),
         ("refuses", "does not answer to its own ticket: run it again; if it stays so, the node may be too old"),
-        ("deaf", "took what was typed, and did not answer: run it again"),
+        ("deaf", "took what was typed, and did not answer: look at it in the web interface"),
         ("echoes", "shows what is typed there: nothing secret was sent, and nothing was run"),
     ],
 )
@@ -219,6 +220,35 @@ def test_a_terminal_that_has_the_size_already_shows_its_prompt_all_the_same(
     virtual_node.pve.consoles.faults.drop_after_shown = None
     assert virtual_node.pve.consoles.shared
     assert shell.act("exit 3", lambda _: None) == 3
+
+
+def test_what_somebody_has_in_the_middle_in_the_same_console_is_not_completed(
+    shell: ConsoleShell, who: Access, virtual_node: VirtualNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_PROMPT_SECONDS", 2.0)
+    place = virtual_node.guest(118, "/tmp")  # noqa: S108
+    (place / "kept").mkdir(parents=True)
+    with contextlib.closing(Console(who, PATH, privilege=PRIVILEGE)) as somebody:
+        somebody.receive(2)
+        begun = f"rm -r {place}/kept \\\n".encode()
+        somebody.send(begun)
+        somebody.receive(2)
+        assert "the console of container 118 shows no prompt of a shell that waits" in unreached(shell)
+    assert virtual_node.pve.consoles.typed == begun
+    assert (place / "kept").is_dir()
+
+
+def test_into_what_took_the_first_line_and_did_not_answer_nothing_is_typed_again(
+    shell: ConsoleShell, who: Access, virtual_node: VirtualNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminal, "_READER_SECONDS", 1.0)
+    with contextlib.closing(Console(who, PATH, privilege=PRIVILEGE)) as somebody:
+        somebody.receive(2)
+        question = b"while read -ep 'Which number? # '; do :; done\n"
+        somebody.send(question)
+        somebody.receive(2)
+        assert "took what was typed, and did not answer" in unreached(shell)
+    assert virtual_node.pve.consoles.typed.count(b"pve-agents") == 1
 
 
 @pytest.mark.parametrize("after", [2, 3, 4])

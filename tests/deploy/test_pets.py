@@ -199,6 +199,23 @@ def test_a_volume_is_detached_when_the_agent_does_not_want_it_and_another_one_ge
     assert pets.plan(stack="scribe").actions == {}
 
 
+def test_while_a_node_is_off_nobody_knows_whether_a_container_there_has_the_volume(
+    pets: Project, node: VirtualNode
+) -> None:
+    node.add_foreign_container(121, node="other")
+    node.pve.set_node_offline("other")
+    again(pets, {"volumes": {**STORAGE["volumes"], "books": {"size_gib": 5}}})
+    refused = pets.apply(ok=False, stack=PETS)
+    assert (
+        "container 121 on node other could not be asked (HTTP 595 No route to host), so nobody knows whether it has a volume of "
+        "container 999: start node other if it is off, or remove it from the cluster, and run it again"
+    ) in refused.said
+    assert changes(node) == []
+    node.pve.set_node_offline("other", offline=False)
+    pets.apply(stack=PETS)
+    assert sorted(mounts(node, 999)) == ["mp0", "mp1"]
+
+
 def test_without_the_pet_container_the_agent_says_what_to_deploy_first(project: Project, node: VirtualNode) -> None:
     project.storage = STORAGE
     project.configure(mounts={"mp0": MOUNT})

@@ -216,8 +216,8 @@ def test_a_token_that_the_node_does_not_know(pve: Pve, reason: str, quoted: str)
         (
             502,
             (
-                "{} answers HTTP 502 (Bad Gateway) when asked for the permissions of token terraform@pve!deploy: look at "
-                "`systemctl status pveproxy pvedaemon` on the node, and at what is between it and here"
+                "{} answers HTTP 502 (Bad Gateway) when asked for access/permissions: look at `systemctl status pveproxy "
+                "pvedaemon` on the node, and at what is between it and here"
             ),
         ),
     ],
@@ -225,6 +225,17 @@ def test_a_token_that_the_node_does_not_know(pve: Pve, reason: str, quoted: str)
 def test_an_http_error(pve: Pve, status: int, sentence: str) -> None:
     pve.respond, pve.reason = lambda _: (status, b"<html>"), "Bad Gateway"
     assert said(pve.url) == sentence.format(pve.url)
+
+
+def test_an_http_error_is_said_of_what_was_asked_for(pve: Pve) -> None:
+    pve.respond, pve.reason = lambda _: (500, b""), "no such file"
+    node = Node(access(environment(PROXMOX_VE_ENDPOINT=pve.url, PROXMOX_VE_INSECURE="true")))
+    for ask, resource in (
+        (lambda: node.container("gihyeon", "118"), "nodes/gihyeon/lxc/118/config"),
+        (node.container_states, "cluster/resources"),
+    ):
+        with pytest.raises(NodeError, match=rf"HTTP 500 \(no such file\) when asked for {resource}: look at"):
+            ask()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -199,9 +199,11 @@ class VirtualNode:
         self.pve.apitokens.pop(TOKEN, None)
         self.pve.acl.pop(USER, None)
 
-    def add_foreign_container(self, vmid: int, hostname: str = "someone-elses", status: str = "stopped") -> None:
+    def add_foreign_container(
+        self, vmid: int, hostname: str = "someone-elses", status: str = "stopped", node: str = NODE
+    ) -> None:
         """A container that this project did not make."""
-        self._run(_call(self.pve.add_ct, vmid, hostname, node=NODE, status=status))
+        self._run(_call(self.pve.add_ct, vmid, hostname, node=node, status=status))
 
     def add_foreign_vm(self, vmid: int, name: str = "someone-elses") -> None:
         """A virtual machine, which shares its range of ids with the containers."""

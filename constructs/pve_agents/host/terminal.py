@@ -56,7 +56,9 @@ _READER = (
     'printf "\\n%s end %s\\n" "$m" "$s"'
 )
 _ESCAPES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\^_]|[ -/]+[0-~])")
-_PROMPT = re.compile(r"[#$%>]\s*$")
+# Root's, and no other: `> ` is the middle of a command that another line would complete, and have run. A bar of progress has more
+# than one of them.
+_PROMPT = re.compile(r"[^#]*#\s*")
 _LOGIN = re.compile(r"(?:login|[Pp]assword):\s*$")
 
 
@@ -64,7 +66,8 @@ class TerminalError(Exception):
     """Why a text was not run, or not to its end; the message is a sentence.
 
     Attributes:
-        is_worth_another: Nothing ran, and another connection may fare better.
+        is_worth_another: Our own reader has said that nothing ran, and another connection may fare better. Where it says nothing,
+            what was typed may have gone into something else, and so might the next line.
     """
 
     def __init__(self, sentence: str, *, is_worth_another: bool = False) -> None:
@@ -153,7 +156,7 @@ class Terminal:
                         f"{self._name} asks for a login, and is to be a shell of root's: a container's has the console mode "
                         "`shell` once its stack is deployed, a node's is given to root@pam alone"
                     )
-                if _PROMPT.search(shown):
+                if _PROMPT.fullmatch(shown):
                     return
             elif not seen and time.monotonic() - last >= _REFRESH_SECONDS:
                 # It may have had the size that it was told.
@@ -254,10 +257,11 @@ class Terminal:
         end = time.monotonic() + seconds
         pattern = re.compile(re.escape(self._mark) + rb" (\w+)(?: (\w+))?\r*\n")
         while not (found := pattern.search(self._shown, self._read)):
-            if len(self._shown) > _MOST_SHOWN:
-                raise self._garbled()
-            if not (left := end - time.monotonic()) > 0:
-                raise TerminalError(f"{self._name} {otherwise}: run it again", is_worth_another=not self.is_begun)
+            left = end - time.monotonic()
+            if left <= 0 or len(self._shown) > _MOST_SHOWN:
+                raise TerminalError(
+                    f"{self._name} {otherwise}: look at it in the web interface, leave it with `exit`, and run it again"
+                )
             self._shown += self._line.receive(left)
         self._read = found.end()
         return found[1].decode(), (found[2] or b"").decode()

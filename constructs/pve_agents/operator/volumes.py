@@ -74,7 +74,7 @@ class Volumes:
         Raises:
             Stopped: The node could not be asked.
         """
-        return self._ask(lambda api: look(api, replace(self.wanted, node=node, vmid=vmid, volumes=())))
+        return self._ask(lambda api: look(api, replace(self.wanted, node=node, vmid=vmid), users=False))
 
     def _ask(self, ask: Callable[[Node], Seen]) -> Seen:
         try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 from pve_agents.host.properties import source_of
-from pve_agents.node_api import Access, Node, NodeError, RefusedError
+from pve_agents.node_api import Access, Node, NodeError, RefusedError, StatusError
 from pve_agents.volumes.plan import Action, Plan, Seen, plan
 from pve_agents.volumes.values import is_volume, owner_of
 from pve_agents.volumes.wanted import PetVolume, Wanted
@@ -21,11 +22,17 @@ _CHANGED_BY_OTHERS = "detected modified configuration"
 _PAUSE_SECONDS = 1.0
 
 
-def look(node: Node, wanted: Wanted) -> Seen:
+def look(node: Node, wanted: Wanted, *, users: bool = True) -> Seen:
     """See what there is.
 
+    Args:
+        node: The API.
+        wanted: What the container is to have.
+        users: Whether to see, too, who else has a volume, for which every container of the cluster is asked. Without that, no
+            volume may be attached or grown after this look. Defaults to yes.
+
     Raises:
-        NodeError: The node could not be asked.
+        NodeError: The node could not be asked, or one that has another container.
     """
     config = node.container(wanted.node, str(wanted.vmid))
     if config is None:
@@ -33,14 +40,14 @@ def look(node: Node, wanted: Wanted) -> Seen:
     running = node.container(wanted.node, str(wanted.vmid), current=True) or {}
     pets = {it.source.vmid for it in wanted.volumes if isinstance(it.source, PetVolume)}
     pet = node.container(wanted.node, str(min(pets))) if pets else None
-    users, runners = _users(node, wanted)
+    others, runners = _users(node, wanted) if users else ({}, frozenset[str]())
     return Seen(
         config=_texts(config),
         running=_texts(running),
         digest=str(config.get("digest", "")),
         state=node.state(wanted.node, str(wanted.vmid)),
         pet=_texts(pet) if pet else None,
-        users=users,
+        users=others,
         runners=runners,
     )
 
@@ -56,7 +63,7 @@ def _users(node: Node, wanted: Wanted) -> tuple[dict[str, str], frozenset[str]]:
     for vmid, (place, status) in sorted(node.container_states().items()):
         if int(vmid) in {wanted.vmid, *owners}:
             continue
-        config = _texts(node.container(place, vmid) or {}) | _waiting(node, place, vmid)
+        config = _config_of_another(node, place, vmid, owners)
         for key, value in config.items():
             if key.startswith(("mp", "rootfs")) and is_volume(value) and owner_of(value) in owners:
                 users[source_of(value)] = f"container {vmid} ({config.get('hostname', '')})"
@@ -64,9 +71,19 @@ def _users(node: Node, wanted: Wanted) -> tuple[dict[str, str], frozenset[str]]:
     return users, frozenset(runners)
 
 
-def _waiting(node: Node, place: str, vmid: str) -> dict[str, str]:
-    """What a container has until its next start."""
-    return _texts(node.container(place, vmid, current=True) or {})
+def _config_of_another(node: Node, place: str, vmid: str, owners: set[int]) -> dict[str, str]:
+    """What a container has, and what it has until its next start."""
+    try:
+        return _texts(node.container(place, vmid) or {}) | _texts(node.container(place, vmid, current=True) or {})
+    except StatusError as error:
+        if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise
+        # It is not passed over: a volume on storage that both nodes have may be its own, and be written to when it starts.
+        of, why = " or ".join(map(str, sorted(owners))), f"HTTP {error.status} {error.words}".strip()
+        raise NodeError(
+            f"container {vmid} on node {place} could not be asked ({why}), so nobody knows whether "
+            f"it has a volume of container {of}: start node {place} if it is off, or remove it from the cluster, and run it again"
+        ) from None
 
 
 def _texts(config: Mapping[str, object]) -> dict[str, str]:

@@ -196,6 +196,63 @@ def test_a_line_that_somebody_is_typing_is_left_alone(
     assert not (tmp_path / "half").exists()
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        "rm -r {} \\\n",
+        "rm -r {} &&\n",
+        "cat >{}/conf <<END\nfirst\n",
+        "touch '{}/half\n",
+        "for it in {}; do\nrm -r $it\n",
+        "python3 -q\n",
+    ],
+)
+def test_a_command_that_somebody_has_in_the_middle_is_neither_completed_nor_added_to(
+    shells: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, begun: str
+) -> None:
+    """A line more, and bash would run `rm`: the prompt that continues a command is no prompt of a shell that waits."""
+    monkeypatch.setattr(module, "_PROMPT_SECONDS", 1.5)
+    line = shells()
+    os.write(line.master, begun.format(tmp_path).encode())
+
+    with pytest.raises(TerminalError, match="shows no prompt of a shell that waits"):
+        run(line, "echo")
+
+    assert line.typed == b""
+    assert tmp_path.is_dir()
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["me@hermes:~$ ", "hermes% ", "> ", ">>> ", "root@hermes:~# rm -r /data #", "####      ", "Really? [y/N] "],
+)
+def test_only_roots_prompt_is_one_of_a_shell_that_waits(
+    shells: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch, prompt: str
+) -> None:
+    monkeypatch.setattr(module, "_PROMPT_SECONDS", 1.0)
+    line = shells("bash", "-c", f"read -p {shlex.quote(prompt)}")
+    with pytest.raises(TerminalError, match="shows no prompt of a shell that waits"):
+        run(line, "echo")
+    assert line.typed == b""
+
+
+def test_what_took_the_first_line_and_is_no_shell_gets_no_second_one(
+    shells: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_READER_SECONDS", 0.5)
+    line = shells("bash", "-c", "read -p 'Which number? # '; sleep 30")
+
+    with pytest.raises(TerminalError) as error:
+        run(line, f"echo {CANARY}")
+
+    assert str(error.value) == (
+        f"{NAME} took what was typed, and did not answer: look at it in the web interface, leave it with `exit`, and run it "
+        "again"
+    )
+    assert not error.value.is_worth_another
+    assert line.typed.count(b"\n") == 1
+
+
 @pytest.mark.parametrize("busy", ["sleep 30", "while :; do printf '\\33[H\\33[2Jload 0.1\\n'; sleep 0.1; done"])
 def test_what_runs_there_is_left_alone(shells: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch, busy: str) -> None:
     monkeypatch.setattr(module, "_PROMPT_SECONDS", 1.0)
