@@ -204,7 +204,11 @@ def test_while_a_node_is_off_nobody_knows_whether_a_container_there_has_the_volu
 ) -> None:
     node.add_foreign_container(121, node="other")
     node.pve.set_node_offline("other")
-    again(pets, {"volumes": {**STORAGE["volumes"], "books": {"size_gib": 5}}})
+    more = {**STORAGE["volumes"], "books": {"size_gib": 5}}
+    again(pets, {"volumes": more})
+    pets.apply(stack=PETS)
+    changes(node)
+    again(pets, {"volumes": {**more, "books": {"size_gib": 6}}})
     refused = pets.apply(ok=False, stack=PETS)
     assert (
         "container 121 on node other could not be asked (HTTP 595 No route to host), so nobody knows whether it has a volume of "

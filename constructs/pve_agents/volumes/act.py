@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from pve_agents.host.properties import source_of
@@ -32,7 +33,7 @@ def look(node: Node, wanted: Wanted, *, users: bool = True) -> Seen:
             volume may be attached or grown after this look. Defaults to yes.
 
     Raises:
-        NodeError: The node could not be asked, or one that has another container.
+        NodeError: The node could not be asked.
     """
     config = node.container(wanted.node, str(wanted.vmid))
     if config is None:
@@ -40,50 +41,55 @@ def look(node: Node, wanted: Wanted, *, users: bool = True) -> Seen:
     running = node.container(wanted.node, str(wanted.vmid), current=True) or {}
     pets = {it.source.vmid for it in wanted.volumes if isinstance(it.source, PetVolume)}
     pet = node.container(wanted.node, str(min(pets))) if pets else None
-    others, runners = _users(node, wanted) if users else ({}, frozenset[str]())
+    others = _others(node, wanted) if users else _Others()
     return Seen(
         config=_texts(config),
         running=_texts(running),
         digest=str(config.get("digest", "")),
         state=node.state(wanted.node, str(wanted.vmid)),
         pet=_texts(pet) if pet else None,
-        users=others,
-        runners=runners,
+        users=others.users,
+        runners=frozenset(others.runners),
+        unasked=tuple(others.unasked),
     )
 
 
-def _users(node: Node, wanted: Wanted) -> tuple[dict[str, str], frozenset[str]]:
-    """Who else has a volume of the container that owns those in question."""
+@dataclass
+class _Others:
+    """Containers that may have a volume of the one that owns those in question."""
+
+    users: dict[str, str] = field(default_factory=dict)
+    runners: set[str] = field(default_factory=set)
+    unasked: list[str] = field(default_factory=list)
+
+
+def _others(node: Node, wanted: Wanted) -> _Others:
+    found = _Others()
     owners = {it.source.vmid for it in wanted.volumes if isinstance(it.source, PetVolume)}
     owners |= {wanted.vmid} if wanted.protected else set()
     if not owners:
-        return {}, frozenset()
-    users: dict[str, str] = {}
-    runners = set()
+        return found
     for vmid, (place, status) in sorted(node.container_states().items()):
         if int(vmid) in {wanted.vmid, *owners}:
             continue
-        config = _config_of_another(node, place, vmid, owners)
-        for key, value in config.items():
+        try:
+            # What it will have from its next start on, and what it has until then.
+            configs = [_texts(node.container(place, vmid, current=it) or {}) for it in (False, True)]
+        except StatusError as error:
+            if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise
+            # It is not passed over: a volume on storage that both nodes have may be its own, and be written to when it starts.
+            of, why = " or ".join(map(str, sorted(owners))), f"HTTP {error.status} {error.words}".strip()
+            found.unasked.append(
+                f"container {vmid} on node {place} could not be asked ({why}), so nobody knows whether it has a volume of "
+                f"container {of}: start node {place} if it is off, or remove it from the cluster, and run it again"
+            )
+            continue
+        for key, value in (item for config in configs for item in config.items()):
             if key.startswith(("mp", "rootfs")) and is_volume(value) and owner_of(value) in owners:
-                users[source_of(value)] = f"container {vmid} ({config.get('hostname', '')})"
-                runners |= {source_of(value)} if status == "running" else set()
-    return users, frozenset(runners)
-
-
-def _config_of_another(node: Node, place: str, vmid: str, owners: set[int]) -> dict[str, str]:
-    """What a container has, and what it has until its next start."""
-    try:
-        return _texts(node.container(place, vmid) or {}) | _texts(node.container(place, vmid, current=True) or {})
-    except StatusError as error:
-        if error.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise
-        # It is not passed over: a volume on storage that both nodes have may be its own, and be written to when it starts.
-        of, why = " or ".join(map(str, sorted(owners))), f"HTTP {error.status} {error.words}".strip()
-        raise NodeError(
-            f"container {vmid} on node {place} could not be asked ({why}), so nobody knows whether "
-            f"it has a volume of container {of}: start node {place} if it is off, or remove it from the cluster, and run it again"
-        ) from None
+                found.users[source_of(value)] = f"container {vmid} ({configs[0].get('hostname', '')})"
+                found.runners |= {source_of(value)} if status == "running" else set()
+    return found
 
 
 def _texts(config: Mapping[str, object]) -> dict[str, str]:

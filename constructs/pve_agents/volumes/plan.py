@@ -43,6 +43,9 @@ class Seen:
     runners: frozenset[str] = frozenset()
     """Those of these volumes whose guest runs."""
 
+    unasked: tuple[str, ...] = ()
+    """Why nobody knows whether there are more, a sentence each."""
+
 
 @dataclass(frozen=True)
 class Action:
@@ -165,6 +168,7 @@ class _Work:
                 f"{volume.place} is taken: {other} holds {quoted(self.config[other])}, and we want {_words(volume)} there"
             )
         if isinstance(volume.source, PetVolume):
+            self._refuse_to_guess()
             if user := self.seen.users.get(source):
                 raise _RefusedError(
                     f"the volume {volume.source.name} ({source}) is attached to {user} already, and two containers would "
@@ -187,6 +191,11 @@ class _Work:
         self.values[key] = _value(new, volume)
         what = f"volume of {volume.source.size_gib} GiB" if volume.source.size_gib else "directory"
         self.reasons.append(f"a new {what} on {volume.source.datastore} is attached at {volume.place} as {key}")
+
+    def _refuse_to_guess(self) -> None:
+        """Who cannot be asked may have the volume."""
+        for sentence in self.seen.unasked:
+            raise _RefusedError(sentence)
 
     def _refuse_to_forget(self, key: str, volume: AttachedVolume) -> None:
         """A volume that was detached holds what is missed, and dies with the container: no new one takes its place unasked."""
@@ -213,6 +222,8 @@ class _Work:
             )
         if has == wants:
             return
+        if self.wanted.protected:
+            self._refuse_to_guess()
         if self.wanted.protected and volume in self.seen.runners:
             # PVE::API2::LXC, resize_vm: it would check a file system that is mounted, which fails with a warning, and the
             # volume were larger than the files on it know.

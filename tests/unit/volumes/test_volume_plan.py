@@ -104,6 +104,14 @@ def test_a_pets_volume_that_another_container_has_is_not_taken() -> None:
     assert plan(WANTED, seen(MADE, users={HOME: "container 77 (reader)"})) == Plan()
 
 
+def test_while_somebody_cannot_be_asked_no_pets_volume_is_attached_and_all_else_goes_on() -> None:
+    nobody = {"unasked": ("container 121 on node pve2 could not be asked",)}
+    assert said(plan(WANTED, seen({}, **nobody))) == ["container 121 on node pve2 could not be asked"]
+    assert plan(WANTED, seen(MADE, **nobody)) == Plan()
+    taken_off = {key: value for key, value in MADE.items() if key != "mp1"}
+    assert plan(WANTED, seen(taken_off, **nobody)).refusals == ()
+
+
 def test_without_the_pet_or_its_volume_it_says_what_to_deploy() -> None:
     assert (
         "the token sees no container 999 that owns the volume home: deploy pet-storage first"
