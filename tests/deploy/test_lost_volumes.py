@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,35 @@ def test_a_pet_that_somebody_took_off_comes_back_whatever_else_changes(project: 
     node.api("DELETE", f"/nodes/{NODE}/storage/local/content/local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst")
     project.agents(*UP)
     assert str(node.container_config(120)["mp0"]).startswith("local-lvm:vm-999-disk-1,mp=/data")
+    assert "nothing to do" in project.agents(*UP).text
+
+
+def test_a_pet_that_somebody_took_off_comes_back_with_another_address(project: Project, node: VirtualNode) -> None:
+    project.storage = STORAGE
+    configure(project, PET)
+    project.agents(*UP)
+    node.set_config(120, delete="mp0")
+    reboot(node)
+    # Terraform has something to do, and it is not the volume.
+    state = json.loads(project.state("scribe").read_text())
+    state["outputs"]["scribe_ipv4"]["value"] = "10.1.10.77"
+    project.state("scribe").write_text(json.dumps({**state, "serial": state["serial"] + 1}))
+    project.agents(*UP)
+    assert str(node.container_config(120)["mp0"]).startswith("local-lvm:vm-999-disk-1,mp=/data")
+    assert "nothing to do" in project.agents(*UP).text
+
+
+def test_what_is_gone_already_is_not_missed(project: Project, node: VirtualNode) -> None:
+    configure(project, VOLUME)
+    project.agents(*UP)
+    assert project.agents("recreate", "scribe", "--auto-approve", ok=False).code == 3
+    project.destroy(stack="scribe-root")
+    project.terraform(
+        "destroy", "-auto-approve", "-target=proxmox_virtual_environment_container.scribe", stack="scribe"
+    )
+    assert not any(it.vmid == 120 for it in node.pve.cts)
+    # As if the first one had been killed here.
+    project.agents("recreate", "scribe", "--auto-approve")
     assert "nothing to do" in project.agents(*UP).text
 
 
