@@ -124,6 +124,7 @@ def test_the_pet_container_is_never_replaced(project: Project, node: VirtualNode
     refused = project.agents(*UP, "--allow-replace", "scribe", ok=False)
     assert refused.code == 3
     assert "pet-storage: container 998 of pet-storage would be destroyed or made anew" in refused.text
+    assert project.agents("plan", ok=False).code == 3
     refused = project.agents("recreate", "scribe", "--auto-approve", "--lose-rootfs", ok=False)
     assert refused.code == 3
     assert node.mutations == []

@@ -14,6 +14,7 @@ from pve_agents.operator.deployment import planned
 from pve_agents.operator.look import each
 from pve_agents.operator.output import Output
 from pve_agents.operator.project import open_project
+from pve_agents.operator.stopped import REFUSED
 from pve_agents.operator.synth import Synthesis
 
 
@@ -32,7 +33,7 @@ def command(names: tuple[str, ...], steps: tuple[str, ...], *, root: bool) -> in
     with Synthesis(project) as synthesis:
         found = planned(project, out, project.chosen(names), synthesis)
     out.digest(found.digest())
-    status = AS_WANTED
+    status = REFUSED if found.refusals else AS_WANTED
     for it in found.agents:
         out.digest(it.by_api())
         out.line(f"{it.agent.name}, as root {it.where}:")
