@@ -32,6 +32,7 @@ REVISION = "PVE_AGENTS_REVISION"
 """The variable that says with which files a unit's process has started."""
 
 _ASK_SECONDS = 30
+_MOST_LOOKS, _LOOK_PAUSE_SECONDS = 20, 0.1
 _TELLING = re.compile(r"error|fail|refus|denied|critical|warning|traceback|in use|no space", re.IGNORECASE)
 _LOG_LINES, _LINE_BYTES = 5, 300
 _MOST_RESTARTS = 5
@@ -119,8 +120,17 @@ def state_of(machine: Machine, name: str) -> UnitState:
 
 
 def environment_of(machine: Machine, pid: int) -> dict[str, str]:
-    """Return the variables that a process has started with."""
-    content = machine.read(f"/proc/{pid}/environ") if pid else None
+    """Return the variables that a process has started with; none where it has ended."""
+    content = None
+    for _ in range(_MOST_LOOKS if pid else 0):
+        try:
+            content = machine.read(f"/proc/{pid}/environ")
+            break
+        except ProcessLookupError:
+            break
+        except PermissionError:
+            # On its way from systemd's own program to ours, it is shown to nobody for a moment.
+            machine.sleep(_LOOK_PAUSE_SECONDS)
     pairs = (it.partition("=") for it in (content or b"").decode(errors="surrogateescape").split("\0"))
     return {name: value for name, equals, value in pairs if equals}
 
