@@ -14,7 +14,6 @@ from pve_agents.host.plan_leaving import plan_leaving
 from pve_agents.host.shell import UnreachedError
 from pve_agents.host.spec import WrongSettingsError, read_leaving
 from pve_agents.operator.describing import describe
-from pve_agents.operator.events import Change
 from pve_agents.operator.foundation import Foundation, foundation_of
 from pve_agents.operator.going import Going, what_goes
 from pve_agents.operator.look import Look
@@ -90,15 +89,10 @@ class Deployment:
         vmid, node = self.agent.vmid, self.agent.node
         return f"in container {vmid}, through its console" if self.root is None else f"on {node}"
 
-    @property
-    def takes_container_away(self) -> list[Change]:
-        """What would destroy the container, or make it anew."""
-        return replaces_container(self.by_token.changes)
-
     @cached_property
     def going(self) -> tuple[Going, ...]:
         """The containers that it takes away, as the state has them, which may not be the settings'."""
-        return what_goes(self.token, self.volumes) if self.takes_container_away else ()
+        return what_goes(self.token, self.volumes) if replaces_container(self.by_token.changes) else ()
 
     @cached_property
     def as_root(self) -> Plan:
@@ -119,12 +113,8 @@ class Deployment:
     def _volumes_are_to_come(self) -> bool:
         """Whether the container, as root looks at it, has not yet the volumes that the token attaches."""
         by_terraform = any(attaches_volumes(it.address) and it.action != "delete" for it in self.by_token.changes)
-        return by_terraform or bool(self.volumes.plan.actions) or self._volumes_are_unseen
-
-    @property
-    def _volumes_are_unseen(self) -> bool:
-        """Whether nobody knows yet what becomes of them: what they come from is to change first."""
-        return self.volumes.is_any and not self.volumes.is_seen
+        # Nobody knows yet what becomes of those that nobody has seen: what they come from is to change first.
+        return by_terraform or bool(self.volumes.plan.actions) or self.volumes.is_unseen
 
     def _leaving(self) -> Iterator[Plan]:
         node = self.look.node
@@ -182,7 +172,7 @@ class Deployment:
         """Whether all is as the settings want it."""
         return not (
             self.volumes.plan.actions
-            or self._volumes_are_unseen
+            or self.volumes.is_unseen
             or any(
                 planned.is_change for stack, planned in self.planned_stacks if stack is self.token or self.agent.started
             )

@@ -41,7 +41,7 @@ def _going(volumes: Volumes, node: str, vmid: int) -> Going:
     return Going(
         node,
         vmid,
-        owned=tuple(f"{key} ({volume})" for volume, key in owned_volumes(there, seen).items()),
+        owned=tuple(f"{key} ({volume})" for volume, (key, _) in owned_volumes(there, seen).items()),
         unknown=tuple(
             f"{it}, which the settings do not know, goes with all that is in it" for it in unknown_volumes(there, seen)
         ),

@@ -39,7 +39,7 @@ def deploy(deployment: Deployment, out: Output) -> None:
     if deployment.by_token.is_change:
         apply(deployment.token, out, "deployed")
     volumes = deployment.volumes
-    if volumes.is_any and not volumes.is_seen:
+    if volumes.is_unseen:
         volumes.see()
     if has_attached := bool(volumes.plan.actions):
         volumes.attach(lambda line: out.line(f"  [{deployment.agent.name}] {line}"))

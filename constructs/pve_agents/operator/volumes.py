@@ -30,13 +30,17 @@ class Volumes:
         self.wanted = wanted
         self._variables = variables
         self.plan = Plan()
-        self.is_seen = False
-        """Whether anybody has looked, or there is nothing to look at."""
+        self._is_seen = False
 
     @property
     def is_any(self) -> bool:
         """Whether there can be any."""
         return bool(self.wanted.volumes or self.wanted.pet)
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether there can be any, and nobody has looked yet."""
+        return self.is_any and not self._is_seen
 
     @cached_property
     def to_come(self) -> tuple[str, ...]:
@@ -65,7 +69,7 @@ class Volumes:
         """
         if self.is_any or had:
             self.plan = plan(self.wanted, self._ask(lambda node: look(node, self.wanted)))
-        self.is_seen = True
+        self._is_seen = True
         return self.plan
 
     def of(self, node: str, vmid: int) -> Seen:

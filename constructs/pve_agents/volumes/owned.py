@@ -10,27 +10,26 @@ from pve_agents.volumes.wanted import Wanted
 __all__ = ["owned_volumes", "unknown_volumes"]
 
 
-def owned_volumes(wanted: Wanted, seen: Seen) -> dict[str, str]:
-    """Return the keys of all volumes that the container owns and that go with it, mounted or not, by the volume."""
-    found: dict[str, str] = {}
+def owned_volumes(wanted: Wanted, seen: Seen) -> dict[str, tuple[str, str]]:
+    """Return the keys and values of all volumes that the container owns and that go with it, mounted or not, by the volume."""
+    found: dict[str, tuple[str, str]] = {}
     # What was taken off a running container is in the one until its next start, and in neither list of what is unused.
     for config in (seen.running, seen.config or {}):
         for key, value in sorted(config.items()):
             if owner_of(value) != wanted.vmid:
                 continue
             if MOUNT.fullmatch(key):
-                found[source_of(value)] = key
+                found[source_of(value)] = key, value
             elif UNUSED.fullmatch(key):
-                found.setdefault(source_of(value), key)
+                found.setdefault(source_of(value), (key, value))
     return found
 
 
 def unknown_volumes(wanted: Wanted, seen: Seen) -> tuple[str, ...]:
     """Return those that the settings do not know, each with its key."""
     places = {it.place for it in wanted.volumes}
-    values = {**seen.running, **(seen.config or {})}
     return tuple(
         f"{key} ({volume})"
-        for volume, key in owned_volumes(wanted, seen).items()
-        if UNUSED.fullmatch(key) or place_of(values[key]) not in places
+        for volume, (key, value) in owned_volumes(wanted, seen).items()
+        if UNUSED.fullmatch(key) or place_of(value) not in places
     )
