@@ -45,6 +45,14 @@ def reboot(node: VirtualNode, vmid: int = 120) -> None:
     node.api("POST", f"/nodes/{NODE}/lxc/{vmid}/status/reboot")
 
 
+def a_pet_is_taken_off(project: Project, node: VirtualNode) -> None:
+    project.storage = STORAGE
+    configure(project, PET)
+    project.agents(*UP)
+    node.set_config(120, delete="mp0")
+    reboot(node)
+
+
 def test_a_volume_that_was_detached_in_the_web_interface_stays_where_the_settings_want_it(
     project: Project, node: VirtualNode
 ) -> None:
@@ -180,11 +188,7 @@ def test_a_container_that_proxmox_ve_protects_is_left_running(project: Project, 
 
 
 def test_a_pet_that_somebody_took_off_comes_back_whatever_else_changes(project: Project, node: VirtualNode) -> None:
-    project.storage = STORAGE
-    configure(project, PET)
-    project.agents(*UP)
-    node.set_config(120, delete="mp0")
-    reboot(node)
+    a_pet_is_taken_off(project, node)
     # The pet container's stack has something to do at the same time.
     node.api("DELETE", f"/nodes/{NODE}/storage/local/content/local:vztmpl/debian-12-standard_12.12-1_amd64.tar.zst")
     project.agents(*UP)
@@ -193,11 +197,7 @@ def test_a_pet_that_somebody_took_off_comes_back_whatever_else_changes(project: 
 
 
 def test_a_pet_that_somebody_took_off_comes_back_with_another_address(project: Project, node: VirtualNode) -> None:
-    project.storage = STORAGE
-    configure(project, PET)
-    project.agents(*UP)
-    node.set_config(120, delete="mp0")
-    reboot(node)
+    a_pet_is_taken_off(project, node)
     # Terraform has something to do, and it is not the volume.
     state = json.loads(project.state("scribe").read_text())
     state["outputs"]["scribe_ipv4"]["value"] = "10.1.10.77"
