@@ -56,8 +56,6 @@ def command(name: str, *, auto_approve: bool, lose_rootfs: bool, no_verify: bool
     phases = Phases(out, 3 + (2 if agent.started else 0) - (1 if agent.started and no_verify else 0))
     with phases.phase("container destroyed"):
         if going.is_change:
-            # The plan that was shown; another one was made since.
-            _planned(deployment, "-destroy", f"-target={address}")
             apply(deployment.token, out, "destroyed")
         else:
             out.line("  it is not there")
