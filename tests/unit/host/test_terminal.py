@@ -64,6 +64,14 @@ class Pty:
     def refresh(self) -> None:
         self.refreshed += 1
 
+    def show(self, text: str, times: int = 1) -> None:
+        """Wait until this is there to be read, so many times."""
+        seen, end = b"", time.monotonic() + 30
+        while seen.count(text.encode()) < times and time.monotonic() < end:
+            seen += self.receive(1)
+        assert seen.count(text.encode()) == times, seen
+        self.early = seen
+
     def hang_up(self) -> None:
         os.close(self.master)
         self.master = -1
@@ -77,6 +85,18 @@ class Pty:
 
 class GoneError(Exception):
     """The terminal has ended."""
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this machine a shell is quick, and what it waits for for ever is seen by then."""
+    monkeypatch.setattr(module, "_QUIET_SECONDS", 0.1)
+
+
+@pytest.fixture
+def in_vain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No prompt will come: what there is to see is there before it is looked at."""
+    monkeypatch.setattr(module, "_PROMPT_SECONDS", 0.3)
 
 
 @pytest.fixture
@@ -178,12 +198,11 @@ def test_where_a_terminal_shows_what_is_typed_no_secret_is_typed(shells: Callabl
 # --- others
 
 
-def test_a_line_that_somebody_is_typing_is_left_alone(
-    shells: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(module, "_PROMPT_SECONDS", 1.5)
+@pytest.mark.usefixtures("in_vain")
+def test_a_line_that_somebody_is_typing_is_left_alone(shells: Callable[..., Pty], tmp_path: Path) -> None:
     line = shells()
     os.write(line.master, f"touch {tmp_path}/half".encode())
+    line.show("/half")
 
     with pytest.raises(TerminalError) as error:
         run(line, "echo")
@@ -196,6 +215,7 @@ def test_a_line_that_somebody_is_typing_is_left_alone(
     assert not (tmp_path / "half").exists()
 
 
+@pytest.mark.usefixtures("in_vain")
 @pytest.mark.parametrize(
     "begun",
     [
@@ -208,12 +228,13 @@ def test_a_line_that_somebody_is_typing_is_left_alone(
     ],
 )
 def test_a_command_that_somebody_has_in_the_middle_is_neither_completed_nor_added_to(
-    shells: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, begun: str
+    shells: Callable[..., Pty], tmp_path: Path, begun: str
 ) -> None:
     """A line more, and bash would run `rm`: the prompt that continues a command is no prompt of a shell that waits."""
-    monkeypatch.setattr(module, "_PROMPT_SECONDS", 1.5)
     line = shells()
     os.write(line.master, begun.format(tmp_path).encode())
+    # After each line, a prompt that goes on.
+    line.show(">>> " if "python" in begun else "h> ", begun.count("\n"))
 
     with pytest.raises(TerminalError, match="shows no prompt of a shell that waits"):
         run(line, "echo")
@@ -222,15 +243,14 @@ def test_a_command_that_somebody_has_in_the_middle_is_neither_completed_nor_adde
     assert tmp_path.is_dir()
 
 
+@pytest.mark.usefixtures("in_vain")
 @pytest.mark.parametrize(
     "prompt",
     ["me@hermes:~$ ", "hermes% ", "> ", ">>> ", "root@hermes:~# rm -r /data #", "####      ", "Really? [y/N] "],
 )
-def test_only_roots_prompt_is_one_of_a_shell_that_waits(
-    shells: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch, prompt: str
-) -> None:
-    monkeypatch.setattr(module, "_PROMPT_SECONDS", 1.0)
+def test_only_roots_prompt_is_one_of_a_shell_that_waits(shells: Callable[..., Pty], prompt: str) -> None:
     line = shells("bash", "-c", f"read -p {shlex.quote(prompt)}")
+    line.show(prompt)
     with pytest.raises(TerminalError, match="shows no prompt of a shell that waits"):
         run(line, "echo")
     assert line.typed == b""
@@ -253,9 +273,9 @@ def test_what_took_the_first_line_and_is_no_shell_gets_no_second_one(
     assert line.typed.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("busy", ["sleep 30", "while :; do printf '\\33[H\\33[2Jload 0.1\\n'; sleep 0.1; done"])
-def test_what_runs_there_is_left_alone(shells: Callable[..., Pty], monkeypatch: pytest.MonkeyPatch, busy: str) -> None:
-    monkeypatch.setattr(module, "_PROMPT_SECONDS", 1.0)
+@pytest.mark.usefixtures("in_vain")
+@pytest.mark.parametrize("busy", ["sleep 30", "while :; do printf '\\33[H\\33[2Jload 0.1\\n'; sleep 0.05; done"])
+def test_what_runs_there_is_left_alone(shells: Callable[..., Pty], busy: str) -> None:
     line = shells("bash", "-c", busy)
     with pytest.raises(TerminalError, match="somebody has it open, or what an earlier run began there goes on"):
         run(line, "echo")
@@ -269,10 +289,10 @@ def test_a_shell_into_which_nobody_has_typed_anything_is_as_good_as_a_new_one(sh
 
 def test_a_shell_that_was_there_before_is_not_taken(shells: Callable[..., Pty], tmp_path: Path) -> None:
     line = shells()
-    os.write(line.master, b"SECONDS=60\n")
-    time.sleep(0.3)
-    os.write(line.master, b"cd /\n")
-    time.sleep(0.3)
+    os.write(line.master, b"SECONDS=60; echo o''ne\n")
+    line.show("one\r\n")
+    os.write(line.master, b"cd /; echo t''wo\n")
+    line.show("two\r\n")
 
     with pytest.raises(TerminalError) as error:
         run(line, f"touch {tmp_path}/ran")
@@ -353,8 +373,8 @@ def test_what_goes_on_and_on_is_not_waited_for(shells: Callable[..., Pty]) -> No
     began = time.monotonic()
     with pytest.raises(TerminalError, match="was given to do has not ended in 1 seconds"):
         run(shells(), "yes", seconds=1)
-    with pytest.raises(TerminalError, match="was given to do has said nothing for 1 seconds"):
-        run(shells(), "sleep 30", silence=1)
+    with pytest.raises(TerminalError, match=r"was given to do has said nothing for 0\.3 seconds"):
+        run(shells(), "sleep 30", silence=0.3)
     assert time.monotonic() - began < 20
 
 
