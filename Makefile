@@ -15,13 +15,12 @@ export PIPENV_VERBOSITY := -1
 export CHECKPOINT_DISABLE := 1
 export DISABLE_VERSION_CHECK := 1
 export npm_config_update_notifier := false
-# The user's home stays as it is: pip, pipenv, virtualenv, npm, jsii, Node and cdktf keep what they keep below build/.
+# The user's home stays as it is: pip, pipenv, virtualenv, npm, jsii and cdktf keep what they keep below build/.
 CACHE := $(CURDIR)/build/cache
 export XDG_CACHE_HOME := $(CACHE)
 export VIRTUALENV_OVERRIDE_APP_DATA := $(CACHE)/virtualenv
 export npm_config_cache := $(CACHE)/npm
 export JSII_RUNTIME_PACKAGE_CACHE_ROOT := $(CACHE)/jsii
-export NODE_COMPILE_CACHE := $(CACHE)/node
 export CDKTF_HOME := $(CACHE)/cdktf
 export CDKTF_DISABLE_PLUGIN_CACHE_ENV := 1
 # A setting for another machine's Terraform, left over in the environment, would make every call warn.

@@ -15,15 +15,14 @@ from pathlib import Path
 import pytest
 
 # Whatever the caller has for a real node, a real state or a real agent.
-FOREIGN = re.compile(r"(TF|PROXMOX|PVE(?!_AGENTS_LAB)|HERMES|HOST_STEP|LITELLM|API_SERVER|HOMELAB|CDKTF|CHECK_TOKEN)_")
+FOREIGN = re.compile(r"(TF|PROXMOX|PVE(?!_AGENTS_LAB)|HERMES|HOST_STEP|LITELLM|API_SERVER|HOMELAB|CDKTF|CHECK_TOKEN|NODE_COMPILE)_")
 CACHE = Path(__file__).parents[1] / "build" / "cache"
 ALWAYS = {
     # Neither cdktf nor Terraform phones home.
     "CHECKPOINT_DISABLE": "1",
     "DISABLE_VERSION_CHECK": "1",
-    # What jsii unpacks, and Node compiles, at its first start; by default in the home.
+    # What jsii unpacks at its first start; by default in the home.
     "JSII_RUNTIME_PACKAGE_CACHE_ROOT": str(CACHE / "jsii"),
-    "NODE_COMPILE_CACHE": str(CACHE / "node"),
     # pip asks rustc for its version, and where that is rustup's, it writes its settings.
     "RUSTUP_HOME": str(CACHE / "rustup"),
     # Terraform lives for a tenth of a second, too short a time to collect garbage in.
