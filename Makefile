@@ -37,7 +37,7 @@ SHELL_SCRIPTS := $(shell grep -lE '^\#!/(usr/bin/env bash|bin/sh)$$' scripts/* t
 	$(shell grep -rIlE '^\#!/(usr/bin/env bash|bin/sh)$$' constructs)
 PYTHON_SCRIPTS := $(shell grep -lE '^\#!.*python' scripts/* 2>/dev/null)
 
-.PHONY: help setup bindings synth demo test scripts compose agent lab lint format bench lock clean
+.PHONY: help setup bindings synth demo test long scripts compose agent lab lint format bench lock clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -67,13 +67,14 @@ synth: setup ## write Terraform's JSON to cdktf.out/
 demo: setup ## deploy Hermes on a virtual node and show it
 	@scripts/demo
 
+# In CI in another order each time. Not silent: whoever wants the same order again takes the seed from there.
+RUN := $(if $(CI),$(PYTEST) -p randomly --randomly-seed=$(shell date +%s),@$(PYTEST))
+
 test: setup ## unit, synth and deploy tests
-ifdef CI
-# Not silent: whoever wants the same order again takes the seed from there.
-	$(PYTEST) -p randomly --randomly-seed=$(shell date +%s)
-else
-	@$(PYTEST)
-endif
+	$(RUN) -m "not long"
+
+long: setup ## those that follow an agent over several commands, or try something at each of many places
+	$(RUN) -m long
 
 scripts: setup ## the program in the container on a virtual one: every sentence, kills, hostile input
 	@$(PYTEST) tests/scripts

@@ -83,6 +83,7 @@ def pytest_collection_finish() -> None:
     """Do not look again and again, among thousands of tests, for garbage that is none."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture(autouse=True)

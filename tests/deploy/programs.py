@@ -46,8 +46,12 @@ def serve(number: int) -> None:
     package.__path__ = [str(LIBRARY / PACKAGE)]
     for module in ("program", "paste", "inside", "login"):
         import_module(f"{PACKAGE}.host.{module}")
-    for module in ("client", "exceptions", "frames", "uri"):
-        import_module(f"websockets.{module}")
+    for module in (
+        "click",
+        "proxmoxer.backends.https",
+        *(f"websockets.{it}" for it in ("client", "exceptions", "frames", "uri")),
+    ):
+        import_module(module)
     vars(import_module(f"{PACKAGE}.host.terminal"))["_QUIET_SECONDS"] = QUIET_SECONDS
     needed = {name.replace(".", "/") for name in sys.modules if name.startswith(f"{PACKAGE}.")}
 

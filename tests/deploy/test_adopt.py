@@ -15,7 +15,7 @@ from tests.deploy.project import CONTAINER, FAST, HDD, HERMES_ROOT, Project
 from tests.deploy.test_deploy import GENUINE, fetch_by_hand, own_template
 from tests.virtual_node.node import ROOT, VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 PBS = "proxmox_virtual_environment_container.pbs"
 OLD_TEMPLATE = "proxmox_virtual_environment_download_file.debian12_template_gihyeon"

@@ -13,7 +13,7 @@ import pytest
 from tests.deploy.project import CONTAINER, HDD, HERMES_ROOT, TEMPLATE_FILE, Project, terraform
 from tests.virtual_node.node import ROOT, VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 # The doctor asks a gateway and a messenger, too: it has tests of its own.
 UP = ("up", "hermes", "--auto-approve", "--no-doctor")

@@ -15,7 +15,7 @@ from tests.deploy import beginnings
 from tests.deploy.project import CONTAINER, HERMES_ROOT, Project
 from tests.virtual_node.node import VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 # What no two runs of the same commands have in common: a hardware address, and what is hashed with each container's own key.
 OF_A_RUN = re.compile(r"BC:24:11(:[0-9A-F]{2}){3}|\b([0-9a-f]{16}|[0-9a-f]{64})\b")

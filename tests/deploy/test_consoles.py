@@ -23,7 +23,7 @@ from pve_agents.node_console import LONGEST_FRAME, Console, ConsoleError
 from tests.deploy.project import Project
 from tests.virtual_node.node import VirtualNode
 
-pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")]
 
 PATH = "nodes/gihyeon/lxc/118"
 PRIVILEGE = "VM.Console on /vms/118"

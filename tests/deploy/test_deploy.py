@@ -34,9 +34,7 @@ def test_from_nothing_to_an_agent_and_back(project: Project, virtual_node: Virtu
     project.configure()
     virtual_node.grant("Datastore.Allocate", "/storage/local")
 
-    # Its columns are as wide as a terminal, whatever they cut.
-    assert f"hermes{project.stack()}" in "".join(project.cdktf("list").raw.split())
-    assert "Plan: 4 to add, 0 to change, 0 to destroy." in project.cdktf("diff", "hermes", synth=False).text
+    assert "Plan: 4 to add, 0 to change, 0 to destroy." in project.cdktf("diff", "hermes").text
     assert virtual_node.mutations == []
 
     project.cdktf("deploy", "hermes", "--auto-approve", synth=False)
@@ -51,7 +49,7 @@ def test_from_nothing_to_an_agent_and_back(project: Project, virtual_node: Virtu
     virtual_node.mutations.clear()
     assert project.plan().actions == {}
     assert project.apply().actions == {}
-    refused = project.cdktf("destroy", "hermes", "--auto-approve", ok=False).text
+    refused = project.cdktf("destroy", "hermes", "--auto-approve", ok=False, synth=False).text
     assert (
         "protected: Terraform refuses to destroy or replace it until homelab.yaml says agents.hermes.protect: false"
     ) in refused

@@ -16,7 +16,7 @@ from tests.deploy.project import HDD, Project
 from tests.in_process import run_agents
 from tests.virtual_node.node import TOKEN, VirtualNode
 
-pytestmark = pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")]
 
 TERRAFORM = "#!/bin/sh\necho Terraform v1.15.5\n"
 BOT = "123456:AAA-of-the-bot"

@@ -16,7 +16,7 @@ from tests.deploy.project import Project
 from tests.unit.fake_gateway import FakeGateway, gateway
 from tests.virtual_node.node import ROOT, VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 EXAMPLES = ROOT / "examples"
 NAMES = sorted(it.stem for it in EXAMPLES.glob("*.yaml"))

@@ -12,6 +12,7 @@ from tests.deploy.project import Project
 from tests.virtual_node.node import ROOT, VirtualNode
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.terraform,
     pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning"),
 ]

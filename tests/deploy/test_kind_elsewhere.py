@@ -10,7 +10,7 @@ from tests.deploy.project import Project
 from tests.own_kind import echoing, write_kind
 from tests.virtual_node.node import ROOT, VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 AGENT = {"vmid": 119, "mounts": {"mp0": {"host_path": "/mnt/pve/hdd/librarian", "guest_path": "/data"}}}
 

@@ -13,6 +13,7 @@ from tests.virtual_node.node import VirtualNode
 from tests.virtual_node.pve import NODE
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.terraform,
     pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning"),
 ]

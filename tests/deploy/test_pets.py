@@ -15,7 +15,7 @@ from tests.deploy.project import CONTAINER, Project
 from tests.virtual_node.node import ROOT, VirtualNode
 from tests.virtual_node.pve import NODE
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 PETS = "pet-storage"
 PET_CONTAINER = "proxmox_virtual_environment_container.pet-storage"

@@ -13,7 +13,7 @@ from pve_agents.host.shell import private_directory
 from tests.deploy.project import HDD, HERMES_ROOT, STEPS, Project
 from tests.virtual_node.node import VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 CANARY = "sk-canary-77e1c0ffee77e1c0ffee"
 

@@ -13,7 +13,7 @@ from pve_agents import host_step
 from tests.deploy.project import FAST, HDD, HERMES_ROOT, STEPS, Project, TerraformRun, terraform
 from tests.virtual_node.node import VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 MOST_COMMANDS = 15
 

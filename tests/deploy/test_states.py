@@ -15,7 +15,7 @@ from pve_agents import load_settings
 from tests.deploy.project import CONTAINER, HERMES_ROOT, STEPS, TEMPLATE, TEMPLATE_FILE, Project
 from tests.virtual_node.node import VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 FORGET = f"pipenv run terraform -chdir=cdktf.out/stacks/hermes state rm {CONTAINER}"
 ANOTHER_GUEST = (

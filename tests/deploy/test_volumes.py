@@ -11,7 +11,7 @@ from tests.virtual_node.client import ApiError
 from tests.virtual_node.node import TOKEN, VirtualNode
 from tests.virtual_node.pve import NODE
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 VOLUMES = "terraform_data.hermes_volumes"
 CONFIG = f"/nodes/{NODE}/lxc/118/config"

@@ -19,6 +19,7 @@ from tests.virtual_node.__main__ import models
 from tests.virtual_node.node import ROOT, VirtualNode
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.cli,
     pytest.mark.terraform,
     pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning"),

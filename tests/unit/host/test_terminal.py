@@ -429,6 +429,7 @@ def test_the_reader_and_what_it_is_to_expect_are_a_frame_each(shells: Callable[.
     assert line.frames == FRAMES
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stays", [True, False], ids=["a shell that stays", "a shell that is hung up on"])
 @pytest.mark.parametrize("arrives", [True, False], ids=["after the frame", "before the frame"])
 def test_wherever_it_breaks_off_nothing_ran_or_all_of_it(
