@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 # Whatever the caller has for a real node, a real state or a real agent.
-FOREIGN = re.compile(r"(TF|PROXMOX|PVE(?!_AGENTS_LAB)|HERMES|HOST_STEP|LITELLM|API_SERVER|HOMELAB|CDKTF|CHECK_TOKEN|NODE_COMPILE)_")
+FOREIGN = re.compile(
+    r"(TF|PROXMOX|PVE(?!_AGENTS_LAB)|HERMES|HOST_STEP|LITELLM|API_SERVER|HOMELAB|CDKTF|CHECK_TOKEN|NODE_COMPILE)_"
+)
 CACHE = Path(__file__).parents[1] / "build" / "cache"
 ALWAYS = {
     # Neither cdktf nor Terraform phones home.

@@ -11,7 +11,7 @@ import pytest
 from tests.deploy.project import HDD, HERMES_ROOT, Project
 from tests.virtual_node.node import VirtualNode
 
-pytestmark = pytest.mark.terraform
+pytestmark = [pytest.mark.long, pytest.mark.terraform]
 
 OTHER = "/mnt/pve/hdd/other"
 PAYLOAD, SECRETS = "/opt/pve-agents/hermes", "/etc/pve-agents"

@@ -278,6 +278,7 @@ def test_an_app_that_does_not_work_is_one_sentence(load: Load, kind: Path, text:
 AGENTS = ["-c", "from pve_agents.operator.entry import main; main()", "plan"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("program", [["main.py"], AGENTS], ids=["main.py", "agents"])
 @pytest.mark.parametrize(
     ("hook", "broken"),

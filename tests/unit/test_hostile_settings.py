@@ -431,6 +431,7 @@ def test_the_files_that_are_damaged_below_are_right(outcome: Outcome) -> None:
     assert [outcome(file_of(base)) for base in BASES] == [[], [], []]
 
 
+@pytest.mark.long
 @settings(max_examples=30)
 @given(st.randoms(use_true_random=False))
 def test_a_wrong_value_or_key_anywhere_is_said_in_sentences(
@@ -441,6 +442,7 @@ def test_a_wrong_value_or_key_anywhere_is_said_in_sentences(
     use(directory)
 
 
+@pytest.mark.long
 @settings(max_examples=20)
 @given(st.randoms(use_true_random=False))
 def test_a_damaged_file_is_said_in_sentences(tmp_path_factory: pytest.TempPathFactory, chance: random.Random) -> None:
