@@ -56,7 +56,8 @@ def test_from_nothing_to_an_agent_and_back(project: Project, virtual_node: Virtu
     assert virtual_node.mutations == []
 
     project.configure(**UNPROTECTED)
-    project.cdktf("destroy", "hermes", "--auto-approve")
+    project.synthesize()
+    project.cdktf("destroy", "hermes", "--auto-approve", synth=False)
     assert containers(virtual_node) == []
     assert templates(virtual_node) == []
     assert project.addresses() == set()
@@ -154,6 +155,7 @@ STATIC = {"network": {"address": "10.1.10.50/24", "gateway": "10.1.10.1"}}
 BY_DHCP = "10.1.10.118"
 
 
+@pytest.mark.long
 def test_an_output_is_true_after_the_deploy_that_changes_it(project: Project) -> None:
     steps: list[tuple[dict[str, Any], str]] = [
         ({}, BY_DHCP),
@@ -169,6 +171,7 @@ def test_an_output_is_true_after_the_deploy_that_changes_it(project: Project) ->
         assert project.plan("-detailed-exitcode").code == 0
 
 
+@pytest.mark.long
 def test_however_the_provider_stops_an_agent_it_gives_it_its_time(project: Project, virtual_node: VirtualNode) -> None:
     virtual_node.grant("Datastore.Allocate", "/storage/local")
     project.deploy()

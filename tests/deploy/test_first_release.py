@@ -31,6 +31,7 @@ def as_the_first_release(project: Project) -> None:
             program.write_text("")
 
 
+@pytest.mark.long
 def test_its_agent_is_taken_over_in_place(project: Project, virtual_node: VirtualNode) -> None:
     project.synthesize()
     as_the_first_release(project)

@@ -61,6 +61,7 @@ def test_from_nothing_to_a_finished_agent_that_passes_every_check(project: Proje
     )
 
 
+@pytest.mark.long
 def test_a_changed_setting_changes_what_it_names_and_nothing_else(project: Project, virtual_node: VirtualNode) -> None:
     mounts: dict[str, Mapping[str, Any]] = {"mp0": DATA, "mp1": WORK}
     # How the bootstrap takes a change, others test; this one is about the host.

@@ -33,6 +33,7 @@ def test_a_file_of_secrets_that_others_can_read_is_refused(project: Project, vir
     assert not virtual_node.guest(118, ENV_FILE).exists()
 
 
+@pytest.mark.long
 def test_missing_secrets_are_refused_before_the_first_command_and_once(
     project: Project, virtual_node: VirtualNode
 ) -> None:
@@ -65,6 +66,7 @@ def test_missing_secrets_are_refused_before_the_first_command_and_once(
     assert project.plan(stack=HERMES_ROOT).actions == {}
 
 
+@pytest.mark.long
 def test_a_secret_that_is_missing_later_takes_none_from_a_working_agent(
     project: Project, virtual_node: VirtualNode
 ) -> None:

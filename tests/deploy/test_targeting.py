@@ -22,6 +22,7 @@ def drift(node: VirtualNode) -> None:
     node.mutations.clear()
 
 
+@pytest.mark.long
 def test_a_target_is_mended_and_the_rest_of_the_stack_is_left(project: Project, virtual_node: VirtualNode) -> None:
     project.deploy()
     drift(virtual_node)
@@ -55,6 +56,7 @@ def test_a_plan_is_what_a_target_does_unless_it_is_told_otherwise(project: Proje
     assert virtual_node.mutations == []
 
 
+@pytest.mark.long
 def test_a_target_that_is_destroyed_takes_what_depends_on_it(project: Project, virtual_node: VirtualNode) -> None:
     project.deploy(protect=False)
     said = project.agents("target", "hermes", CONTAINER, "--destroy", "--auto-approve").text

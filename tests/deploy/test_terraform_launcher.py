@@ -377,6 +377,7 @@ def test_a_second_interrupt_ends_it_at_once_and_its_providers(terraform: Terrafo
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
+@pytest.mark.long
 def test_it_takes_its_providers_with_it(terraform: Terraform, waiting: Path, number: signal.Signals) -> None:
     process = terraform.start("apply", "-auto-approve")
     provider, _ = map(int, waiting.read_text().split())

@@ -277,6 +277,7 @@ def test_paste(operator: Operator, virtual_node: VirtualNode) -> None:
         assert refused.value.code == 403
 
 
+@pytest.mark.long
 def test_a_payload_that_is_too_long_for_one_paste_comes_in_several(
     operator: Operator, virtual_node: VirtualNode
 ) -> None:
