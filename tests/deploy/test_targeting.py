@@ -22,7 +22,6 @@ def drift(node: VirtualNode) -> None:
     node.mutations.clear()
 
 
-@pytest.mark.long
 def test_a_target_is_mended_and_the_rest_of_the_stack_is_left(project: Project, virtual_node: VirtualNode) -> None:
     project.deploy()
     drift(virtual_node)
