@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -43,7 +44,7 @@ def read_named(path: str, info: ValidationInfo, *, for_a_directory: str = "name 
         raise ValueError(f"{shown(path)} {error}") from None
 
 
-class NamedFile:
+class NamedFile(ABC):
     """The type of a setting that is such a file: it is read when it is stated, and written out as its path."""
 
     PATH: ClassVar[Text]
@@ -52,9 +53,9 @@ class NamedFile:
     path: str
 
     @classmethod
+    @abstractmethod
     def read(cls, value: object, info: ValidationInfo) -> Self:
         """Read the file that is named."""
-        raise NotImplementedError
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:

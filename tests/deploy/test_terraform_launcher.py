@@ -376,8 +376,8 @@ def test_a_second_interrupt_ends_it_at_once_and_its_providers(terraform: Terrafo
     assert ended(provider)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 @pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP])
 def test_it_takes_its_providers_with_it(terraform: Terraform, waiting: Path, number: signal.Signals) -> None:
     process = terraform.start("apply", "-auto-approve")
     provider, _ = map(int, waiting.read_text().split())

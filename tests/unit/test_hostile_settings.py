@@ -219,8 +219,8 @@ def test_labels_are_the_same_in_both_spellings(tmp_path: Path) -> None:
     assert {"a": "b=c", "d": "", "e": ""}.items() <= composed[0].items()
 
 
-@pytest.mark.parametrize("count", [21, 5000])
 @pytest.mark.long
+@pytest.mark.parametrize("count", [21, 5000])
 def test_no_more_is_said_than_somebody_reads(outcome: Outcome, count: int) -> None:
     said = outcome(numbered("k{0}: 1\n", count))
     assert len(said) == 21 if count == 21 else 22
